@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * libmicrovm, the machine API: start and drive small hardware-isolated virtual machines
+ * from inside an application, the same on every operating system.
+ *
+ * The life of a machine:
+ *
+ *     microvm_config *config = microvm_config_new();
+ *     microvm_config_set(config, "kernel", "vmlinuz");
+ *     microvm *vm = microvm_new(config, &err);      Created: memory, devices, no vCPU
+ * runs microvm_start(vm, &err);                      Booting, then Running
+ *     microvm_wait(vm, MICROVM_FOREVER, &exit, &err);   Stopped or Failed
+ *     microvm_free(vm);
+ *
+ * Rules that hold for the whole header:
+ *
+ * - Errors. Functions that can fail return 0 or a negative microvm_code (constructors:
+ *   NULL) and describe the failure in *err, which may be NULL. On failure no out
+ *   parameter is touched, and on success *err is not.
+ * - Threads. Every function may be called from any thread, several at once, except that
+ *   a microvm_config belongs to one thread at a time and nothing may run beside
+ *   microvm_free or microvm_config_free of the same object.
+ * - Ownership. What a _new or _copy function returns is the caller's, to be given to
+ * the _free function (which accepts NULL). Strings passed in are copied.
+ * - Growth. Structs that carry a `size` field are extended at their end only; set it
+ *   with the initialiser macro that stands beside the struct.
+ * - The process is yours: the library never exits, prints, installs signal handlers,
+ *   changes directory or locale, and keeps no global state. vCPU threads are kicked
+ * with one real-time signal that stays blocked in them, so no handler runs anywhere.
+ */
+#ifndef MICROVM_MICROVM_H
+#define MICROVM_MICROVM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(_WIN32) && defined(MICROVM_SHARED)
+#ifdef MICROVM_BUILDING
+#define MICROVM_API __declspec(dllexport)
+#else
+#define MICROVM_API __declspec(dllimport)
+#endif
+#elif defined(__GNUC__)
+#define MICROVM_API __attribute__((visibility("default")))
+#else
+#define MICROVM_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MICROVM_VERSION_MAJOR 0
+#define MICROVM_VERSION_MINOR 1
+#define MICROVM_VERSION_PATCH 0
+
+/* The version of the library that is linked, as "0.1.0". Static storage. */
+MICROVM_API const char *microvm_version(void);
+
+/* ---- errors ---------------------------------------------------------------------- */
+
+typedef enum microvm_code {
+    MICROVM_OK = 0,
+    MICROVM_E_INVALID =
+        -1, /* a setting or an argument is wrong; the message names it */
+    MICROVM_E_NO_HYPERVISOR =
+        -2,                     /* none usable here; the message says what to enable */
+    MICROVM_E_HYPERVISOR = -3,  /* the hypervisor refused; os_code says with what */
+    MICROVM_E_KERNEL = -4,      /* the file is no kernel that can be started */
+    MICROVM_E_MEMORY = -5,      /* the memory size cannot be given to a machine */
+    MICROVM_E_NOT_RUNNING = -6, /* needs a machine that runs or is paused */
+    MICROVM_E_DEVICE = -7,      /* a device could not be made or has failed */
+    MICROVM_E_IO = -8,      /* the operating system refused; os_code says with what */
+    MICROVM_E_TIMEOUT = -9, /* the time given to a blocking call is over */
+    MICROVM_E_UNSUPPORTED = -10, /* this build, kind of machine or host cannot do it */
+    MICROVM_E_NO_MEMORY = -11,   /* the host has no memory for it */
+    MICROVM_E_STATE = -12        /* not in this state of the machine's life */
+} microvm_code;
+
+/*
+ * What went wrong, a plain value of 256 bytes. os_code is errno, hv_return_t or an
+ * HRESULT, 0 where no system call was involved. message is one UTF-8 sentence without
+ * a line end, cut to fit, always terminated.
+ */
+typedef struct microvm_error {
+    int32_t code;
+    int32_t os_code;
+    char message[248];
+} microvm_error;
+
+/* The name of a code, such as "invalid kernel"; never NULL. Static storage. */
+MICROVM_API const char *microvm_code_name(int code);
+
+/* ---- what this computer can do ----------------------------------------------------
+ */
+
+enum {
+    MICROVM_FEATURE_PAUSE = 1u << 0,
+    MICROVM_FEATURE_SHUTDOWN = 1u << 1, /* the guest can be asked to power off */
+    MICROVM_FEATURE_SMP = 1u << 2,
+    MICROVM_FEATURE_IRQ_SPLIT = 1u
+                                << 3, /* interrupts=split is possible (test setting) */
+    MICROVM_FEATURE_SNAPSHOT = 1u << 4
+};
+
+/* One hypervisor backend of this build, as found on this computer now. */
+typedef struct microvm_backend {
+    uint32_t size;
+    char name[16];     /* "kvm" */
+    uint32_t usable;   /* 0 or 1 */
+    uint32_t features; /* MICROVM_FEATURE_*, 0 when not usable */
+    uint32_t cpus_max; /* vCPUs of one machine */
+    char detail[200];  /* what was found: "API version 12, ..." */
+    char reason[200];  /* why it is not usable, or has limits; "" when all is well */
+    char fix[200];     /* what the user can do about it; "" when nothing */
+} microvm_backend;
+
+/*
+ * Looks at this computer: fills up to `capacity` entries of `out` (each with `size` set
+ * by the caller) and returns how many backends this build knows; 0 means "no hypervisor
+ * backend in this build". Never fails, takes milliseconds, leaves nothing open.
+ */
+MICROVM_API unsigned microvm_probe(microvm_backend *out, unsigned capacity);
+
+/* ---- configuration -----------------------------------------------------------------
+ */
+
+typedef struct microvm_config microvm_config;
+
+/* Defaults in every setting. NULL only when the host has no memory. */
+MICROVM_API microvm_config *microvm_config_new(void);
+MICROVM_API microvm_config *microvm_config_copy(const microvm_config *config);
+MICROVM_API void microvm_config_free(microvm_config *config);
+
+/*
+ * Sets one key from its text form, the same text that the command line takes after
+ * --key ("256M", "disk.img,ro", "5m"). Repeatable keys (disk) add. Errors are sticky:
+ * the first one is kept, later calls change nothing, and microvm_new reports it.
+ */
+MICROVM_API void microvm_config_set(microvm_config *config, const char *key,
+                                    const char *text);
+
+/* The common settings, typed. Same stickiness. */
+MICROVM_API void microvm_config_set_kernel(microvm_config *config, const char *path);
+MICROVM_API void microvm_config_set_initrd(microvm_config *config, const char *path);
+MICROVM_API void microvm_config_set_rootfs(microvm_config *config, const char *path);
+MICROVM_API void microvm_config_set_cmdline(microvm_config *config, const char *text);
+MICROVM_API void microvm_config_set_memory_mb(microvm_config *config, uint32_t mib);
+MICROVM_API void microvm_config_set_vcpus(microvm_config *config, uint32_t count);
+MICROVM_API void microvm_config_set_timeout_ms(microvm_config *config, uint64_t ms);
+
+/* A disk of the machine: /dev/vda, /dev/vdb, ... in the order of being added. */
+typedef struct microvm_disk {
+    uint32_t size;
+    const char *path;   /* raw image file or block device */
+    uint32_t read_only; /* 1: the guest sees a read-only disk */
+    uint32_t direct;    /* 1: past the host's page cache (O_DIRECT) */
+    const char *id;     /* serial number the guest reads, up to 20 bytes; NULL: "vda" */
+} microvm_disk;
+#define MICROVM_DISK_INIT                      \
+    {                                          \
+        sizeof(microvm_disk), NULL, 0, 0, NULL \
+    }
+
+MICROVM_API void microvm_config_add_disk(microvm_config *config,
+                                         const microvm_disk *disk);
+
+/* The first mistake made so far, or 0: what microvm_new would say about the settings.
+ */
+MICROVM_API int microvm_config_check(const microvm_config *config, microvm_error *err);
+
+/*
+ * Reads settings from a JSON object, over what is set already. Unknown keys are errors
+ * that name the nearest valid one. The error is returned and also sticks.
+ */
+MICROVM_API int microvm_config_load_json(microvm_config *config, const char *text,
+                                         size_t length, microvm_error *err);
+/* The same from a file. Relative paths inside stay relative to the process. */
+MICROVM_API int microvm_config_load_file(microvm_config *config, const char *path,
+                                         microvm_error *err);
+/* The effective settings as JSON, indented; the caller's, freed by microvm_string_free.
+ * with_defaults 0 leaves out what has its default value. NULL: no memory. */
+MICROVM_API char *microvm_config_to_json(const microvm_config *config,
+                                         int with_defaults);
+MICROVM_API void microvm_string_free(char *text);
+
+enum {
+    MICROVM_KEY_TEXT,
+    MICROVM_KEY_PATH,
+    MICROVM_KEY_BOOL,
+    MICROVM_KEY_COUNT,
+    MICROVM_KEY_SIZE,
+    MICROVM_KEY_DURATION,
+    MICROVM_KEY_CHOICE,
+    MICROVM_KEY_DISK
+};
+
+/* One row of the table of settings, from which the command line, JSON and the
+ * documentation are made. Static storage. */
+typedef struct microvm_key {
+    const char *name;         /* JSON key and long flag: "memory" */
+    char short_flag;          /* 'm', or 0 */
+    uint8_t type;             /* MICROVM_KEY_* */
+    uint8_t repeatable;       /* 1: setting it again adds */
+    const char *value;        /* what stands for the value in help texts: "SIZE" */
+    const char *default_text; /* "512M"; "" when there is none */
+    const char *choices;      /* "auto|on|off"; NULL unless a choice */
+    const char *help;         /* one sentence */
+} microvm_key;
+
+/* Row `index` of the table, NULL past its end. */
+MICROVM_API const microvm_key *microvm_config_key(unsigned index);
+
+/* The word of the NULL-terminated list that `word` was probably meant to be, or NULL:
+ * for front ends that want to say "did you mean ...". */
+MICROVM_API const char *microvm_nearest(const char *word, const char *const *words);
+
+/* ---- machines -----------------------------------------------------------------------
+ */
+
+typedef struct microvm microvm;
+
+#define MICROVM_FOREVER (-1)
+
+typedef enum microvm_state {
+    MICROVM_CREATED = 0,
+    MICROVM_BOOTING = 1,
+    MICROVM_RUNNING = 2,
+    MICROVM_PAUSED = 3,
+    MICROVM_STOPPED = 4, /* "Shutdown" of the specification */
+    MICROVM_FAILED = 5
+} microvm_state;
+
+/* "created", "booting", ... Static storage, never NULL. */
+MICROVM_API const char *microvm_state_name(int state);
+
+typedef enum microvm_exit_reason {
+    MICROVM_EXIT_NONE = 0,
+    MICROVM_EXIT_POWER_OFF = 1, /* the guest powered itself off */
+    MICROVM_EXIT_RESET = 2,     /* the guest asked for a reboot; we end instead */
+    MICROVM_EXIT_PANIC = 3,     /* the guest's kernel panicked and then reset */
+    MICROVM_EXIT_CRASH = 4,     /* triple fault that nobody asked for */
+    MICROVM_EXIT_KILLED = 5,    /* microvm_kill */
+    MICROVM_EXIT_TIME_LIMIT = 6,
+    MICROVM_EXIT_FAILED = 7 /* trouble on the host's side; message says which */
+} microvm_exit_reason;
+
+/* How a machine ended. */
+typedef struct microvm_exit {
+    uint32_t size;
+    int32_t reason; /* microvm_exit_reason */
+    int32_t code;   /* 0 power off, reset; 1 panic, crash; 124 time limit; 137 killed;
+                       125 failed */
+    char message[248];
+} microvm_exit;
+#define MICROVM_EXIT_INIT              \
+    {                                  \
+        sizeof(microvm_exit), 0, 0, "" \
+    }
+
+/*
+ * Makes a machine from a copy of the configuration: checks every setting, opens kernel,
+ * initrd and disks, creates the hypervisor's VM, memory and devices. Nothing runs yet.
+ * NULL on failure.
+ */
+MICROVM_API microvm *microvm_new(const microvm_config *config, microvm_error *err);
+
+/* Kills what still runs, waits until nothing is left of it. Blocks for milliseconds. */
+MICROVM_API void microvm_free(microvm *vm);
+
+/* Attaches one more disk to a machine that has not started yet. */
+MICROVM_API int microvm_attach_disk(microvm *vm, const microvm_disk *disk,
+                                    microvm_error *err);
+
+/*
+ * Operations, each in two forms. The blocking form returns when the machine has arrived
+ * in the state it names. microvm_begin starts the same operation and returns at once;
+ * its end comes as an event MICROVM_EVENT_DONE that carries the operation and its code.
+ *
+ * start     Created -> Booting -> Running (all vCPUs have entered the guest)
+ * pause     Running -> Paused: no vCPU executes, all device work is finished
+ * resume    Paused -> Running; the guest's clock does not count the pause
+ * shutdown  presses the ACPI power button; is done when the guest has powered off.
+ *           Needs a running machine with acpi on; UNSUPPORTED otherwise.
+ */
+typedef enum microvm_operation {
+    MICROVM_OP_START = 1,
+    MICROVM_OP_PAUSE = 2,
+    MICROVM_OP_RESUME = 3,
+    MICROVM_OP_SHUTDOWN = 4
+} microvm_operation;
+
+MICROVM_API int microvm_begin(microvm *vm, int operation, microvm_error *err);
+MICROVM_API int microvm_start(microvm *vm, microvm_error *err);
+MICROVM_API int microvm_pause(microvm *vm, microvm_error *err);
+MICROVM_API int microvm_resume(microvm *vm, microvm_error *err);
+/* TIMEOUT when the guest has not powered off after timeout_ms; it then still may. */
+MICROVM_API int microvm_shutdown(microvm *vm, int64_t timeout_ms, microvm_error *err);
+
+/* Ends the machine now, whatever it does; returns when no vCPU runs any more. The state
+ * is then Stopped. On a machine that has ended already: 0, nothing happens. */
+MICROVM_API int microvm_kill(microvm *vm, microvm_error *err);
+
+/* Waits until the machine has ended. timeout_ms: milliseconds, 0 to look, or
+ * MICROVM_FOREVER. *out may be NULL. TIMEOUT leaves the machine as it is. */
+MICROVM_API int microvm_wait(microvm *vm, int64_t timeout_ms, microvm_exit *out,
+                             microvm_error *err);
+
+MICROVM_API microvm_state microvm_get_state(microvm *vm);
+
+/* ---- events -------------------------------------------------------------------------
+ */
+
+typedef enum microvm_event_type {
+    MICROVM_EVENT_STATE = 1,  /* state has changed */
+    MICROVM_EVENT_DONE = 2,   /* an operation begun with microvm_begin has ended */
+    MICROVM_EVENT_DEVICE = 3, /* a device stopped because of the guest; message */
+    MICROVM_EVENT_LOST = 4    /* the queue was full: `count` events were dropped */
+} microvm_event_type;
+
+typedef struct microvm_event {
+    uint32_t size;
+    uint32_t type;     /* microvm_event_type */
+    uint64_t time_ns;  /* monotonic clock of the host */
+    int32_t state;     /* the state after the event */
+    int32_t operation; /* DONE */
+    int32_t code;      /* DONE: 0 or a negative microvm_code */
+    uint32_t count;    /* LOST */
+    char message[216];
+} microvm_event;
+#define MICROVM_EVENT_INIT                          \
+    {                                               \
+        sizeof(microvm_event), 0, 0, 0, 0, 0, 0, "" \
+    }
+
+/* A descriptor (Windows: event HANDLE) that is readable while events wait; for poll()
+ * in the application's own loop. It belongs to the machine. */
+MICROVM_API intptr_t microvm_event_handle(microvm *vm);
+
+/* Takes the next event: 1 got one, 0 none waits. Never blocks. */
+MICROVM_API int microvm_next_event(microvm *vm, microvm_event *event);
+
+/* ---- console ------------------------------------------------------------------------
+ */
+
+/*
+ * The guest's console as a connected, non-blocking stream socket (Windows: SOCKET):
+ * read what the guest prints, write what it shall read. At most one at a time, the
+ * caller's to close. Output made while nobody has it open is dropped; open it before
+ * microvm_start to have the first line. A reader that does not read slows the guest
+ * down, it loses nothing. End of file after the last output of a machine that ended.
+ */
+MICROVM_API int microvm_console_open(microvm *vm, intptr_t *out, microvm_error *err);
+
+/* Blocking forms on such a socket. Return bytes moved (read: 0 is end of file) or a
+ * negative code, TIMEOUT when nothing moved in time. */
+MICROVM_API int64_t microvm_console_read(intptr_t console, void *data, size_t length,
+                                         int64_t timeout_ms, microvm_error *err);
+MICROVM_API int64_t microvm_console_write(intptr_t console, const void *data,
+                                          size_t length, int64_t timeout_ms,
+                                          microvm_error *err);
+MICROVM_API void microvm_console_close(intptr_t console);
+
+/* Tells the guest the size of its terminal (virtio console only, else ignored). */
+MICROVM_API int microvm_console_resize(microvm *vm, uint16_t columns, uint16_t rows,
+                                       microvm_error *err);
+
+/* ---- log and counters
+ * ---------------------------------------------------------------- */
+
+typedef enum microvm_log_level {
+    MICROVM_LOG_ERROR = 1,
+    MICROVM_LOG_WARNING = 2,
+    MICROVM_LOG_INFO = 3,
+    MICROVM_LOG_DEBUG = 4
+} microvm_log_level;
+
+/* Called from the machine's own threads, never after microvm_free has returned; must
+ * not call back into the same machine. `text` is one line without its end. */
+typedef void microvm_log_fn(void *user, int level, const char *text);
+
+MICROVM_API void microvm_config_set_log(microvm_config *config, microvm_log_fn *fn,
+                                        void *user, int level);
+
+typedef struct microvm_stats {
+    uint32_t size;
+    uint32_t vcpus;
+    uint64_t entries;    /* returns of the hypervisor's run call to us, all vCPUs */
+    uint64_t pio_exits;  /* of them: port accesses */
+    uint64_t mmio_exits; /* of them: device memory accesses */
+    uint64_t kicks;      /* of them: asked for by ourselves */
+    uint64_t irqs;       /* interrupts that devices raised */
+    uint64_t doorbells;  /* queue notifications seen by the device loop */
+    uint64_t disk_read_bytes;
+    uint64_t disk_write_bytes;
+    uint64_t disk_requests;
+    uint64_t console_out_bytes;
+    uint64_t console_in_bytes;
+    uint64_t balloon_bytes;   /* memory that the guest has given back */
+    uint64_t created_ns;      /* microvm_new began; monotonic clock of the host */
+    uint64_t started_ns;      /* start was called */
+    uint64_t entered_ns;      /* first vCPU entered the guest */
+    uint64_t boot_mark_ns[4]; /* first write of value 0..3 to the debug port; 0: none */
+    uint64_t ended_ns;
+} microvm_stats;
+
+/* Fills *out up to out->size. Works in every state. */
+MICROVM_API int microvm_get_stats(microvm *vm, microvm_stats *out, microvm_error *err);
+/* The same as a JSON object; the caller's, microvm_string_free. */
+MICROVM_API char *microvm_stats_json(microvm *vm);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

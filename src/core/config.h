@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The settings of a machine, as plain data. Every setting has one row in
+ * config_keys.def: its name, type, limits, default and help make the setter checks, the
+ * JSON keys, the command line's flags and docs/config.md.
+ */
+#ifndef MV_CORE_CONFIG_H
+#define MV_CORE_CONFIG_H
+
+#include "util/err.h"
+
+#include <stdbool.h>
+
+enum {
+    MV_DISKS_MAX = 8,
+    MV_CPUS_MAX = 64,
+    MV_DISK_ID_MAX = 20 /* bytes: virtio 1.2, 5.2.6 */
+};
+
+struct mv_disk_config {
+    char *path;
+    char *id; /* NULL: vda, vdb, ... */
+    bool read_only, direct;
+};
+
+enum mv_console_kind { MV_CONSOLE_SERIAL, MV_CONSOLE_VIRTIO, MV_CONSOLE_NONE };
+enum mv_acpi_mode { MV_ACPI_AUTO, MV_ACPI_ON, MV_ACPI_OFF };
+enum mv_boot_mode { MV_BOOT_AUTO, MV_BOOT_LINUX, MV_BOOT_PVH };
+enum mv_interrupts { MV_INTERRUPTS_AUTO, MV_INTERRUPTS_FULL, MV_INTERRUPTS_SPLIT };
+
+struct mv_config {
+    char *name;
+    char *kernel, *initrd, *cmdline; /* NULL: not given */
+    bool cmdline_only;               /* cmdline as it is, nothing of ours */
+    uint64_t memory_bytes;
+    bool memory_shared; /* RAM as a mapping that can be shared */
+    uint32_t cpus;
+    struct mv_disk_config disk[MV_DISKS_MAX];
+    unsigned disks;
+    bool rootfs; /* disk 0 is the root file system: root=/dev/vda on the command line */
+    int console; /* enum mv_console_kind */
+    int acpi;    /* enum mv_acpi_mode */
+    int boot;    /* enum mv_boot_mode: how an ELF kernel is entered */
+    int interrupts; /* enum mv_interrupts: a test setting */
+    bool rng, balloon;
+    uint64_t timeout_ms; /* 0: no limit */
+
+    struct mv_log_target {
+        microvm_log_fn *fn;
+        void *user;
+        int level;
+    } log;
+    microvm_error first_error; /* sticky; code 0: none */
+};
+
+/* A public configuration is this struct. */
+struct microvm_config {
+    struct mv_config values;
+};
+
+void mv_config_init(struct mv_config *config);
+void mv_config_done(struct mv_config *config);
+/* Deep copy into an uninitialised struct. */
+int mv_config_copy(struct mv_config *to, const struct mv_config *from,
+                   microvm_error *err);
+/* One key from its text form; records the first error. */
+void mv_config_set(struct mv_config *config, const char *key, const char *text);
+int mv_config_add_disk(struct mv_config *config, const struct microvm_disk *disk);
+/* Everything that concerns more than one key (a kernel must be given, the memory must
+ * hold it is for later). Returns the sticky error first. */
+int mv_config_check(const struct mv_config *config, microvm_error *err);
+
+#endif

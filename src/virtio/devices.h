@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The device types, as the machine makes them. Each open returns a device that is IDLE;
+ * mv_vdev_close ends it. All on the loop, or before the loop has its thread.
+ */
+#ifndef MV_VIRTIO_DEVICES_H
+#define MV_VIRTIO_DEVICES_H
+
+#include "core/chardev.h"
+#include "virtio/vdev.h"
+
+struct mv_disk; /* backing/disk.h */
+
+/* Entropy device, 5.4: getrandom through libuv. */
+int mv_rng_open(const struct mv_vdev_host *host, struct mv_vdev **out,
+                microvm_error *err);
+
+/* Traditional memory balloon, 5.5, with free page reporting (5.5.6.7). */
+int mv_balloon_open(const struct mv_vdev_host *host, struct mv_vdev **out,
+                    microvm_error *err);
+/* Asks the guest to give `pages` 4 KiB pages back in all (its target). */
+void mv_balloon_set_target(struct mv_vdev *dev, uint32_t pages);
+/* Bytes that are given back now, and in all by reporting. */
+uint64_t mv_balloon_bytes(const struct mv_vdev *dev);
+
+/* Console, 5.3: port 0 with size. Input and output go through `chardev`; *user is
+ * filled with what the chardev's other end must call. */
+int mv_console_open(const struct mv_vdev_host *host, const struct mv_chardev *chardev,
+                    struct mv_chardev_user *user, struct mv_vdev **out,
+                    microvm_error *err);
+void mv_console_resize(struct mv_vdev *dev, uint16_t columns, uint16_t rows);
+
+/* Block device, 5.2. Takes over `disk`, also when it fails. `id` as GET_ID gives it. */
+int mv_blk_open(const struct mv_vdev_host *host, struct mv_disk *disk, const char *id,
+                struct mv_vdev **out, microvm_error *err);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * What every virtio device has in common, whatever its transport (virtio 1.2, chapter
+ * 2): status, feature negotiation, queues, configuration space, the failure state, and
+ * the life cycle
+ *
+ *             DRIVER_OK                 reset
+ *      IDLE -----------> LIVE ------------------------> IDLE
+ *                        |  ^
+ *                  stop  v  |  start (resume, or after load)
+ *                       ASLEEP
+ *
+ * Reset and pause use the same class function, stop: afterwards nothing is in flight
+ * and the whole state is guest memory plus mv_vdev_save. Status DEVICE_NEEDS_RESET
+ * (2.1.2) is the answer to nonsense: mv_vdev_fail, one log line, the queues dead until
+ * the driver resets the device.
+ *
+ * Threads: a device lives on the machine's loop. Transports run on vCPU threads and
+ * call mv_vdev_set_status, which runs on the loop and waits for it.
+ */
+#ifndef MV_VIRTIO_VDEV_H
+#define MV_VIRTIO_VDEV_H
+
+#include "core/log.h"
+#include "core/ram.h"
+#include "core/state.h"
+#include "os/bell.h"
+#include "virtio/vqueue.h"
+
+enum {
+    MV_VDEV_QUEUES_MAX = 8,
+    MV_VDEV_CONFIG_MAX = 128 /* bytes of device-specific configuration */
+};
+
+/* Device status, 2.1. */
+enum {
+    MV_STATUS_ACKNOWLEDGE = 1,
+    MV_STATUS_DRIVER = 2,
+    MV_STATUS_DRIVER_OK = 4,
+    MV_STATUS_FEATURES_OK = 8,
+    MV_STATUS_NEEDS_RESET = 64,
+    MV_STATUS_FAILED = 128
+};
+
+/* Feature bits that are not a device type's own, chapter 6. */
+#define MV_F_INDIRECT_DESC (1ull << 28)
+#define MV_F_EVENT_IDX     (1ull << 29)
+#define MV_F_VERSION_1     (1ull << 32)
+
+struct mv_vdev;
+
+/* A device type: constants and seven functions, all called on the loop. */
+struct mv_vdev_class {
+    const char *name;     /* "virtio-rng" */
+    uint32_t id;          /* device type, chapter 5 */
+    unsigned queues;      /* up to MV_VDEV_QUEUES_MAX */
+    uint16_t queue_size;  /* largest size offered, power of two <= MV_VQ_SIZE_MAX */
+    uint32_t config_size; /* bytes, up to MV_VDEV_CONFIG_MAX */
+    uint32_t state_version;
+
+    /* Frees what open made. The device is not LIVE. */
+    void (*close)(struct mv_vdev *dev);
+    /* The driver wrote these bytes of dev->config; NULL: nothing there is writable, and
+     * the write was dropped. The device restores what the driver may not change. */
+    void (*config_written)(struct mv_vdev *dev, uint32_t offset, uint32_t length);
+    /* The queues that are ready are live; features are negotiated. */
+    int (*start)(struct mv_vdev *dev);
+    /* The driver has put something into queue `q` (or may have). */
+    void (*kick)(struct mv_vdev *dev, unsigned q);
+    /* Finish or forget what is in flight, wait for it, push nothing afterwards. */
+    void (*stop)(struct mv_vdev *dev);
+    /* The type's own state, besides what mv_vdev_save writes. NULL: there is none. */
+    void (*save)(const struct mv_vdev *dev, struct mv_writer *w);
+    int (*load)(struct mv_vdev *dev, struct mv_reader *r, uint32_t version);
+};
+
+/* What a device may use of the machine around it. Filled before open; borrowed. */
+struct mv_vdev_host {
+    struct mv_loop *loop;
+    const struct mv_ram *ram;
+    const struct mv_log *log;
+    /* Told once when the device fails by the guest's doing; may be NULL. Loop thread.
+     */
+    void (*failed)(void *ctx, const char *text);
+    void *ctx;
+};
+
+/* The transport's end, set by it when it takes the device. Any thread. */
+struct mv_vdev_transport {
+    void (*signal)(void *transport, unsigned q); /* used buffers of queue q */
+    void (*config_changed)(void *transport);     /* also used for NEEDS_RESET */
+    void *transport;
+};
+
+enum mv_vdev_life { MV_VDEV_IDLE, MV_VDEV_LIVE, MV_VDEV_ASLEEP };
+
+struct mv_vdev {
+    const struct mv_vdev_class *class;
+    struct mv_vdev_host host;
+    struct mv_vdev_transport transport;
+    char name[24]; /* "virtio-blk vda": for messages */
+
+    uint64_t features;   /* offered; the type adds its own bits in open */
+    uint64_t negotiated; /* what the driver took */
+    _Atomic uint32_t status;
+    enum mv_vdev_life life;
+    struct mv_vq vq[MV_VDEV_QUEUES_MAX];
+    struct mv_bell bell[MV_VDEV_QUEUES_MAX]; /* rung by the driver's notification */
+
+    uv_mutex_t config_lock; /* config and generation: the loop writes, vCPUs read */
+    uint8_t config[MV_VDEV_CONFIG_MAX];
+    uint32_t generation;
+
+    struct mv_log_limit log_limit;
+    _Atomic uint64_t kicks, signals; /* counters */
+};
+
+/* Makes the common part: queues, bells (heard on host->loop), offered features
+ * VERSION_1, INDIRECT_DESC, EVENT_IDX. Called first by each type's open. */
+int mv_vdev_open(struct mv_vdev *dev, const struct mv_vdev_class *class,
+                 const char *name, const struct mv_vdev_host *host, microvm_error *err);
+/* Stops, calls class->close, frees the common part. Loop thread; the struct's memory
+ * must stay until the loop is closed (bells). */
+void mv_vdev_close(struct mv_vdev *dev);
+
+/* -- for device types, on the loop -- */
+
+/* Interrupt if the driver wants one for what was pushed on queue q. Once per batch. */
+void mv_vdev_signal(struct mv_vdev *dev, unsigned q);
+/* Replaces bytes of the configuration space, counts the generation up, tells the driver
+ * (2.5). Only while not failed. */
+void mv_vdev_set_config(struct mv_vdev *dev, uint32_t offset, const void *data,
+                        uint32_t length);
+/* The guest's nonsense: DEVICE_NEEDS_RESET. `why` is for the log. Returns negative. */
+int mv_vdev_fail(struct mv_vdev *dev, const char *why);
+
+/* -- for transports, any thread unless said -- */
+
+uint32_t mv_vdev_status(const struct mv_vdev *dev);
+/* A driver's write to the status register, 2.1 and 3.1.1: runs on the loop, waits. 0 is
+ * a reset and when this returns nothing of the device touches guest memory. */
+void mv_vdev_set_status(struct mv_vdev *dev, uint32_t status);
+/* The driver's features; dropped once FEATURES_OK is set. */
+void mv_vdev_set_features(struct mv_vdev *dev, uint64_t features);
+void mv_vdev_read_config(struct mv_vdev *dev, uint32_t offset, void *to,
+                         uint32_t length);
+void mv_vdev_write_config(struct mv_vdev *dev, uint32_t offset, const void *from,
+                          uint32_t length);
+uint32_t mv_vdev_generation(struct mv_vdev *dev);
+
+/* -- for the machine, on the loop -- */
+
+void mv_vdev_sleep(struct mv_vdev *dev); /* LIVE -> ASLEEP */
+int mv_vdev_wake(struct mv_vdev *dev);   /* ASLEEP -> LIVE; looks at all queues */
+/* State of a device that is not LIVE; the transport saves its own after it. */
+void mv_vdev_save(const struct mv_vdev *dev, struct mv_writer *w);
+int mv_vdev_load(struct mv_vdev *dev, struct mv_reader *r, microvm_error *err);
+
+#endif

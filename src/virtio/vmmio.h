@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The MMIO transport (virtio 1.2, 4.2): only registers, translated to vdev.h. A guest
+ * may access them at every width and offset; what the specification does not allow
+ * reads as zero and writes nothing.
+ */
+#ifndef MV_VIRTIO_VMMIO_H
+#define MV_VIRTIO_VMMIO_H
+
+#include "core/bus.h"
+#include "core/irq.h"
+#include "virtio/vdev.h"
+
+enum {
+    MV_VMMIO_SIZE = 0x1000,        /* address space of one device */
+    MV_VMMIO_QUEUE_NOTIFY = 0x050, /* where bells are bound: value = queue index */
+};
+
+struct mv_vmmio {
+    struct mv_vdev *dev;
+    struct mv_irq irq;
+    uv_mutex_t lock; /* the selectors and queue registers: two vCPUs may come at once */
+    uint32_t device_features_sel, driver_features_sel, queue_sel;
+    uint64_t driver_features;
+    _Atomic uint32_t interrupt_status; /* 4.2.2.2 */
+};
+
+extern const struct mv_bus_ops mv_vmmio_bus; /* chip: struct mv_vmmio */
+
+/* Takes the device (not its ownership) and stands between it and the bus. */
+int mv_vmmio_open(struct mv_vmmio *mmio, struct mv_vdev *dev, const struct mv_irq *irq,
+                  microvm_error *err);
+void mv_vmmio_close(struct mv_vmmio *mmio);
+
+void mv_vmmio_save(const struct mv_vmmio *mmio, struct mv_writer *w);
+int mv_vmmio_load(struct mv_vmmio *mmio, struct mv_reader *r, microvm_error *err);
+
+#endif
