@@ -6,8 +6,7 @@
  *   3. reads one job, builds the root file system (9p below, tmpfs above) and runs the
  *      command with its three standard streams on virtio-serial ports,
  *   4. reports the exit status and waits for the host to end the machine.
- * It never ends by itself: the host kills the machine. A failure is said on the control
- * port and on the console.
+ * It never ends by itself: the host kills the machine.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -125,7 +124,6 @@ static void load_modules(void)
     fclose(f);
 }
 
-/* True when virtio port DEV (vport0p1, ...) was given NAME by the host. */
 static int port_is(const char *dev, const char *name)
 {
     char path[600], text[64] = "";
@@ -247,12 +245,6 @@ static void set_up_console(void)
         close(fd);
 }
 
-static void link_stream(const char *target, const char *name)
-{
-    if (symlink(target, name) && errno != EEXIST)
-        perror(name);
-}
-
 static void loopback_up(void)
 {
     int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -266,6 +258,10 @@ static void loopback_up(void)
 
 static void set_up_machine(void)
 {
+    static const char *const links[][2] = {{"/proc/self/fd", "/dev/fd"},
+                                           {"/proc/self/fd/0", "/dev/stdin"},
+                                           {"/proc/self/fd/1", "/dev/stdout"},
+                                           {"/proc/self/fd/2", "/dev/stderr"}};
     struct rlimit rl = {RLIM_INFINITY, RLIM_INFINITY};
     mount_maybe("proc", "/proc", "proc", NULL);
     mount_maybe("sysfs", "/sys", "sysfs", NULL);
@@ -273,10 +269,9 @@ static void set_up_machine(void)
     set_up_console();
     mount_maybe("devpts", "/dev/pts", "devpts", "ptmxmode=0666,mode=620");
     mount_maybe("shm", "/dev/shm", "tmpfs", "mode=1777");
-    link_stream("/proc/self/fd", "/dev/fd");
-    link_stream("/proc/self/fd/0", "/dev/stdin");
-    link_stream("/proc/self/fd/1", "/dev/stdout");
-    link_stream("/proc/self/fd/2", "/dev/stderr");
+    for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
+        if (symlink(links[i][0], links[i][1]) && errno != EEXIST)
+            perror(links[i][1]);
     mount_maybe("debugfs", "/sys/kernel/debug", "debugfs", NULL);
     mount_maybe("tracefs", "/sys/kernel/tracing", "tracefs", NULL);
     mount_maybe("cgroup2", "/sys/fs/cgroup", "cgroup2", NULL);
@@ -473,9 +468,9 @@ static void run_job(struct job *job, const struct ports *ports)
     if (feeder < 0)
         die("fork");
     if (feeder == 0) {
-        int mine[] = {in[0], out[0], out[1], err[0], err[1]};
-        for (size_t i = 0; i < sizeof(mine) / sizeof(mine[0]); i++)
-            close(mine[i]);
+        int other[] = {in[0], out[0], out[1], err[0], err[1]};
+        for (size_t i = 0; i < sizeof(other) / sizeof(other[0]); i++)
+            close(other[i]);
         feed(ports->in, in[1]);
     }
     signal(SIGPIPE, SIG_IGN);
@@ -489,14 +484,12 @@ static void run_job(struct job *job, const struct ports *ports)
 int main(void)
 {
     static struct job job;
-    struct ports ports;
     set_up_machine();
     pin_static_keys();
     sleep(2); /* deferred key updates settle: they wait one second */
     ctl = open_port("kvmbox.ctl");
-    ports.in = open_port("kvmbox.in");
-    ports.out = open_port("kvmbox.out");
-    ports.err = open_port("kvmbox.err");
+    struct ports ports = {open_port("kvmbox.in"), open_port("kvmbox.out"),
+                          open_port("kvmbox.err")};
     say("READY %.3f\n", uptime());
     read_job(&job); /* the snapshot is taken while we wait here */
     build_root(&job);
