@@ -8,6 +8,7 @@
 
 enum { LINE_BYTES = 256 };
 
+MV_PRINTF(4, 0)
 static void log_line(const struct mv_log *log, int level, const char *tail,
                      const char *format, va_list args)
 {

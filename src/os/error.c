@@ -23,6 +23,7 @@ static int last_error(void)
 }
 #endif
 
+MV_PRINTF(5, 0)
 static int vfail(microvm_error *err, int code, int os_code, int uv_code,
                  const char *format, va_list args)
 {

@@ -21,7 +21,7 @@
 /* Writes *err and returns code. */
 int mv_fail(microvm_error *err, int code, const char *format, ...) MV_PRINTF(3, 4);
 int mv_vfail(microvm_error *err, int code, int os_code, const char *format,
-             va_list args);
+             va_list args) MV_PRINTF(4, 0);
 
 /* Copies *from (an error kept earlier) to *err and returns its code. */
 int mv_fail_again(microvm_error *err, const microvm_error *from);
