@@ -30,8 +30,8 @@ build() { # TARGET DIRECTORY
     local setup=("$cache/venv/bin/meson" setup)
     [ -f "$2/build.ninja" ] && setup+=(--reconfigure)
     "${setup[@]}" "$2" "$root" --cross-file "$root/cross/$1.ini" -Dwerror=true \
-        -Ddefault_library=static &&
-        ninja -j "$jobs" -C "$2"
+        -Ddefault_library=static -Dtests=enabled &&
+        ninja -k 0 -j "$jobs" -C "$2"
 }
 
 run_tests() { # TARGET DIRECTORY

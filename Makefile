@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# A thin front: Meson builds, tools/ does the rest. `make help` lists the words.
+BUILD ?= build
+PREFIX ?= /usr/local
+SUITES ?=
+FUZZ_SECONDS ?= 60
+TARGETS ?=
+export FUZZ_SECONDS
+
+.PHONY: all deps test check format fuzz bench demo cross install clean help
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	@tools/deps.sh build
+	meson setup $(BUILD) --prefix $(PREFIX)
+
+deps:
+	@tools/deps.sh build test
+
+test: deps
+	@tools/run-tests.py $(SUITES)
+
+check: deps
+	@tools/run-tests.py check
+
+format: deps
+	@tools/format.sh
+
+fuzz: deps
+	@tools/fuzz.sh $(TARGETS)
+
+bench:
+	@tools/deps.sh build bench
+	@tests/bench/run
+
+demo:
+	@tools/demo.sh
+
+cross:
+	@tools/cross.sh $(TARGETS)
+
+install: all
+	meson install -C $(BUILD) --no-rebuild
+
+clean:
+	rm -rf build build-*
+
+help:
+	@echo "make            configure and build into $(BUILD)/"
+	@echo "make test       install what tests need, run every suite; SUITES=\"unit device\" picks"
+	@echo "make check      format, layers, banned calls, sizes, public headers"
+	@echo "make format     let clang-format 14 rewrite the tree"
+	@echo "make fuzz       each fuzz target for FUZZ_SECONDS ($(FUZZ_SECONDS)); TARGETS=\"blk json\" picks"
+	@echo "make bench      measure, beside other VMMs where they can be had"
+	@echo "make demo       boot Debian's stock kernel and run a command in the guest"
+	@echo "make cross      compile for the systems of cross/, run unit tests in emulators"
+	@echo "make install    install under PREFIX ($(PREFIX)); DESTDIR is obeyed"
+	@echo "make clean      remove every build directory"
