@@ -134,8 +134,10 @@ MICROVM_API void microvm_config_free(microvm_config *config);
 
 /*
  * Sets one key from its text form, the same text that the command line takes after
- * --key ("256M", "disk.img,ro", "5m"). Repeatable keys (disk) add. Errors are sticky:
- * the first one is kept, later calls change nothing, and microvm_new reports it.
+ * --key ("256M", "disk.img,ro", "5m"). Repeatable keys (disk) add, others replace; NULL
+ * puts the default back. '-' and '_' are one letter in keys. Errors are sticky: the
+ * first one is kept, later calls change nothing, and microvm_new reports it. No setter
+ * minds a NULL configuration.
  */
 MICROVM_API void microvm_config_set(microvm_config *config, const char *key,
                                     const char *text);
@@ -198,11 +200,12 @@ enum {
 /* One row of the table of settings, from which the command line, JSON and the
  * documentation are made. Static storage. */
 typedef struct microvm_key {
-    const char *name;         /* JSON key and long flag: "memory" */
+    const char *name;         /* long flag: "memory-shared"; JSON: "memory_shared" */
     char short_flag;          /* 'm', or 0 */
     uint8_t type;             /* MICROVM_KEY_* */
     uint8_t repeatable;       /* 1: setting it again adds */
-    const char *value;        /* what stands for the value in help texts: "SIZE" */
+    const char *value;        /* what stands for the value in help texts: "SIZE"; ""
+                                 when the flag alone is enough */
     const char *default_text; /* "512M"; "" when there is none */
     const char *choices;      /* "auto|on|off"; NULL unless a choice */
     const char *help;         /* one sentence */

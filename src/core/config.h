@@ -32,8 +32,8 @@ struct mv_config {
     char *name;
     char *kernel, *initrd, *cmdline; /* NULL: not given */
     bool cmdline_only;               /* cmdline as it is, nothing of ours */
-    uint64_t memory_bytes;
-    bool memory_shared; /* RAM as a mapping that can be shared */
+    uint64_t memory_bytes;           /* whole MiB */
+    bool memory_shared;              /* RAM as a mapping that can be shared */
     uint32_t cpus;
     struct mv_disk_config disk[MV_DISKS_MAX];
     unsigned disks;
@@ -63,11 +63,23 @@ void mv_config_done(struct mv_config *config);
 /* Deep copy into an uninitialised struct. */
 int mv_config_copy(struct mv_config *to, const struct mv_config *from,
                    microvm_error *err);
-/* One key from its text form; records the first error. */
+/* One key from its text form; NULL puts the default back. Records the first error. */
 void mv_config_set(struct mv_config *config, const char *key, const char *text);
+/* The same for keys that are numbers: COUNT, SIZE in bytes, DURATION in milliseconds.
+ */
+void mv_config_set_number(struct mv_config *config, const char *key, uint64_t value);
 int mv_config_add_disk(struct mv_config *config, const struct microvm_disk *disk);
+/* The disk that is /dev/vda and the root file system, instead of an earlier one. */
+int mv_config_set_rootfs(struct mv_config *config, const struct microvm_disk *disk);
 /* Everything that concerns more than one key (a kernel must be given, the memory must
  * hold it is for later). Returns the sticky error first. */
 int mv_config_check(const struct mv_config *config, microvm_error *err);
+
+/* Sets every key of a JSON object. `source` names the text in messages (a path; NULL:
+ * none). The error sticks too. */
+int mv_config_load_json(struct mv_config *config, const char *source, const char *text,
+                        size_t length, microvm_error *err);
+/* Indented JSON, to be freed; NULL: no memory. */
+char *mv_config_to_json(const struct mv_config *config, bool with_defaults);
 
 #endif

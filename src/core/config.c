@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The table of settings, and the life of a configuration: defaults, copies, the checks
+ * that concern more than one key. Values are set in config_set.c, JSON is in
+ * config_json.c. Whether files exist is not asked here: that is found out by opening
+ * them, when the machine is made.
+ */
+#include "core/config_row.h"
+
+#include "util/bytes.h"
+#include "util/str.h"
+
+#include <stdlib.h>
+
+#define KEY(name_, flag, type_, field, default_, least_, most_, value_, choices_, \
+            help_)                                                                \
+    {{.name = (name_),                                                            \
+      .short_flag = (flag),                                                       \
+      .type = MICROVM_KEY_##type_,                                                \
+      .repeatable =                                                               \
+          offsetof(struct mv_config, field) == offsetof(struct mv_config, disk),  \
+      .value = (value_),                                                          \
+      .default_text = (default_),                                                 \
+      .choices = (choices_),                                                      \
+      .help = (help_)},                                                           \
+     offsetof(struct mv_config, field),                                           \
+     (least_),                                                                    \
+     (most_)},
+const struct mv_config_row mv_config_rows[MV_CONFIG_ROWS] = {
+#include "core/config_keys.def"
+};
+#undef KEY
+
+/* Other spellings that are understood: of the specification, and the list in JSON. */
+static const struct {
+    const char *other, *name;
+} config_aliases[] = {{"vcpus", "cpus"}, {"disks", "disk"}};
+
+static const char *config_name(const char *name)
+{
+    for (unsigned i = 0; i < MV_ARRAY_LEN(config_aliases); i++)
+        if (mv_str_same_name(name, config_aliases[i].other))
+            return config_aliases[i].name;
+    return name;
+}
+
+const struct mv_config_row *mv_config_row_find(const char *name, microvm_error *err)
+{
+    const char *names[MV_CONFIG_ROWS + 1];
+    const char *wanted = config_name(name);
+    for (unsigned i = 0; i < MV_CONFIG_ROWS; i++) {
+        if (mv_str_same_name(wanted, mv_config_rows[i].key.name))
+            return &mv_config_rows[i];
+        names[i] = mv_config_rows[i].key.name;
+    }
+    names[MV_CONFIG_ROWS] = NULL;
+    char shown[MV_STR_SHOWN];
+    const char *nearest = mv_str_nearest(name, names);
+    (void)mv_str_show(shown, name);
+    if (nearest)
+        (void)mv_fail(err, MICROVM_E_INVALID, "unknown key '%s': did you mean '%s'?",
+                      shown, nearest);
+    else
+        (void)mv_fail(err, MICROVM_E_INVALID, "unknown key '%s'", shown);
+    return NULL;
+}
+
+const char *mv_config_row_json_name(const struct mv_config_row *row,
+                                    char out[MV_CONFIG_NAME_MAX])
+{
+    size_t i;
+    for (i = 0; row->key.name[i] && i < MV_CONFIG_NAME_MAX - 2; i++)
+        out[i] = row->key.name[i] == '-' ? '_' : row->key.name[i];
+    if (row->key.repeatable)
+        out[i++] = 's';
+    out[i] = '\0';
+    return out;
+}
+
+bool mv_config_choice(const char *choices, int index, char out[MV_CONFIG_NAME_MAX])
+{
+    for (; index > 0; index--) {
+        choices = strchr(choices, '|');
+        if (!choices)
+            return false;
+        choices++;
+    }
+    size_t length = strcspn(choices, "|");
+    length = MV_MIN(length, MV_CONFIG_NAME_MAX - 1u);
+    memcpy(out, choices, length);
+    out[length] = '\0';
+    return true;
+}
+
+int mv_config_stick(struct mv_config *config, const microvm_error *err)
+{
+    if (!config->first_error.code)
+        config->first_error = *err;
+    return err->code;
+}
+
+void mv_config_init(struct mv_config *config)
+{
+    memset(config, 0, sizeof *config);
+    for (unsigned i = 0; i < MV_CONFIG_ROWS; i++)
+        mv_config_set(config, mv_config_rows[i].key.name, NULL);
+}
+
+void mv_config_done(struct mv_config *config)
+{
+    free(config->name);
+    free(config->kernel);
+    free(config->initrd);
+    free(config->cmdline);
+    for (unsigned i = 0; i < config->disks; i++) {
+        free(config->disk[i].path);
+        free(config->disk[i].id);
+    }
+    memset(config, 0, sizeof *config);
+}
+
+/* *to = a copy of *to, which is still the original's; NULL stays NULL. */
+static bool config_own(char **to)
+{
+    if (!*to)
+        return true;
+    *to = strdup(*to);
+    return *to != NULL;
+}
+
+int mv_config_copy(struct mv_config *to, const struct mv_config *from,
+                   microvm_error *err)
+{
+    struct mv_config copy = *from;
+    bool all = true;
+    all &= config_own(&copy.name);
+    all &= config_own(&copy.kernel);
+    all &= config_own(&copy.initrd);
+    all &= config_own(&copy.cmdline);
+    for (unsigned i = 0; i < copy.disks; i++) {
+        all &= config_own(&copy.disk[i].path);
+        all &= config_own(&copy.disk[i].id);
+    }
+    if (!all) {
+        mv_config_done(&copy);
+        return mv_fail(err, MICROVM_E_NO_MEMORY, "configuration: no memory for a copy");
+    }
+    *to = copy;
+    return 0;
+}
+
+int mv_config_check(const struct mv_config *config, microvm_error *err)
+{
+    if (config->first_error.code)
+        return mv_fail_again(err, &config->first_error);
+    if (!config->kernel)
+        return mv_fail(err, MICROVM_E_INVALID,
+                       "kernel: not given; a machine needs a bzImage or vmlinux");
+    if (config->cmdline_only && !config->cmdline)
+        return mv_fail(err, MICROVM_E_INVALID,
+                       "cmdline-only: there is no cmdline to be used alone");
+    return 0;
+}

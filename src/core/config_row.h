@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The table of settings as the files of the configuration see it: config.c (life,
+ * copies, checks), config_set.c (values) and config_json.c.
+ */
+#ifndef MV_CORE_CONFIG_ROW_H
+#define MV_CORE_CONFIG_ROW_H
+
+#include "core/config.h"
+
+#include <stddef.h>
+
+struct mv_config_row {
+    microvm_key key;
+    size_t offset; /* of the field in struct mv_config */
+    uint64_t least, most;
+};
+
+enum {
+#define KEY(...) +1
+    MV_CONFIG_ROWS = 0
+#include "core/config_keys.def"
+#undef KEY
+};
+
+extern const struct mv_config_row mv_config_rows[MV_CONFIG_ROWS];
+
+/* NULL, and *err set, when there is no such key; the message names the nearest. */
+const struct mv_config_row *mv_config_row_find(const char *name, microvm_error *err);
+
+/* The names that JSON uses: "cmdline_only", "disks". */
+enum { MV_CONFIG_NAME_MAX = 32 };
+const char *mv_config_row_json_name(const struct mv_config_row *row,
+                                    char out[MV_CONFIG_NAME_MAX]);
+
+static inline void *mv_config_field(struct mv_config *config,
+                                    const struct mv_config_row *row)
+{
+    return (char *)config + row->offset;
+}
+
+static inline const void *mv_config_field_of(const struct mv_config *config,
+                                             const struct mv_config_row *row)
+{
+    return (const char *)config + row->offset;
+}
+
+/* One value into its field, checked. On failure the field is as before. */
+int mv_config_row_set(struct mv_config *config, const struct mv_config_row *row,
+                      const char *text, microvm_error *err);
+int mv_config_row_set_number(struct mv_config *config, const struct mv_config_row *row,
+                             uint64_t value, microvm_error *err);
+int mv_config_row_set_bool(struct mv_config *config, const struct mv_config_row *row,
+                           bool value);
+/* Adds the disk, or makes it the root file system, as the row says. */
+int mv_config_row_set_disk(struct mv_config *config, const struct mv_config_row *row,
+                           const struct microvm_disk *disk, microvm_error *err);
+
+/* Copies word `index` of "a|b|c"; false when there are fewer. */
+bool mv_config_choice(const char *choices, int index, char out[MV_CONFIG_NAME_MAX]);
+
+/* Keeps *err when it is the first. Returns its code. */
+int mv_config_stick(struct mv_config *config, const microvm_error *err);
+
+#endif
