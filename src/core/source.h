@@ -18,4 +18,9 @@ struct mv_source {
     void *ctx;
 };
 
+/* An open file as a source; file and name are borrowed. */
+struct mv_file;
+void mv_file_source(const struct mv_file *file, const char *name,
+                    struct mv_source *out);
+
 #endif
