@@ -23,6 +23,7 @@ JOBS = os.environ.get("JOBS") or str(os.cpu_count())
 QUICK = ["unit", "device", "hv", "mini", "replay"]
 MESON_SUITE = {"replay": "fuzz"}  # `fuzz` is our name for the timed run
 TAIL_LINES = 60
+PROGRESS = r"^ *\d+/\d+ .*\d+s\b"  # meson's line for a test that ended
 
 
 class Count:
@@ -47,16 +48,21 @@ def tail(text, lines=TAIL_LINES):
     return "\n".join("    | " + t for t in text.rstrip().splitlines()[-lines:])
 
 
-def run(command, log=None, **env):
-    """Runs without standard input; returns (exit status, output)."""
-    r = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL,
-                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                       env=dict(os.environ, **env))
-    text = r.stdout.decode(errors="replace")
+def run(command, log=None, show=None, **env):
+    """Runs without standard input, showing lines that match; (exit status, output)."""
+    p = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                         env=dict(os.environ, **env))
+    text = ""
+    for line in p.stdout:
+        line = line.decode(errors="replace")
+        text += line
+        if show and re.search(show, line):
+            say("   " + line.strip())
     if log:
         with open(os.path.join(ROOT, log), "w") as f:
             f.write(text)
-    return r.returncode, text
+    return p.wait(), text
 
 
 def one(name, command, **env):
@@ -100,8 +106,8 @@ def count_test(test):
     count = count_output(test.get("stdout") or "")
     result = test["result"]
     if result in ("OK", "EXPECTEDFAIL"):
-        count.passed = count.passed or (0 if count.skipped else 1)
-        count.failed = 0
+        said_nothing = not (count.passed or count.failed or count.skipped)
+        count.passed += 1 if said_nothing else 0
     elif result == "SKIP":
         count = Count(skipped=1)
     else:
@@ -178,7 +184,7 @@ def suite(directory, name, label):
         os.unlink(log)
     status, text = run(
         ["meson", "test", "-C", directory, "--no-rebuild", "--suite", meson_name,
-         "--num-processes", JOBS], directory + "/test-%s.log" % name,
+         "--num-processes", JOBS], directory + "/test-%s.log" % name, PROGRESS,
         CMOCKA_MESSAGE_OUTPUT="TAP", **ring3_environment())
     total = count_log(directory, label)
     if status and not total.failed:
@@ -242,8 +248,7 @@ def sanitizer(directory, *options, **env):
 
 
 def stage_fuzz():
-    status, text = run(["tools/fuzz.sh"])
-    say(text.rstrip())
+    status, text = run(["tools/fuzz.sh"], show=".")
     ok = len(re.findall(r"^fuzz: \w+: \d+ inputs, nothing found", text, re.M))
     bad = len(re.findall(r"^fuzz: \w+: FOUND SOMETHING", text, re.M))
     return Count(ok, bad or (1 if status else 0))
@@ -253,8 +258,7 @@ def stage_cross():
     total = Count()
     targets = sorted(f[:-4] for f in os.listdir(os.path.join(ROOT, "cross")))
     for t in targets:
-        status, text = run(["tools/cross.sh", t], CMOCKA_MESSAGE_OUTPUT="TAP")
-        say(text.rstrip())
+        status, text = run(["tools/cross.sh", t], show=".", CMOCKA_MESSAGE_OUTPUT="TAP")
         compiled = "cross: %s: compiles" % t in text
         total.add(Count(passed=1) if compiled else Count(failed=1))
         tests = count_log("build-cross-" + t, t)
@@ -264,6 +268,15 @@ def stage_cross():
             tests.skipped += 1
         total.add(tests)
     return total
+
+
+def stage_kvmbox():
+    status, text = run(["tools/kvmbox.d/selftest.sh"], "build/kvmbox.log", "^FAIL")
+    count = count_output(text)
+    if status and not count.failed:
+        say("FAILED: kvmbox\n" + tail(text))
+        count.failed = 1
+    return count
 
 
 def stage_bench():
@@ -286,6 +299,7 @@ STAGES = {
     "tsan": sanitizer("build-tsan", "-Db_sanitize=thread"),
     "fuzz": stage_fuzz,
     "cross": stage_cross,
+    "kvmbox": stage_kvmbox,
     "boot": native("boot"),
     "e2e": native("e2e"),
     "bench": stage_bench,
