@@ -3,8 +3,9 @@
  * The guest-physical address map of an x86_64 machine, in one place.
  *
  *   0x0000_0000  page 0: interrupt vectors and BIOS data area (reserved)
- *   0x0000_1000  usable: boot parameters, page tables, command line
- *   0x0009_fc00  extended BIOS data area: MP table, when there is one
+ *   0x0000_1000  usable; at the start the boot structures below
+ *   0x0009_fc00  extended BIOS data area: the MP table's floating pointer
+ *   0x000d_0000  MP table, in the area where a BIOS would have option ROMs
  *   0x000e_0000  ACPI tables, in the area where a BIOS would have them
  *   0x0010_0000  kernel and usable RAM, up to 3 GiB
  *   0xc000_0000  the hole: 32-bit PCI window (later), devices, chips
@@ -13,33 +14,40 @@
 #ifndef MV_ARCH_X86_LAYOUT_H
 #define MV_ARCH_X86_LAYOUT_H
 
-#define MV_X86_LOW_USABLE  0x00001000u
-#define MV_X86_EBDA        0x0009fc00u /* usable low memory ends here */
-#define MV_X86_VGA         0x000a0000u
-#define MV_X86_ACPI        0x000e0000u
-#define MV_X86_ACPI_SIZE   0x00020000u
-#define MV_X86_KERNEL      0x00100000u
-#define MV_X86_HOLE        0xc0000000u
-#define MV_X86_VIRTIO      0xd0000000u /* virtio-mmio devices, one page each */
-#define MV_X86_POWER       0xd1000000u /* chip/power.h: GED, sleep and reset registers */
-#define MV_X86_IOAPIC      0xfec00000u
-#define MV_X86_LAPIC       0xfee00000u
-#define MV_X86_HOLE_END    0x100000000ull
+#define MV_X86_LOW_USABLE   0x00001000u
+#define MV_X86_GDT          0x00001000u
+#define MV_X86_PARAMS       0x00002000u /* boot_params, or hvm_start_info with its lists */
+#define MV_X86_PAGE_TABLES  0x00003000u /* PML4, PDPT, four page directories */
+#define MV_X86_CMDLINE      0x00010000u
+#define MV_X86_CMDLINE_MAX  0x00010000u /* bytes, with the NUL */
+#define MV_X86_EBDA         0x0009fc00u /* usable low memory ends here */
+#define MV_X86_VGA          0x000a0000u
+#define MV_X86_MPTABLE      0x000d0000u /* MP configuration table */
+#define MV_X86_MPTABLE_SIZE 0x00001000u
+#define MV_X86_ACPI         0x000e0000u
+#define MV_X86_ACPI_SIZE    0x00020000u
+#define MV_X86_KERNEL       0x00100000u
+#define MV_X86_HOLE         0xc0000000u
+#define MV_X86_VIRTIO       0xd0000000u /* virtio-mmio devices, one page each */
+#define MV_X86_POWER        0xd1000000u /* chip/power.h: GED, sleep and reset registers */
+#define MV_X86_IOAPIC       0xfec00000u
+#define MV_X86_LAPIC        0xfee00000u
+#define MV_X86_HOLE_END     0x100000000ull
 
 /* Warm reset flag of the BIOS data area: Linux leaves its reboot mode here before it
  * resets the machine (native_machine_emergency_restart). */
-#define MV_X86_RESET_FLAG  0x00000472u
+#define MV_X86_RESET_FLAG   0x00000472u
 
 /* Interrupt lines (GSIs). Devices get the rest of 5..23, edge-triggered. */
-#define MV_X86_GSI_SERIAL  4u
-#define MV_X86_GSI_RTC     8u
-#define MV_X86_GSI_POWER   9u
-#define MV_X86_GSI_COUNT   24u
+#define MV_X86_GSI_SERIAL   4u
+#define MV_X86_GSI_RTC      8u
+#define MV_X86_GSI_POWER    9u
+#define MV_X86_GSI_COUNT    24u
 
 /* Ports. */
-#define MV_X86_PORT_SERIAL 0x3f8u
-#define MV_X86_PORT_I8042  0x60u /* and 0x64 */
-#define MV_X86_PORT_RTC    0x70u
-#define MV_X86_PORT_DEBUG  0x0e9u /* boot time marks */
+#define MV_X86_PORT_SERIAL  0x3f8u
+#define MV_X86_PORT_I8042   0x60u /* and 0x64 */
+#define MV_X86_PORT_RTC     0x70u
+#define MV_X86_PORT_DEBUG   0x0e9u /* boot time marks */
 
 #endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The kernel command line: what this machine knows about itself, then the user's words,
+ * which being last win.
+ *
+ *     console=ttyS0      where the console is
+ *     reboot=panic_warm,k  reset through the keyboard controller. After a panic by a
+ *                        warm one: Linux then leaves 0x1234 at physical 0x472, which
+ *                        tells the machine a panic from a reboot (layout.h)
+ *     panic=-1           reset at once after a panic instead of waiting for a reader
+ *     root=/dev/vda rw   when the first disk is the root file system
+ *     virtio_mmio.device=4K@0xd0000000:5   a device, for kernels without ACPI
+ */
+#include "arch/x86/boot.h"
+
+#include "util/bytes.h"
+
+#include <stdio.h>
+
+struct cmdline_text {
+    char *at;
+    size_t length, size; /* of size; length can pass it: then the text was cut */
+};
+
+static void cmdline_add(struct cmdline_text *text, const char *format, ...)
+    MV_PRINTF(2, 3);
+
+/* Appends one parameter, after a space unless it is the first. */
+static void cmdline_add(struct cmdline_text *text, const char *format, ...)
+{
+    va_list args;
+    if (text->length > 0) {
+        if (text->length + 1 < text->size)
+            memcpy(text->at + text->length, " ", 2);
+        text->length++;
+    }
+    size_t room = text->length < text->size ? text->size - text->length : 0;
+    va_start(args, format);
+    int n = vsnprintf(room ? text->at + text->length : NULL, room, format, args);
+    va_end(args);
+    text->length += n > 0 ? (size_t)n : 0;
+}
+
+static void cmdline_add_ours(struct cmdline_text *text,
+                             const struct mv_cmdline_request *request)
+{
+    switch (request->console) {
+    case MV_CONSOLE_SERIAL:
+        cmdline_add(text, "console=ttyS0");
+        break;
+    case MV_CONSOLE_VIRTIO:
+        cmdline_add(text, "console=hvc0");
+        break;
+    case MV_CONSOLE_NONE:
+        break;
+    }
+    cmdline_add(text, "reboot=panic_warm,k panic=-1");
+    if (request->rootfs)
+        cmdline_add(text, "root=/dev/vda %s", request->rootfs_read_only ? "ro" : "rw");
+    for (unsigned i = 0; i < request->devices; i++)
+        cmdline_add(text, "virtio_mmio.device=4K@0x%llx:%u",
+                    (unsigned long long)request->device[i].gpa, request->device[i].gsi);
+}
+
+int mv_cmdline_compose(const struct mv_cmdline_request *request, char *out, size_t size,
+                       microvm_error *err)
+{
+    struct cmdline_text text = {.at = out, .size = size};
+    const char *user = request->user ? request->user : "";
+    out[0] = '\0';
+    if (!request->only)
+        cmdline_add_ours(&text, request);
+    if (user[0] != '\0')
+        cmdline_add(&text, "%s", user);
+    if (text.length >= size)
+        return mv_fail(err, MICROVM_E_INVALID,
+                       "cmdline: %zu bytes of yours and %zu of ours are %zu more than "
+                       "the %zu that fit; shorten it",
+                       strlen(user), text.length - strlen(user), text.length - size + 1,
+                       size - 1);
+    return 0;
+}
