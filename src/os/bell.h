@@ -10,6 +10,7 @@
 
 struct mv_bell {
     void (*heard)(void *arg);
+    void (*closed)(void *arg); /* the memory may go; NULL, or set after open */
     void *arg;
     intptr_t fd; /* eventfd that a hypervisor can write to; -1 where there is none */
     union {
@@ -23,7 +24,8 @@ struct mv_bell {
 int mv_bell_open(struct mv_bell *bell, struct mv_loop *loop, void (*heard)(void *arg),
                  void *arg, microvm_error *err);
 
-/* The memory must stay until the loop is closed. Accepts a bell never opened (zeroed).
+/* On the loop's thread, or where it has none. The memory must stay until `closed` is
+ * called or the loop is closed. Accepts a bell never opened (zeroed): not called then.
  */
 void mv_bell_close(struct mv_bell *bell);
 

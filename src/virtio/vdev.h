@@ -49,29 +49,41 @@ enum {
 
 struct mv_vdev;
 
-/* A device type: constants and seven functions, all called on the loop. */
+/* A device type: constants and functions, all called on the loop. */
 struct mv_vdev_class {
     const char *name;     /* "virtio-rng" */
     uint32_t id;          /* device type, chapter 5 */
     unsigned queues;      /* up to MV_VDEV_QUEUES_MAX */
     uint16_t queue_size;  /* largest size offered, power of two <= MV_VQ_SIZE_MAX */
     uint32_t config_size; /* bytes, up to MV_VDEV_CONFIG_MAX */
+    /* The one part of them that the driver may write; writes elsewhere are dropped. */
+    uint32_t writable_offset, writable_size;
     uint32_t state_version;
 
-    /* Frees what open made. The device is not LIVE. */
+    /* Frees what open made besides the device's own memory; NULL: there is nothing. The
+     * device is not LIVE, and may be one that open gave up half way. */
     void (*close)(struct mv_vdev *dev);
-    /* The driver wrote these bytes of dev->config; NULL: nothing there is writable, and
-     * the write was dropped. The device restores what the driver may not change. */
+    /* The driver wrote these bytes of dev->config. NULL: to be looked at when needed.
+     */
     void (*config_written)(struct mv_vdev *dev, uint32_t offset, uint32_t length);
-    /* The queues that are ready are live; features are negotiated. */
+    /* The queues that are ready are live; features are negotiated. Each live queue is
+     * kicked afterwards. NULL: nothing to do. Failing undoes what it did; the device
+     * has failed then. */
     int (*start)(struct mv_vdev *dev);
-    /* The driver has put something into queue `q` (or may have). */
+    /* The driver has put something into queue `q` (or may have). The queue is live. */
     void (*kick)(struct mv_vdev *dev, unsigned q);
-    /* Finish or forget what is in flight, wait for it, push nothing afterwards. */
+    /* Finish what is in flight, wait for it, push nothing afterwards; of a device that
+     * has failed too, whose queues are no longer live. NULL: never in flight. */
     void (*stop)(struct mv_vdev *dev);
-    /* The type's own state, besides what mv_vdev_save writes. NULL: there is none. */
+    /* The driver has reset the device (after stop): forget what belonged to it, such as
+     * what it wrote to the configuration. NULL: nothing. */
+    void (*reset)(struct mv_vdev *dev);
+    /* The type's own state, besides what mv_vdev_save writes. NULL: there is none. load
+     * gets the state_version of the device that was saved, at most its own; it changes
+     * nothing when it fails, and its reader's `failed` is checked by the caller. */
     void (*save)(const struct mv_vdev *dev, struct mv_writer *w);
-    int (*load)(struct mv_vdev *dev, struct mv_reader *r, uint32_t version);
+    int (*load)(struct mv_vdev *dev, struct mv_reader *r, uint32_t version,
+                microvm_error *err);
 };
 
 /* What a device may use of the machine around it. Filled before open; borrowed. */
@@ -94,18 +106,27 @@ struct mv_vdev_transport {
 
 enum mv_vdev_life { MV_VDEV_IDLE, MV_VDEV_LIVE, MV_VDEV_ASLEEP };
 
+/* What a bell needs to know when it rings. */
+struct mv_vdev_port {
+    struct mv_vdev *dev;
+    unsigned q;
+};
+
+/* First member of every device type's struct. */
 struct mv_vdev {
     const struct mv_vdev_class *class;
     struct mv_vdev_host host;
     struct mv_vdev_transport transport;
     char name[24]; /* "virtio-blk vda": for messages */
 
-    uint64_t features;   /* offered; the type adds its own bits in open */
-    uint64_t negotiated; /* what the driver took */
-    _Atomic uint32_t status;
+    uint64_t features;       /* offered; the type adds its own bits in open */
+    uint64_t negotiated;     /* what the driver took; fixed by FEATURES_OK */
+    _Atomic uint32_t status; /* changes on the loop */
     enum mv_vdev_life life;
     struct mv_vq vq[MV_VDEV_QUEUES_MAX];
     struct mv_bell bell[MV_VDEV_QUEUES_MAX]; /* rung by the driver's notification */
+    struct mv_vdev_port port[MV_VDEV_QUEUES_MAX];
+    unsigned bells; /* open ones: the memory goes with the last */
 
     uv_mutex_t config_lock; /* config and generation: the loop writes, vCPUs read */
     uint8_t config[MV_VDEV_CONFIG_MAX];
@@ -115,33 +136,58 @@ struct mv_vdev {
     _Atomic uint64_t kicks, signals; /* counters */
 };
 
-/* Makes the common part: queues, bells (heard on host->loop), offered features
- * VERSION_1, INDIRECT_DESC, EVENT_IDX. Called first by each type's open. */
-int mv_vdev_open(struct mv_vdev *dev, const struct mv_vdev_class *class,
-                 const char *name, const struct mv_vdev_host *host, microvm_error *err);
-/* Stops, calls class->close, frees the common part. Loop thread; the struct's memory
- * must stay until the loop is closed (bells). */
+/* Makes a device of `bytes` zeroed bytes, the type's struct, with the common part in
+ * it: queues, bells (heard on host->loop), offered features VERSION_1, INDIRECT_DESC,
+ * EVENT_IDX. Called first by each type's open; when that fails later on, it calls
+ * mv_vdev_close. `name` tells devices of one type apart ("vda"); NULL: there is one. */
+int mv_vdev_open(const struct mv_vdev_class *class, size_t bytes, const char *name,
+                 const struct mv_vdev_host *host, struct mv_vdev **out,
+                 microvm_error *err);
+/* Stops, calls class->close. The memory goes when the loop has closed the bells, so the
+ * pointer is the caller's no longer. Loop thread, no vCPU running. Accepts NULL. */
 void mv_vdev_close(struct mv_vdev *dev);
 
 /* -- for device types, on the loop -- */
 
+/* Pops the next chain of queue q; false when there is none, or nonsense, upon which the
+ * device has failed. */
+bool mv_vdev_pop(struct mv_vdev *dev, unsigned q, struct mv_chain *chain);
+/* What most kicks are: `serve` for each chain that is available, one signal for all.
+ * Goes on after the loop's other work when there is more than the queue's size, so that
+ * a driver that never stops cannot keep the loop. serve pushes, then or later. */
+void mv_vdev_serve(struct mv_vdev *dev, unsigned q,
+                   void (*serve)(struct mv_vdev *dev, unsigned q,
+                                 const struct mv_chain *chain));
 /* Interrupt if the driver wants one for what was pushed on queue q. Once per batch. */
 void mv_vdev_signal(struct mv_vdev *dev, unsigned q);
 /* Replaces bytes of the configuration space, counts the generation up, tells the driver
- * (2.5). Only while not failed. */
+ * (2.5) if it has one. */
 void mv_vdev_set_config(struct mv_vdev *dev, uint32_t offset, const void *data,
                         uint32_t length);
-/* The guest's nonsense: DEVICE_NEEDS_RESET. `why` is for the log. Returns negative. */
-int mv_vdev_fail(struct mv_vdev *dev, const char *why);
+/* The guest's nonsense: DEVICE_NEEDS_RESET. `why` is for the log. May be called from
+ * within kick: the queues are dead from here on, stop is called later. */
+void mv_vdev_fail(struct mv_vdev *dev, const char *why);
 
-/* -- for transports, any thread unless said -- */
+/* -- for transports: any thread, one at a time except for the configuration -- */
 
 uint32_t mv_vdev_status(const struct mv_vdev *dev);
 /* A driver's write to the status register, 2.1 and 3.1.1: runs on the loop, waits. 0 is
- * a reset and when this returns nothing of the device touches guest memory. */
+ * a reset and when this returns nothing of the device touches guest memory. Other bits
+ * only add up: FEATURES_OK comes on only if the features can be had, DRIVER_OK only
+ * after that; clearing a bit is not possible. */
 void mv_vdev_set_status(struct mv_vdev *dev, uint32_t status);
-/* The driver's features; dropped once FEATURES_OK is set. */
+/* The driver's features; dropped unless status is DRIVER without FEATURES_OK. */
 void mv_vdev_set_features(struct mv_vdev *dev, uint64_t features);
+/* The registers of queue `q` while the driver may set them up: between FEATURES_OK and
+ * DRIVER_OK, and the queue exists and is not ready. NULL otherwise. */
+struct mv_vq_config *mv_vdev_setup(struct mv_vdev *dev, uint32_t q);
+/* Takes a queue that is ready away from the device (4.2.2.2): runs on the loop, waits;
+ * when this returns nothing of the queue is in flight. */
+void mv_vdev_disable_queue(struct mv_vdev *dev, uint32_t q);
+/* The driver's notification; any thread. A queue that does not exist: nothing. */
+void mv_vdev_notify(struct mv_vdev *dev, uint32_t q);
+/* Bytes beyond the configuration read as zero; a write that does not lie in what the
+ * driver may write is dropped. */
 void mv_vdev_read_config(struct mv_vdev *dev, uint32_t offset, void *to,
                          uint32_t length);
 void mv_vdev_write_config(struct mv_vdev *dev, uint32_t offset, const void *from,
@@ -151,8 +197,10 @@ uint32_t mv_vdev_generation(struct mv_vdev *dev);
 /* -- for the machine, on the loop -- */
 
 void mv_vdev_sleep(struct mv_vdev *dev); /* LIVE -> ASLEEP */
-int mv_vdev_wake(struct mv_vdev *dev);   /* ASLEEP -> LIVE; looks at all queues */
-/* State of a device that is not LIVE; the transport saves its own after it. */
+void mv_vdev_wake(struct mv_vdev *dev);  /* ASLEEP -> LIVE; looks at all queues */
+/* State of a device that is not LIVE; the transport saves its own after it. Loading is
+ * into a device that was just opened with the same settings; it is ASLEEP afterwards if
+ * the saved one was at work. */
 void mv_vdev_save(const struct mv_vdev *dev, struct mv_writer *w);
 int mv_vdev_load(struct mv_vdev *dev, struct mv_reader *r, microvm_error *err);
 

@@ -3,6 +3,9 @@
  * The MMIO transport (virtio 1.2, 4.2): only registers, translated to vdev.h. A guest
  * may access them at every width and offset; what the specification does not allow
  * reads as zero and writes nothing.
+ *
+ * Deliberately absent: legacy registers (version 1), VIRTIO_F_RING_RESET (QueueReset),
+ * shared memory regions, VIRTIO_F_NOTIFICATION_DATA.
  */
 #ifndef MV_VIRTIO_VMMIO_H
 #define MV_VIRTIO_VMMIO_H
@@ -19,10 +22,15 @@ enum {
 struct mv_vmmio {
     struct mv_vdev *dev;
     struct mv_irq irq;
-    uv_mutex_t lock; /* the selectors and queue registers: two vCPUs may come at once */
+    /* All registers but interrupt_status, the notification and the configuration: two
+     * vCPUs may come at once. Held while a status write waits for the loop, so the loop
+     * never takes it. */
+    uv_mutex_t lock;
     uint32_t device_features_sel, driver_features_sel, queue_sel;
     uint64_t driver_features;
-    _Atomic uint32_t interrupt_status; /* 4.2.2.2 */
+    bool strange_features; /* the driver took one of bit 64 or above */
+    /* InterruptStatus (4.2.2.2), and above it the bits set since it was last read. */
+    _Atomic uint32_t interrupts;
 };
 
 extern const struct mv_bus_ops mv_vmmio_bus; /* chip: struct mv_vmmio */
@@ -32,6 +40,8 @@ int mv_vmmio_open(struct mv_vmmio *mmio, struct mv_vdev *dev, const struct mv_ir
                   microvm_error *err);
 void mv_vmmio_close(struct mv_vmmio *mmio);
 
+/* Both while the device is not LIVE. Load comes after the interrupt controller's: it
+ * repeats an interrupt that was not acknowledged, in case its edge was lost. */
 void mv_vmmio_save(const struct mv_vmmio *mmio, struct mv_writer *w);
 int mv_vmmio_load(struct mv_vmmio *mmio, struct mv_reader *r, microvm_error *err);
 

@@ -7,6 +7,12 @@
  * The driver is hostile: every index and descriptor is copied once and then checked. A
  * chain that loops, leaves guest memory or is longer than the queue makes pop return an
  * error, upon which the device fails (mv_vdev_fail); nothing of the host is touched.
+ * At most `size` chains can be in flight, so a device can have a slot for each.
+ *
+ * A queue that is not live is empty: nothing is popped from it, and what is pushed to
+ * it is forgotten. So a device that has failed needs no checks of its own.
+ *
+ * Deliberately absent: packed rings, VIRTIO_F_IN_ORDER.
  */
 #ifndef MV_VIRTIO_VQUEUE_H
 #define MV_VIRTIO_VQUEUE_H
@@ -37,7 +43,7 @@ struct mv_vq_config {
 struct mv_vq {
     struct mv_vq_config config;
     uint16_t avail_at; /* next available entry to take */
-    uint16_t used_at;  /* next used entry to write */
+    uint16_t used_at;  /* next used entry to write; both wrap at 65536 */
 
     /* Valid between mv_vq_start and mv_vq_stop. */
     const struct mv_ram *ram;
@@ -46,13 +52,15 @@ struct mv_vq {
     uint16_t signalled_at; /* used_at when the driver was last told */
 };
 
-/* Checks size, alignment and place of the rings; false: the driver's nonsense. */
+/* Checks size, alignment and place of the rings, all of them; false: the driver's
+ * nonsense. Every chain that was popped has been pushed since. */
 bool mv_vq_start(struct mv_vq *vq, const struct mv_ram *ram, uint64_t features);
 void mv_vq_stop(struct mv_vq *vq);
 /* Forgets everything, as a reset does. */
 void mv_vq_reset(struct mv_vq *vq);
 
-/* 1: *chain is the next request; 0: none; negative: the driver's nonsense. */
+/* 1: *chain is the next request; 0: none; negative: the driver's nonsense. Chains may
+ * be pushed in another order than they were popped. */
 int mv_vq_pop(struct mv_vq *vq, struct mv_chain *chain);
 
 /* Gives the chain back with `written` bytes in its writable part. */

@@ -38,12 +38,19 @@ int mv_bell_open(struct mv_bell *bell, struct mv_loop *loop, void (*heard)(void 
     return 0;
 }
 
+static void bell_closed(uv_handle_t *handle)
+{
+    struct mv_bell *bell = handle->data;
+    if (bell->closed)
+        bell->closed(bell->arg);
+}
+
 void mv_bell_close(struct mv_bell *bell)
 {
     if (!bell->heard)
         return;
     bell->heard = NULL;
-    uv_close(&bell->uv.handle, NULL);
+    uv_close(&bell->uv.handle, bell_closed);
     (void)close((int)bell->fd);
     bell->fd = -1;
 }
