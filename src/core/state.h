@@ -2,8 +2,9 @@
 /*
  * Saved state as sections of fixed-width little-endian fields, never a raw struct:
  *
- *     u32 type, u32 instance, u32 version, u32 length, payload, u32 crc32 (of all
- * before)
+ *     u32 type, u32 instance, u32 version, u32 length, payload, u32 crc32
+ *
+ * The checksum is of everything before it in its section.
  *
  * Writing cannot fail in the middle: a writer that runs out of memory or over its
  * ceiling remembers it, and the end of the save reports it once. Reading is the same
@@ -57,5 +58,10 @@ void mv_get_bytes(struct mv_reader *r, void *to, size_t length);
 
 /* True when nothing was missing and nothing is left over. */
 bool mv_reader_done(const struct mv_reader *r);
+
+/* The check at the end of a load: that the section was of the version that was read and
+ * that it was read exactly. The error names `part`, "serial port". */
+int mv_reader_check(const struct mv_reader *r, const char *part, uint32_t version,
+                    uint32_t version_read, microvm_error *err);
 
 #endif
