@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The registers of the power chip, shared by the ACPI tables that describe them
- * (arch/x86/acpi.c) and the chip that answers (chip/power.c). One page; the layout is
- * ours, the meaning of each register is ACPI 6.4's: 4.8.3.7 (sleep control and status
- * of hardware-reduced machines), 4.8.3.6 (reset), 5.6.9 (generic event device).
+ * The page of registers that ACPI's hardware-reduced power model (ACPI 6.5, 4.1) and
+ * our chip/power.c share: the tables name these offsets and bits, the chip answers
+ * them.
  */
 #ifndef MV_CORE_POWER_REGS_H
 #define MV_CORE_POWER_REGS_H
@@ -11,22 +10,19 @@
 enum {
     MV_POWER_SIZE = 0x1000,
 
-    /* Dword, read-only: events that wait. Reading takes them: they read as 0 then. A
-     * new one is an edge on the interrupt line. */
+    /* Generic event device (5.6.9): dword, pending events, cleared by the read. */
     MV_POWER_EVENTS = 0x00,
-    MV_POWER_EVENT_BUTTON = 1u << 0,
+    MV_POWER_EVENT_BUTTON = 1 << 0,
 
-    /* Byte, write: SLP_EN with SLP_TYP enters that sleep state. */
+    /* Sleep control and status (4.8.3.7), bytes: FADT SLEEP_CONTROL_REG and
+     * SLEEP_STATUS_REG. */
     MV_POWER_SLEEP_CONTROL = 0x10,
-    MV_POWER_SLEEP_ENABLE = 1u << 5,
-    MV_POWER_SLEEP_TYPE_SHIFT = 2, /* three bits */
-    MV_POWER_SLEEP_TYPE_MASK = 7,
-    MV_POWER_SLEEP_TYPE_S5 = 5, /* what our \_S5 says: power off */
-
-    /* Byte: WAK_STS in bit 7; reads as 0, as nothing ever wakes up. */
     MV_POWER_SLEEP_STATUS = 0x11,
+    MV_POWER_SLP_TYP_SHIFT = 2, /* three bits */
+    MV_POWER_SLP_TYP_OFF = 5,   /* what \_S5 says */
+    MV_POWER_SLP_EN = 1 << 5,
 
-    /* Byte, write: this value resets the machine. */
+    /* FADT RESET_REG and RESET_VALUE (4.8.3.6), byte. */
     MV_POWER_RESET = 0x12,
     MV_POWER_RESET_VALUE = 0x42
 };
