@@ -20,11 +20,13 @@ int mv_balloon_open(const struct mv_vdev_host *host, struct mv_vdev **out,
                     microvm_error *err);
 /* Asks the guest to give `pages` 4 KiB pages back in all (its target). */
 void mv_balloon_set_target(struct mv_vdev *dev, uint32_t pages);
-/* Bytes that are given back now, and in all by reporting. */
+/* Bytes that the guest has in its balloon now; and those of free memory it has reported
+ * in all, whether it has used them again or not. Any thread. */
 uint64_t mv_balloon_bytes(const struct mv_vdev *dev);
+uint64_t mv_balloon_reported_bytes(const struct mv_vdev *dev);
 
 /* Console, 5.3: port 0 with size. Input and output go through `chardev`; *user is
- * filled with what the chardev's other end must call. */
+ * filled with what the chardev's other end must call, until the device is closed. */
 int mv_console_open(const struct mv_vdev_host *host, const struct mv_chardev *chardev,
                     struct mv_chardev_user *user, struct mv_vdev **out,
                     microvm_error *err);

@@ -15,7 +15,7 @@ enum {
     RNG_BYTES_MAX = 4096
 };
 
-static void rng_serve(struct mv_vdev *dev, unsigned q, const struct mv_chain *chain)
+static bool rng_serve(struct mv_vdev *dev, unsigned q, const struct mv_chain *chain)
 {
     const struct mv_span *span = chain->span + chain->readable;
     uint32_t written = 0;
@@ -23,11 +23,12 @@ static void rng_serve(struct mv_vdev *dev, unsigned q, const struct mv_chain *ch
         size_t n = MV_MIN(span[i].length, (size_t)RNG_BYTES_MAX - written);
         if (uv_random(NULL, NULL, span[i].base, n, 0, NULL)) {
             mv_vdev_fail(dev, "the host has no random bytes");
-            return;
+            return false;
         }
         written += (uint32_t)n;
     }
     mv_vq_push(&dev->vq[q], chain->head, written);
+    return true;
 }
 
 static void rng_kick(struct mv_vdev *dev, unsigned q)

@@ -160,19 +160,20 @@ bool mv_vdev_pop(struct mv_vdev *dev, unsigned q, struct mv_chain *chain)
 }
 
 void mv_vdev_serve(struct mv_vdev *dev, unsigned q,
-                   void (*serve)(struct mv_vdev *dev, unsigned q,
+                   bool (*serve)(struct mv_vdev *dev, unsigned q,
                                  const struct mv_chain *chain))
 {
     struct mv_vq *vq = &dev->vq[q];
     struct mv_chain chain;
     unsigned left = vq->config.size;
+    bool more = true;
     mv_vq_hush(vq);
     do {
-        for (; left > 0 && mv_vdev_pop(dev, q, &chain); left--)
-            serve(dev, q, &chain);
-    } while (left > 0 && mv_vq_listen(vq));
+        for (; more && left > 0 && mv_vdev_pop(dev, q, &chain); left--)
+            more = serve(dev, q, &chain);
+    } while (more && left > 0 && mv_vq_listen(vq));
     mv_vdev_signal(dev, q);
-    if (left == 0)
+    if (more && left == 0)
         mv_bell_ring(&dev->bell[q]);
 }
 

@@ -153,10 +153,11 @@ void mv_vdev_close(struct mv_vdev *dev);
  * device has failed. */
 bool mv_vdev_pop(struct mv_vdev *dev, unsigned q, struct mv_chain *chain);
 /* What most kicks are: `serve` for each chain that is available, one signal for all.
- * Goes on after the loop's other work when there is more than the queue's size, so that
- * a driver that never stops cannot keep the loop. serve pushes, then or later. */
+ * serve pushes the chain, then or later, or puts it back (mv_vq_unpop); false: take no
+ * more, the device comes back by itself. Goes on after the loop's other work when there
+ * is more than the queue's size, so that a driver that never stops cannot keep it. */
 void mv_vdev_serve(struct mv_vdev *dev, unsigned q,
-                   void (*serve)(struct mv_vdev *dev, unsigned q,
+                   bool (*serve)(struct mv_vdev *dev, unsigned q,
                                  const struct mv_chain *chain));
 /* Interrupt if the driver wants one for what was pushed on queue q. Once per batch. */
 void mv_vdev_signal(struct mv_vdev *dev, unsigned q);

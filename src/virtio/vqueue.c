@@ -13,6 +13,7 @@
  */
 #include "virtio/vqueue.h"
 
+#include "util/assert.h"
 #include "util/bytes.h"
 #include "virtio/vdev.h"
 
@@ -174,6 +175,12 @@ int mv_vq_pop(struct mv_vq *vq, struct mv_chain *chain)
         return -1;
     vq->avail_at++;
     return 1;
+}
+
+void mv_vq_unpop(struct mv_vq *vq)
+{
+    MV_ASSERT(vq->avail_at != vq->used_at);
+    vq->avail_at--;
 }
 
 /* -- giving them back -- */

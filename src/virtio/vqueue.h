@@ -63,6 +63,10 @@ void mv_vq_reset(struct mv_vq *vq);
  * be pushed in another order than they were popped. */
 int mv_vq_pop(struct mv_vq *vq, struct mv_chain *chain);
 
+/* Puts the chain that was popped last back, to be popped again; none after it, and it
+ * has not been pushed. The driver may have changed it by then. */
+void mv_vq_unpop(struct mv_vq *vq);
+
 /* Gives the chain back with `written` bytes in its writable part. */
 void mv_vq_push(struct mv_vq *vq, uint16_t head, uint32_t written);
 
