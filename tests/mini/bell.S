@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Rings at device memory: 3, then 4, then 3 in two bytes instead of four. */
+#include "guest.inc"
+
+GUEST bell
+    mov $DEVICE, %ebx
+    movl $3, 0x50(%rbx)
+    movl $4, 0x50(%rbx)
+    movw $3, 0x50(%rbx)
+    VERDICT
+END bell

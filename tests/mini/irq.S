@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Waits for interrupts, halted, and says t in the handler of each: vector 0x45, which is also where it
+ * directs pin 5 of the I/O APIC, edge-triggered. The handler ends the interrupt, then says so. */
+#include "guest.inc"
+
+GUEST irq
+    GATE 0x45, 5f
+    lidt 6f(%rip)
+    LAPIC_ON
+    mov $0xff, %al /* masks the 8259s, which have the pin too and no vectors yet */
+    out %al, $0x21
+    out %al, $0xa1
+    mov $IOAPIC, %ebx /* 82093AA, 3.2.4 */
+    movl $0x10 + 5 * 2 + 1, (%rbx)
+    movl $0, 0x10(%rbx)
+    movl $0x10 + 5 * 2, (%rbx)
+    movl $0x45, 0x10(%rbx)
+    SAY 'r'
+1:  sti
+    hlt
+    jmp 1b
+5:  mov $LAPIC, %edi
+    movl $0, 0xb0(%rdi) /* EOI */
+    SAY 't'
+    iretq
+6:  .word 0xfff
+    .quad IDT
+END irq
