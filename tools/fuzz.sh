@@ -24,7 +24,7 @@ clang=$(command -v clang || compgen -c clang- | grep -E '^clang-[0-9]+$' | sort 
 mkdir -p "$build"
 setup=(meson setup "$build" "$root" -Dfuzz=true -Dcli=disabled)
 [ -f "$build/build.ninja" ] && setup+=(--reconfigure)
-if ! { CC=$clang "${setup[@]}" && ninja -j "$jobs" -C "$build"; } >"$build/build.log" 2>&1; then
+if ! { CC=$clang "${setup[@]}" && ninja -k 0 -j "$jobs" -C "$build"; } >"$build/build.log" 2>&1; then
     tail -40 "$build/build.log"
     echo "fuzz.sh: the targets do not build, see $build/build.log"
     exit 1

@@ -14,7 +14,7 @@ static void rig_set(void *controller, unsigned line, bool level)
     (void)controller;
     (void)line;
     (void)level;
-    MV_ASSERT(!"devices pulse");
+    MV_ASSERT(false && "devices pulse");
 }
 
 static void rig_pulse(void *controller, unsigned line)

@@ -9,7 +9,7 @@
 #include "util/bytes.h"
 #include "virtio/vdev.h"
 
-enum { LOW = 1 << 20, DATA = 0x40000, SIZE = 8 };
+enum { LOW = 1 << 20, DATA = 0x40000, RING_SIZE = 8 };
 #define HIGH 0x100000000ull
 
 struct rings {
@@ -35,7 +35,7 @@ static int setup(void **state)
     struct rings *r = test_calloc(1, sizeof *r);
     microvm_error err;
     assert_ok(mv_ram_open(&r->ram, 2 * LOW, LOW, HIGH, 0, &err), &err);
-    rings_start(r, SIZE, MV_F_INDIRECT_DESC | MV_F_EVENT_IDX);
+    rings_start(r, RING_SIZE, MV_F_INDIRECT_DESC | MV_F_EVENT_IDX);
     *state = r;
     return 0;
 }
@@ -75,21 +75,21 @@ static void takes_and_returns_chains(void **state)
     assert_true(vdriver_reap(&r->driver, &back, &written));
     assert_int_equal(back, head);
     assert_int_equal(written, 51);
-    assert_int_equal(r->driver.free, SIZE);
+    assert_int_equal(r->driver.free, RING_SIZE);
 }
 
 static void follows_indirect_tables(void **state)
 {
     struct rings *r = *state;
-    struct vdriver_buffer buffer[SIZE];
-    for (unsigned i = 0; i < SIZE; i++)
+    struct vdriver_buffer buffer[RING_SIZE];
+    for (unsigned i = 0; i < RING_SIZE; i++)
         buffer[i] = (struct vdriver_buffer){DATA + 64ull * i, 64, i >= 3};
-    (void)vdriver_add_indirect(&r->driver, &r->heap, buffer, SIZE);
+    (void)vdriver_add_indirect(&r->driver, &r->heap, buffer, RING_SIZE);
     (void)vdriver_publish(&r->driver);
     assert_int_equal(mv_vq_pop(&r->vq, &r->chain), 1);
     assert_int_equal(r->chain.readable, 3);
-    assert_int_equal(r->chain.writable, SIZE - 3);
-    for (unsigned i = 0; i < SIZE; i++)
+    assert_int_equal(r->chain.writable, RING_SIZE - 3);
+    for (unsigned i = 0; i < RING_SIZE; i++)
         assert_ptr_equal(r->chain.span[i].base,
                          mv_ram_at(&r->ram, DATA + 64ull * i, 1));
 }
@@ -172,7 +172,7 @@ static const struct bad {
 } bad_chains[] = {
     {"to itself", {{DATA, 1, NEXT, 0}}, {{0}}},
     {"in a circle", {{DATA, 1, NEXT, 1}, {DATA, 1, NEXT, 0}}, {{0}}},
-    {"next beyond the table", {{DATA, 1, NEXT, SIZE}}, {{0}}},
+    {"next beyond the table", {{DATA, 1, NEXT, RING_SIZE}}, {{0}}},
     {"next far beyond", {{DATA, 1, NEXT, 0xffff}}, {{0}}},
     {"zero length", {{DATA, 0, 0, 0}}, {{0}}},
     {"in the hole", {{LOW, 1, 0, 0}}, {{0}}},
@@ -199,7 +199,7 @@ static void refuses_bad_chains(void **state)
     struct rings *r = *state;
     for (size_t i = 0; i < MV_ARRAY_LEN(bad_chains); i++) {
         const struct bad *bad = &bad_chains[i];
-        rings_start(r, SIZE, MV_F_INDIRECT_DESC);
+        rings_start(r, RING_SIZE, MV_F_INDIRECT_DESC);
         for (uint16_t d = 0; d < 4; d++)
             vdriver_put_desc(&r->driver, d, bad->desc[d]);
         assert_true(mv_ram_write(&r->ram, DATA, bad->inner, sizeof bad->inner));
@@ -213,10 +213,10 @@ static void refuses_bad_chains(void **state)
 static void refuses_more_than_the_queue_holds(void **state)
 {
     struct rings *r = *state;
-    struct vdriver_buffer buffer[SIZE + 1];
-    for (unsigned i = 0; i <= SIZE; i++)
+    struct vdriver_buffer buffer[RING_SIZE + 1];
+    for (unsigned i = 0; i <= RING_SIZE; i++)
         buffer[i] = (struct vdriver_buffer){DATA, 1, true};
-    (void)vdriver_add_indirect(&r->driver, &r->heap, buffer, SIZE + 1);
+    (void)vdriver_add_indirect(&r->driver, &r->heap, buffer, RING_SIZE + 1);
     (void)vdriver_publish(&r->driver);
     assert_true(mv_vq_pop(&r->vq, &r->chain) < 0);
 }
@@ -225,7 +225,7 @@ static void refuses_a_sum_beyond_32_bits(void **state)
 {
     struct rings *r = *state;
     r->ram.region[1].size = MV_GIB(4); /* a lie: nothing is read or written there */
-    rings_start(r, SIZE, 0);
+    rings_start(r, RING_SIZE, 0);
     const struct vdriver_buffer half[] = {{HIGH, 0x80000000, true},
                                           {HIGH, 0x80000000, true}};
     (void)vdriver_add(&r->driver, half, 2);
@@ -237,7 +237,7 @@ static void refuses_indirect_that_was_not_negotiated(void **state)
 {
     struct rings *r = *state;
     const struct vdriver_buffer buffer = {DATA, 1, true};
-    rings_start(r, SIZE, 0);
+    rings_start(r, RING_SIZE, 0);
     (void)vdriver_add_indirect(&r->driver, &r->heap, &buffer, 1);
     (void)vdriver_publish(&r->driver);
     assert_true(mv_vq_pop(&r->vq, &r->chain) < 0);
@@ -247,29 +247,29 @@ static void refuses_impossible_indexes(void **state)
 {
     struct rings *r = *state;
     const struct vdriver_buffer buffer = {DATA, 1, true};
-    rings_start(r, SIZE, 0);
-    mv_store16(mv_ram_at(&r->ram, r->driver.avail + 2, 2), SIZE + 1);
+    rings_start(r, RING_SIZE, 0);
+    mv_store16(mv_ram_at(&r->ram, r->driver.avail + 2, 2), RING_SIZE + 1);
     assert_true(mv_vq_pop(&r->vq, &r->chain) < 0);
     mv_store16(mv_ram_at(&r->ram, r->driver.avail + 2, 2), 0xffff);
     assert_true(mv_vq_pop(&r->vq, &r->chain) < 0);
 
-    rings_start(r, SIZE, 0);
-    vdriver_offer(&r->driver, SIZE); /* a head that is none */
+    rings_start(r, RING_SIZE, 0);
+    vdriver_offer(&r->driver, RING_SIZE); /* a head that is none */
     (void)vdriver_publish(&r->driver);
     assert_true(mv_vq_pop(&r->vq, &r->chain) < 0);
 
     /* More chains in flight than there are descriptors: the same one again and again;
      * and an index that goes back. */
-    rings_start(r, SIZE, 0);
+    rings_start(r, RING_SIZE, 0);
     uint16_t head = vdriver_add(&r->driver, &buffer, 1);
-    for (unsigned i = 1; i < SIZE; i++)
+    for (unsigned i = 1; i < RING_SIZE; i++)
         vdriver_offer(&r->driver, head);
     (void)vdriver_publish(&r->driver);
-    for (unsigned i = 0; i < SIZE; i++)
+    for (unsigned i = 0; i < RING_SIZE; i++)
         assert_int_equal(mv_vq_pop(&r->vq, &r->chain), 1);
-    mv_store16(mv_ram_at(&r->ram, r->driver.avail + 2, 2), SIZE - 2);
+    mv_store16(mv_ram_at(&r->ram, r->driver.avail + 2, 2), RING_SIZE - 2);
     assert_true(mv_vq_pop(&r->vq, &r->chain) < 0);
-    mv_store16(mv_ram_at(&r->ram, r->driver.avail + 2, 2), SIZE + 1);
+    mv_store16(mv_ram_at(&r->ram, r->driver.avail + 2, 2), RING_SIZE + 1);
     assert_true(mv_vq_pop(&r->vq, &r->chain) < 0);
 }
 
@@ -282,15 +282,15 @@ static void refuses_bad_places(void **state)
         {6, true, good.desc, good.driver, good.device},
         {512, true, good.desc, good.driver, good.device},
         {0x8000, true, good.desc, good.driver, good.device},
-        {SIZE, true, good.desc + 8, good.driver, good.device},
-        {SIZE, true, good.desc, good.driver + 1, good.device},
-        {SIZE, true, good.desc, good.driver, good.device + 2},
-        {SIZE, true, LOW - 16 * SIZE + 16, good.driver, good.device},
-        {SIZE, true, good.desc, LOW - 6 - 2 * SIZE + 2, good.device},
-        {SIZE, true, good.desc, good.driver, LOW - 6 - 8 * SIZE + 2},
-        {SIZE, true, UINT64_MAX - 15, good.driver, good.device},
-        {SIZE, true, good.desc, UINT64_MAX - 1, good.device},
-        {SIZE, true, good.desc, good.driver, HIGH + LOW},
+        {RING_SIZE, true, good.desc + 8, good.driver, good.device},
+        {RING_SIZE, true, good.desc, good.driver + 1, good.device},
+        {RING_SIZE, true, good.desc, good.driver, good.device + 2},
+        {RING_SIZE, true, LOW - 16 * RING_SIZE + 16, good.driver, good.device},
+        {RING_SIZE, true, good.desc, LOW - 6 - 2 * RING_SIZE + 2, good.device},
+        {RING_SIZE, true, good.desc, good.driver, LOW - 6 - 8 * RING_SIZE + 2},
+        {RING_SIZE, true, UINT64_MAX - 15, good.driver, good.device},
+        {RING_SIZE, true, good.desc, UINT64_MAX - 1, good.device},
+        {RING_SIZE, true, good.desc, good.driver, HIGH + LOW},
     };
     for (size_t i = 0; i < MV_ARRAY_LEN(bad); i++) {
         mv_vq_reset(&r->vq);
@@ -299,8 +299,8 @@ static void refuses_bad_places(void **state)
         assert_false(r->vq.live);
     }
     r->vq.config = good; /* up to the last byte of a region */
-    r->vq.config.desc = LOW - 16 * SIZE;
-    r->vq.config.driver = HIGH + LOW - 6 - 2 * SIZE;
+    r->vq.config.desc = LOW - 16 * RING_SIZE;
+    r->vq.config.driver = HIGH + LOW - 6 - 2 * RING_SIZE;
     assert_true(mv_vq_start(&r->vq, &r->ram, 0));
 }
 
@@ -326,7 +326,7 @@ static void reap_all(struct rings *r)
 static void signals_by_flag(void **state)
 {
     struct rings *r = *state;
-    rings_start(r, SIZE, 0);
+    rings_start(r, RING_SIZE, 0);
     assert_false(mv_vq_wants_signal(&r->vq)); /* nothing pushed */
     one_round(r);
     assert_true(mv_vq_wants_signal(&r->vq));
@@ -345,7 +345,7 @@ static void signals_by_event(void **state)
 {
     struct rings *r = *state;
     for (unsigned start = 0; start < 0x10000; start += 0x7ff) {
-        rings_start(r, SIZE, MV_F_EVENT_IDX);
+        rings_start(r, RING_SIZE, MV_F_EVENT_IDX);
         r->vq.avail_at = r->vq.used_at = r->vq.signalled_at = (uint16_t)start;
         r->driver.avail_at = r->driver.published_at = (uint16_t)start;
         r->driver.used_at = (uint16_t)start;
@@ -358,7 +358,7 @@ static void signals_by_event(void **state)
         reap_all(r);
         /* The event is the third from now. */
         uint16_t third = (uint16_t)(r->driver.used_at + 2);
-        mv_store16(mv_ram_at(&r->ram, r->driver.avail + 4 + 2 * SIZE, 2), third);
+        mv_store16(mv_ram_at(&r->ram, r->driver.avail + 4 + 2 * RING_SIZE, 2), third);
         one_round(r);
         one_round(r);
         assert_false(mv_vq_wants_signal(&r->vq));
@@ -373,7 +373,7 @@ static void kicks_only_when_listening(void **state)
     const struct vdriver_buffer buffer = {DATA, 1, true};
     struct rings *r = *state;
     for (unsigned i = 0; i < 2; i++) {
-        rings_start(r, SIZE, features[i]);
+        rings_start(r, RING_SIZE, features[i]);
         (void)vdriver_add(&r->driver, &buffer, 1);
         assert_true(vdriver_publish(&r->driver));
         mv_vq_hush(&r->vq);

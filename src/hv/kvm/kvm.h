@@ -22,6 +22,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 enum {
     MV_KVM_CPUS_MAX = 254,  /* xAPIC ids of 8 bits, 255 is the broadcast */
@@ -70,12 +72,13 @@ struct mv_hv_vcpu {
     struct mv_hv_counts counts;
 };
 
-/* An ioctl of KVM that nobody's signal makes fail. Not for KVM_RUN. */
+/* An ioctl of KVM that nobody's signal makes fail. Not for KVM_RUN. By syscall(), as C
+ * libraries do not agree on the type of a request. */
 static inline int mv_kvm_ioctl(int fd, unsigned long request, void *arg)
 {
     int rc;
     do
-        rc = ioctl(fd, request, arg);
+        rc = (int)syscall(SYS_ioctl, fd, request, arg);
     while (rc < 0 && errno == EINTR);
     return rc;
 }
@@ -85,7 +88,7 @@ static inline int mv_kvm_ioctl_number(int fd, unsigned long request, unsigned lo
 {
     int rc;
     do
-        rc = ioctl(fd, request, arg);
+        rc = (int)syscall(SYS_ioctl, fd, request, arg);
     while (rc < 0 && errno == EINTR);
     return rc;
 }
