@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * ACPI tables of a machine: RSDP, XSDT, FADT, MADT, DSDT, at MV_X86_ACPI, where a BIOS
+ * would have them. The machine is "hardware-reduced" (ACPI 6.4, 4.1): no timers, no
+ * legacy power registers, no interrupt controllers of the PC behind the I/O APIC;
+ * sleep, reset and the power button are registers of the power chip
+ * (core/power_regs.h).
+ *
+ * Deliberately absent: RSDT and FACS (nothing that knows revision 2 wants them),
+ * processor devices (kernels count the MADT's entries), PCI, HPET, tables of NUMA.
+ */
+#ifndef MV_ARCH_X86_ACPI_H
+#define MV_ARCH_X86_ACPI_H
+
+#include "core/ram.h"
+
+enum { MV_ACPI_DEVICES_MAX = 32 };
+
+struct mv_acpi_device {
+    uint64_t gpa; /* one page */
+    unsigned gsi;
+};
+
+struct mv_acpi_config {
+    unsigned cpus; /* APIC ids 0 to cpus - 1 */
+    bool serial;   /* COM1 is there */
+    bool rtc;      /* the guest shall use the CMOS clock; it asks its hypervisor else */
+    struct mv_acpi_device device[MV_ACPI_DEVICES_MAX]; /* virtio-mmio */
+    unsigned devices;
+};
+
+/* Writes the tables; *rsdp_gpa is the root pointer, for mv_boot_prepare. False: memory
+ * ends below their place. */
+bool mv_acpi_write(const struct mv_ram *ram, const struct mv_acpi_config *config,
+                   uint64_t *rsdp_gpa);
+
+#endif
