@@ -182,8 +182,8 @@ static uint64_t acpi_put_dsdt(struct acpi_area *area,
     /* 7.4.2: what to write into the sleep registers for power off. */
     mv_aml_name(&aml, "\\_S5_");
     mv_aml_package(&aml, 4);
-    mv_aml_integer(&aml, MV_POWER_SLEEP_TYPE_S5);
-    mv_aml_integer(&aml, MV_POWER_SLEEP_TYPE_S5);
+    mv_aml_integer(&aml, MV_POWER_SLP_TYP_OFF);
+    mv_aml_integer(&aml, MV_POWER_SLP_TYP_OFF);
     mv_aml_integer(&aml, 0);
     mv_aml_integer(&aml, 0);
     mv_aml_end(&aml);
