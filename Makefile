@@ -42,10 +42,7 @@ cross:
 	@tools/cross.sh $(TARGETS)
 
 install: all
-ifneq ($(origin PREFIX),file)
-	meson configure $(BUILD) -Dprefix=$(PREFIX)
-endif
-	meson install -C $(BUILD)
+	meson install -C $(BUILD) --no-rebuild
 
 clean:
 	rm -rf build build-*

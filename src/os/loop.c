@@ -10,22 +10,31 @@
 #include "os/thread.h"
 #include "util/assert.h"
 
-/* The list is taken whole, so calls posted by calls wait for the next turn and the
- * loop's other handles are never starved. */
-static void loop_drain(struct mv_loop *loop)
+static struct mv_call *loop_pop(struct mv_loop *loop)
 {
     uv_mutex_lock(&loop->lock);
     struct mv_call *call = loop->first;
-    loop->first = loop->last = NULL;
-    uv_mutex_unlock(&loop->lock);
-    while (call) {
-        uv_mutex_lock(&loop->lock);
-        struct mv_call *next = call->next;
-        call->next = NULL;
+    if (call) {
+        loop->first = call->next;
+        loop->last = loop->first ? loop->last : NULL;
+        loop->calls--;
         call->queued = false;
-        uv_mutex_unlock(&loop->lock);
-        call->fn(call->arg); /* may post `call` again, or free it */
-        call = next;
+    }
+    uv_mutex_unlock(&loop->lock);
+    return call;
+}
+
+/* Only as many calls as there were at the start: what they post waits for the next
+ * turn, so the loop's other handles are never starved. */
+static void loop_drain(struct mv_loop *loop)
+{
+    uv_mutex_lock(&loop->lock);
+    unsigned calls = loop->calls;
+    uv_mutex_unlock(&loop->lock);
+    while (calls-- > 0) {
+        struct mv_call *call = loop_pop(loop);
+        if (call)
+            call->fn(call->arg); /* may post `call` again, or free it */
     }
 }
 
@@ -33,7 +42,12 @@ static void loop_woken(uv_async_t *wake)
 {
     struct mv_loop *loop = wake->data;
     loop_drain(loop);
-    if (atomic_load(&loop->stop))
+    uv_mutex_lock(&loop->lock);
+    bool more = loop->calls > 0;
+    uv_mutex_unlock(&loop->lock);
+    if (more)
+        (void)uv_async_send(&loop->wake);
+    else if (atomic_load(&loop->stop))
         uv_stop(&loop->uv);
 }
 
@@ -95,7 +109,7 @@ void mv_loop_close(struct mv_loop *loop)
         (void)uv_thread_join(&loop->thread);
         loop->threaded = false;
     }
-    while (loop->first)
+    while (loop->calls)
         loop_drain(loop);
     uv_close((uv_handle_t *)&loop->wake, NULL);
     (void)uv_run(&loop->uv, UV_RUN_DEFAULT);
@@ -111,7 +125,7 @@ void mv_loop_post(struct mv_loop *loop, struct mv_call *call)
     if (!call->queued) {
         call->queued = true;
         call->next = NULL;
-        wake = !loop->first;
+        wake = loop->calls++ == 0;
         if (loop->last)
             loop->last->next = call;
         else
@@ -121,6 +135,25 @@ void mv_loop_post(struct mv_loop *loop, struct mv_call *call)
     uv_mutex_unlock(&loop->lock);
     if (wake)
         (void)uv_async_send(&loop->wake);
+}
+
+void mv_loop_cancel(struct mv_loop *loop, struct mv_call *call)
+{
+    uv_mutex_lock(&loop->lock);
+    if (call->queued) {
+        struct mv_call *before = NULL;
+        for (struct mv_call *c = loop->first; c != call; c = c->next)
+            before = c;
+        if (before)
+            before->next = call->next;
+        else
+            loop->first = call->next;
+        if (loop->last == call)
+            loop->last = before;
+        loop->calls--;
+        call->queued = false;
+    }
+    uv_mutex_unlock(&loop->lock);
 }
 
 struct run {

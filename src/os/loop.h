@@ -25,8 +25,9 @@ struct mv_call {
 struct mv_loop {
     uv_loop_t uv;
     uv_async_t wake;
-    uv_mutex_t lock; /* guards first, last and the calls' fields */
+    uv_mutex_t lock; /* guards first, last, calls and the calls' fields */
     struct mv_call *first, *last;
+    unsigned calls; /* in the list */
     uv_thread_t thread;
     bool threaded;    /* mv_loop_start has been called */
     atomic_bool stop; /* the thread shall end */
@@ -45,6 +46,10 @@ void mv_loop_close(struct mv_loop *loop);
 
 /* Queues `call`. Any thread; never blocks beyond a short lock. */
 void mv_loop_post(struct mv_loop *loop, struct mv_call *call);
+
+/* Takes a call back that may be queued: on the loop's thread it will not run any more,
+ * and its memory may go. */
+void mv_loop_cancel(struct mv_loop *loop, struct mv_call *call);
 
 /* Runs fn(arg) on the loop's thread and returns when it has returned. On the loop's
  * thread, or where the loop has no thread, it is called directly. */

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The machine API, function by function: arguments are checked softly here, then the
+ * machine does the work.
+ */
+#include "machine/machine.h"
+
+#include "util/bytes.h"
+
+static int no_machine(microvm_error *err)
+{
+    return mv_fail(err, MICROVM_E_INVALID, "the machine is NULL");
+}
+
+microvm *microvm_new(const microvm_config *config, microvm_error *err)
+{
+    if (!config) {
+        (void)mv_fail(err, MICROVM_E_INVALID, "the configuration is NULL");
+        return NULL;
+    }
+    if (mv_config_check(&config->values, err))
+        return NULL;
+    return mv_hv_machine_new(&config->values, NULL, err);
+}
+
+static void close_kind(void *arg)
+{
+    microvm *vm = arg;
+    vm->ops->close(vm);
+}
+
+void microvm_free(microvm *vm)
+{
+    if (!vm)
+        return;
+    void (*free_kind)(struct microvm *) = vm->ops->free;
+    (void)mv_machine_kill(vm, MICROVM_EXIT_KILLED, NULL);
+    mv_loop_run(&vm->loop, close_kind, vm);
+    mv_machine_close(vm);
+    free_kind(vm);
+}
+
+int microvm_begin(microvm *vm, int operation, microvm_error *err)
+{
+    return vm ? mv_machine_begin(vm, operation, NULL, err) : no_machine(err);
+}
+
+static int run_operation(microvm *vm, int operation, int64_t timeout_ms,
+                         microvm_error *err)
+{
+    unsigned ticket;
+    if (!vm)
+        return no_machine(err);
+    int rc = mv_machine_begin(vm, operation, &ticket, err);
+    return rc ? rc : mv_machine_await(vm, operation, ticket, timeout_ms, err);
+}
+
+int microvm_start(microvm *vm, microvm_error *err)
+{
+    return run_operation(vm, MICROVM_OP_START, MICROVM_FOREVER, err);
+}
+
+int microvm_pause(microvm *vm, microvm_error *err)
+{
+    return run_operation(vm, MICROVM_OP_PAUSE, MICROVM_FOREVER, err);
+}
+
+int microvm_resume(microvm *vm, microvm_error *err)
+{
+    return run_operation(vm, MICROVM_OP_RESUME, MICROVM_FOREVER, err);
+}
+
+int microvm_shutdown(microvm *vm, int64_t timeout_ms, microvm_error *err)
+{
+    return run_operation(vm, MICROVM_OP_SHUTDOWN, timeout_ms, err);
+}
+
+int microvm_kill(microvm *vm, microvm_error *err)
+{
+    return vm ? mv_machine_kill(vm, MICROVM_EXIT_KILLED, err) : no_machine(err);
+}
+
+int microvm_wait(microvm *vm, int64_t timeout_ms, microvm_exit *out, microvm_error *err)
+{
+    return vm ? mv_machine_wait(vm, timeout_ms, out, err) : no_machine(err);
+}
+
+microvm_state microvm_get_state(microvm *vm)
+{
+    if (!vm)
+        return MICROVM_FAILED;
+    uv_mutex_lock(&vm->lock);
+    microvm_state state = vm->state;
+    uv_mutex_unlock(&vm->lock);
+    return state;
+}
+
+struct attach {
+    microvm *vm;
+    const microvm_disk *disk;
+    microvm_error *err;
+    int rc;
+};
+
+static void attach_disk(void *arg)
+{
+    struct attach *a = arg;
+    a->rc = a->vm->ops->attach_disk
+                ? a->vm->ops->attach_disk(a->vm, a->disk, a->err)
+                : mv_fail(a->err, MICROVM_E_UNSUPPORTED,
+                          "disk: machines of kind %s cannot", a->vm->ops->kind);
+}
+
+int microvm_attach_disk(microvm *vm, const microvm_disk *disk, microvm_error *err)
+{
+    struct attach attach = {vm, disk, err, 0};
+    if (!vm)
+        return no_machine(err);
+    if (!disk)
+        return mv_fail(err, MICROVM_E_INVALID, "the disk is NULL");
+    mv_loop_run(&vm->loop, attach_disk, &attach);
+    return attach.rc;
+}
+
+intptr_t microvm_event_handle(microvm *vm)
+{
+    return vm ? vm->events.notify.handle : -1;
+}
+
+int microvm_next_event(microvm *vm, microvm_event *event)
+{
+    return vm && event ? mv_events_take(&vm->events, event) : 0;
+}

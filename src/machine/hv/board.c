@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The motherboard: chips on the two buses, interrupt lines, and the upcalls through
+ * which the hypervisor reaches them. Fixed before the first vCPU runs.
+ */
+#include "machine/hv/hv_machine.h"
+
+#include "util/bytes.h"
+
+/* ---- interrupt lines: the hypervisor's on rung 3, our I/O APIC's on rung 2 --------
+ */
+
+static void line_set(void *controller, unsigned line, bool level)
+{
+    struct hv_machine *m = controller;
+    m->hv->irq_line(m->vm, line, level);
+}
+
+static void line_pulse(void *controller, unsigned line)
+{
+    struct hv_machine *m = controller;
+    m->hv->irq_line(m->vm, line, true);
+    m->hv->irq_line(m->vm, line, false);
+}
+
+struct mv_irq hv_board_irq(struct hv_machine *m, unsigned gsi)
+{
+    return (struct mv_irq){line_set, line_pulse, m, gsi};
+}
+
+/* ---- what chips ask of the machine, on vCPU threads --------------------------------
+ */
+
+static void board_power_off(void *ctx)
+{
+    hv_vcpus_quit(ctx, MICROVM_EXIT_POWER_OFF, "the guest powered itself off");
+}
+
+static void board_reset(void *ctx)
+{
+    struct hv_machine *m = ctx;
+    int reason = hv_boot_reset_reason(m, false);
+    hv_vcpus_quit(m, reason,
+                  reason == MICROVM_EXIT_PANIC ? "the guest's kernel panicked"
+                                               : "the guest reset itself");
+}
+
+static uint64_t board_clock(void *ctx)
+{
+    uv_timeval64_t now = {0, 0};
+    (void)ctx;
+    (void)uv_gettimeofday(&now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_usec * 1000u;
+}
+
+/* ---- upcalls ------------------------------------------------------------------------
+ */
+
+static uint64_t up_pio_read(void *ctx, uint16_t port, unsigned size)
+{
+    struct hv_machine *m = ctx;
+    uint64_t value;
+    (void)mv_bus_read(&m->pio, port, size, &value);
+    return value;
+}
+
+static void up_pio_write(void *ctx, uint16_t port, unsigned size, uint64_t value)
+{
+    struct hv_machine *m = ctx;
+    (void)mv_bus_write(&m->pio, port, size, value);
+}
+
+static uint64_t up_mmio_read(void *ctx, uint64_t gpa, unsigned size)
+{
+    struct hv_machine *m = ctx;
+    uint64_t value;
+    (void)mv_bus_read(&m->mmio, gpa, size, &value);
+    return value;
+}
+
+static void up_mmio_write(void *ctx, uint64_t gpa, unsigned size, uint64_t value)
+{
+    struct hv_machine *m = ctx;
+    (void)mv_bus_write(&m->mmio, gpa, size, value);
+}
+
+static void up_eoi(void *ctx, uint8_t vector)
+{
+    (void)ctx;
+    (void)vector;
+}
+
+const struct mv_hv_up hv_board_up = {
+    .pio_read = up_pio_read,
+    .pio_write = up_pio_write,
+    .mmio_read = up_mmio_read,
+    .mmio_write = up_mmio_write,
+    .eoi = up_eoi,
+};
+
+/* ---- the board ----------------------------------------------------------------------
+ */
+
+static int board_wire(struct hv_machine *m, microvm_error *err)
+{
+    const struct place {
+        struct mv_bus *bus;
+        uint64_t base, size;
+        const struct mv_bus_ops *ops;
+        void *chip;
+        bool there;
+    } place[] = {
+        {&m->pio, MV_X86_PORT_SERIAL, MV_UART8250_SIZE, &mv_uart8250_bus, &m->uart,
+         m->base.config.console == MV_CONSOLE_SERIAL},
+        {&m->pio, MV_X86_PORT_I8042, MV_I8042_SIZE, &mv_i8042_data_bus, &m->i8042,
+         true},
+        {&m->pio, MV_X86_PORT_I8042 + MV_I8042_COMMAND, MV_I8042_SIZE,
+         &mv_i8042_command_bus, &m->i8042, true},
+        {&m->pio, MV_X86_PORT_RTC, MV_RTC_SIZE, &mv_rtc_bus, &m->rtc, true},
+        {&m->pio, MV_X86_PORT_DEBUG, MV_DEBUGPORT_SIZE, &mv_debugport_bus,
+         &m->debugport, true},
+        {&m->mmio, MV_X86_POWER, MV_POWER_SIZE, &mv_power_bus, &m->power, true},
+    };
+    for (unsigned i = 0; i < MV_ARRAY_LEN(place); i++) {
+        const struct place *p = &place[i];
+        int rc =
+            p->there ? mv_bus_add(p->bus, p->base, p->size, p->ops, p->chip, err) : 0;
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static int board_open_chips(struct hv_machine *m, microvm_error *err)
+{
+    struct mv_irq serial = hv_board_irq(m, MV_X86_GSI_SERIAL);
+    struct mv_chardev host = mv_tty_chardev(&m->tty);
+    int rc = mv_tty_open(&m->tty, &m->base.loop, err);
+    if (rc)
+        return rc;
+    if ((rc = mv_uart8250_open(&m->uart, &serial, &host, err)))
+        goto fail_tty;
+    if ((rc = mv_rtc_open(&m->rtc, board_clock, NULL, err)))
+        goto fail_uart;
+    if (m->base.config.console == MV_CONSOLE_SERIAL)
+        m->tty.user = mv_uart8250_user(&m->uart);
+    return 0;
+
+fail_uart:
+    mv_uart8250_close(&m->uart);
+fail_tty:
+    mv_tty_close(&m->tty);
+    return rc;
+}
+
+int hv_board_open(struct hv_machine *m, microvm_error *err)
+{
+    m->i8042 = (struct mv_i8042){.reset = board_reset, .ctx = m};
+    m->power = (struct mv_power){.irq = hv_board_irq(m, MV_X86_GSI_POWER),
+                                 .off = board_power_off,
+                                 .reset = board_reset,
+                                 .ctx = m};
+    int rc = board_open_chips(m, err);
+    if (rc)
+        return rc;
+    rc = board_wire(m, err);
+    if (rc)
+        hv_board_close(m);
+    return rc;
+}
+
+void hv_board_close(struct hv_machine *m)
+{
+    mv_rtc_close(&m->rtc);
+    mv_uart8250_close(&m->uart);
+    mv_tty_close(&m->tty);
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * What the guest starts with: kernel, initrd, command line, and the tables that tell it
+ * which processors and devices there are. ACPI tables, or where the kernel has no ACPI
+ * an MP table and virtio_mmio.device= parameters.
+ */
+#include "machine/hv/hv_machine.h"
+
+#include "arch/x86/acpi.h"
+#include "arch/x86/mptable.h"
+#include "util/bytes.h"
+
+enum {
+    RESET_UNTOUCHED = 0xffff, /* what the warm reset word holds at the start */
+    RESET_WARM = 0x1234       /* what Linux stores before a warm reset */
+};
+
+static int boot_open_file(struct mv_file *file, struct mv_source *source,
+                          const char *what, const char *path, microvm_error *err)
+{
+    int rc = mv_file_open(file, what, path, 0, err);
+    if (!rc)
+        mv_file_source(file, path, source);
+    return rc;
+}
+
+int hv_boot_open(struct hv_machine *m, microvm_error *err)
+{
+    const struct mv_config *config = &m->base.config;
+    m->kernel_file = m->initrd_file = (struct mv_file)MV_FILE_CLOSED;
+    int rc = boot_open_file(&m->kernel_file, &m->kernel_source, "kernel",
+                            config->kernel, err);
+    if (!rc)
+        rc = mv_kernel_identify(&m->kernel_source, &m->kernel, err);
+    if (!rc && config->initrd)
+        rc = boot_open_file(&m->initrd_file, &m->initrd_source, "initrd",
+                            config->initrd, err);
+    if (rc)
+        hv_boot_close(m);
+    return rc;
+}
+
+void hv_boot_close(struct hv_machine *m)
+{
+    mv_file_close(&m->kernel_file);
+    mv_file_close(&m->initrd_file);
+}
+
+static bool boot_wants_acpi(const struct hv_machine *m)
+{
+    switch ((enum mv_acpi_mode)m->base.config.acpi) {
+    case MV_ACPI_ON:
+        return true;
+    case MV_ACPI_OFF:
+        return false;
+    case MV_ACPI_AUTO:
+        break;
+    }
+    return mv_kernel_has_acpi(&m->kernel, &m->ram);
+}
+
+static int boot_tables(struct hv_machine *m, uint64_t *rsdp_gpa, microvm_error *err)
+{
+    struct mv_acpi_config config = {
+        .cpus = m->base.config.cpus,
+        .serial = m->base.config.console == MV_CONSOLE_SERIAL,
+    };
+    for (unsigned i = 0; i < m->slots; i++)
+        config.device[config.devices++] =
+            (struct mv_acpi_device){.gpa = m->slot[i].base, .gsi = m->slot[i].gsi};
+    *rsdp_gpa = 0;
+    bool written = m->acpi ? mv_acpi_write(&m->ram, &config, rsdp_gpa)
+                           : mv_mptable_write(&m->ram, config.cpus);
+    return written ? 0
+                   : mv_fail(err, MICROVM_E_MEMORY, "memory: too small for a kernel");
+}
+
+static int boot_cmdline(const struct hv_machine *m, char *text, size_t size,
+                        microvm_error *err)
+{
+    const struct mv_config *config = &m->base.config;
+    struct mv_cmdline_request request = {
+        .user = config->cmdline,
+        .only = config->cmdline_only,
+        .console = (enum mv_console_kind)config->console,
+        .rootfs = config->rootfs,
+        .rootfs_read_only = config->rootfs && config->disk[0].read_only,
+    };
+    for (unsigned i = 0; i < m->slots && !m->acpi; i++)
+        request.device[request.devices++] =
+            (struct mv_cmdline_device){.gpa = m->slot[i].base, .gsi = m->slot[i].gsi};
+    return mv_cmdline_compose(&request, text, size, err);
+}
+
+int hv_boot_load(struct hv_machine *m, struct mv_boot_entry *entry, microvm_error *err)
+{
+    char cmdline[MV_CMDLINE_MAX + 1];
+    uint64_t rsdp_gpa;
+    uint16_t untouched = RESET_UNTOUCHED;
+    int rc = mv_kernel_load(&m->kernel, &m->ram, err);
+    if (rc)
+        return rc;
+    m->acpi = boot_wants_acpi(m);
+    if ((rc = boot_tables(m, &rsdp_gpa, err)) ||
+        (rc = boot_cmdline(m, cmdline, sizeof cmdline, err)))
+        return rc;
+    struct mv_boot_request request = {
+        .ram = &m->ram,
+        .kernel = &m->kernel,
+        .initrd = m->base.config.initrd ? &m->initrd_source : NULL,
+        .cmdline = cmdline,
+        .mode = (enum mv_boot_mode)m->base.config.boot,
+        .rsdp_gpa = rsdp_gpa,
+    };
+    (void)mv_ram_write(&m->ram, MV_X86_RESET_FLAG, &untouched, sizeof untouched);
+    mv_log(&m->base.log, MICROVM_LOG_INFO, "kernel '%s', %s, command line: %s",
+           m->base.config.kernel, m->acpi ? "ACPI" : "MP table", cmdline);
+    rc = mv_boot_prepare(&request, entry, err);
+    hv_boot_close(m); /* nothing of the files is needed any more */
+    return rc;
+}
+
+int hv_boot_vcpu(struct hv_machine *m, const struct mv_boot_entry *entry,
+                 microvm_error *err)
+{
+    const unsigned mask = MV_CPU_GENERAL | MV_CPU_SYSTEM;
+    struct mv_hv_vcpu *vcpu = m->cpu[0].vcpu;
+    struct mv_x86_cpu cpu;
+    int rc = m->hv->vcpu_get(vcpu, mask, &cpu, err);
+    if (rc)
+        return rc;
+    mv_boot_cpu(entry, &cpu);
+    return m->hv->vcpu_set(vcpu, mask, &cpu, err);
+}
+
+/* The warm reset word: docs/adr/0002. */
+int hv_boot_reset_reason(struct hv_machine *m, bool triple_fault)
+{
+    uint16_t word = 0;
+    (void)mv_ram_read(&m->ram, MV_X86_RESET_FLAG, &word, sizeof word);
+    if (word == RESET_WARM && !m->base.config.cmdline_only)
+        return MICROVM_EXIT_PANIC;
+    return word == RESET_UNTOUCHED && triple_fault ? MICROVM_EXIT_CRASH
+                                                   : MICROVM_EXIT_RESET;
+}

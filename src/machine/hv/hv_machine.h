@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The hv kind of machine: vCPUs, chips and virtio devices over one hypervisor. The
+ * parts and who may touch them:
+ *
+ *   board.c   chips and the two buses: fixed before the first vCPU runs
+ *   slots.c   virtio devices; they live on the loop
+ *   vcpus.c   one thread per vCPU and the gate that they all pass
+ *   boot.c    kernel, tables and the first vCPU's registers
+ *   new.c     making, ending and freeing it; the vtable of the kind
+ */
+#ifndef MV_MACHINE_HV_HV_MACHINE_H
+#define MV_MACHINE_HV_HV_MACHINE_H
+
+#include "arch/x86/boot.h"
+#include "arch/x86/layout.h"
+#include "backing/tty.h"
+#include "chip/debugport.h"
+#include "chip/i8042.h"
+#include "chip/power.h"
+#include "chip/rtc.h"
+#include "chip/uart8250.h"
+#include "core/bus.h"
+#include "hv/hv.h"
+#include "machine/machine.h"
+#include "os/file.h"
+#include "os/notify.h"
+#include "virtio/devices.h"
+#include "virtio/vmmio.h"
+
+enum { MV_SLOTS_MAX = 16 }; /* as many interrupt lines are left for devices */
+
+/* A virtio device with its transport, its page of address space and its line. */
+struct hv_slot {
+    struct mv_vdev *dev;
+    struct mv_vmmio mmio;
+    struct mv_disk *disk; /* for its counters; owned by the device. NULL: no disk */
+    uint64_t base;
+    struct mv_notify irq; /* bound to the line; closed where that does not exist */
+    unsigned gsi;
+};
+
+struct hv_cpu {
+    struct hv_machine *m;
+    unsigned index;
+    uv_thread_t thread;
+    bool started;             /* has a thread, to be joined */
+    struct mv_hv_vcpu *vcpu;  /* NULL before open and after close; gate lock */
+    struct mv_hv_counts last; /* its counters when it was closed */
+};
+
+enum hv_want { HV_PARK, HV_RUN, HV_QUIT };
+
+/* What all vCPU threads wait at. `lock` is a leaf below the loop's work. */
+struct hv_gate {
+    uv_mutex_t lock;
+    uv_cond_t cond;
+    enum hv_want want;
+    unsigned threads; /* started */
+    unsigned parked;  /* waiting with the vCPU open */
+    unsigned gone;    /* vCPU closed, thread about to end */
+    int reason;       /* why QUIT: microvm_exit_reason */
+    microvm_error why;
+    struct mv_call idle; /* posted when all threads are parked or gone */
+};
+
+struct hv_machine {
+    struct microvm base;
+    const struct mv_hv_ops *hv;
+    struct mv_hv_caps caps;
+    struct mv_hv_vm *vm;
+    enum mv_hv_rung rung;
+
+    struct mv_ram ram;
+    struct mv_bus pio, mmio;
+    struct mv_uart8250 uart;
+    struct mv_i8042 i8042;
+    struct mv_rtc rtc;
+    struct mv_power power;
+    struct mv_debugport debugport;
+    struct mv_tty tty;
+    struct mv_vdev *console, *balloon; /* when there is one */
+
+    struct hv_slot slot[MV_SLOTS_MAX];
+    unsigned slots;
+    unsigned opened; /* steps of new.c that are done, for undoing them */
+
+    struct mv_file kernel_file, initrd_file;
+    struct mv_source kernel_source, initrd_source;
+    struct mv_kernel kernel;
+    struct mv_boot_entry entry; /* where the first vCPU begins */
+    bool acpi;                  /* tables were given to the guest */
+
+    struct hv_gate gate;
+    struct hv_cpu *cpu; /* base.config.cpus of them */
+    int pending; /* MICROVM_OP_START or _PAUSE while waiting for the gate, or 0 */
+    uint64_t guest_clock_ns;
+    _Atomic uint64_t entered_ns;
+};
+
+static inline struct hv_machine *hv_machine(struct microvm *vm)
+{
+    return (struct hv_machine *)(void *)vm; /* base is the first member */
+}
+
+/* board.c */
+extern const struct mv_hv_up hv_board_up;
+int hv_board_open(struct hv_machine *m, microvm_error *err);
+void hv_board_close(struct hv_machine *m);
+/* The line with number gsi, on whichever rung the machine stands. */
+struct mv_irq hv_board_irq(struct hv_machine *m, unsigned gsi);
+
+/* slots.c */
+int hv_slots_open(struct hv_machine *m, microvm_error *err);
+void hv_slots_close(struct hv_machine *m);
+int hv_slots_add_disk(struct hv_machine *m, const struct mv_disk_config *disk,
+                      microvm_error *err);
+void hv_slots_sleep(struct hv_machine *m);
+void hv_slots_wake(struct hv_machine *m);
+void hv_slots_stats(struct hv_machine *m, microvm_stats *out);
+
+/* vcpus.c */
+int hv_vcpus_open(struct hv_machine *m, microvm_error *err);
+void hv_vcpus_close(struct hv_machine *m);
+/* Gives each vCPU its thread; they open their vCPU and park. */
+int hv_vcpus_start(struct hv_machine *m, microvm_error *err);
+/* Ends the threads of a start that failed, and waits for them. */
+void hv_vcpus_abandon(struct hv_machine *m);
+/* Opens or closes the gate; the idle call follows when all have parked. */
+void hv_vcpus_run(struct hv_machine *m);
+void hv_vcpus_park(struct hv_machine *m);
+/* All vCPUs shall end, for this reason; the first reason counts. Any thread. */
+void hv_vcpus_quit(struct hv_machine *m, int reason, const char *message);
+void hv_vcpus_counts(struct hv_machine *m, microvm_stats *out);
+
+/* boot.c */
+int hv_boot_open(struct hv_machine *m, microvm_error *err);
+void hv_boot_close(struct hv_machine *m);
+int hv_boot_load(struct hv_machine *m, struct mv_boot_entry *entry, microvm_error *err);
+int hv_boot_vcpu(struct hv_machine *m, const struct mv_boot_entry *entry,
+                 microvm_error *err);
+/* Tells reset, panic and crash apart after the guest has reset itself. */
+int hv_boot_reset_reason(struct hv_machine *m, bool triple_fault);
+
+#endif

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * A machine of the hv kind from its making to its end. Making is a list of steps, and
+ * undoing them is the same list backwards: that list is the table below.
+ */
+#include "machine/hv/hv_machine.h"
+
+#include "backing/disk.h"
+#include "os/mem.h"
+#include "util/assert.h"
+#include "util/bytes.h"
+
+#include <stdlib.h>
+
+static const struct mv_hv_ops *first_usable(struct mv_hv_caps *caps, microvm_error *err)
+{
+    if (!mv_hv_backends[0])
+        (void)mv_fail(err, MICROVM_E_NO_HYPERVISOR,
+                      "no hypervisor backend in this build");
+    for (unsigned i = 0; mv_hv_backends[i]; i++) {
+        mv_hv_backends[i]->probe(caps);
+        if (caps->usable)
+            return mv_hv_backends[i];
+        (void)mv_fail(err, MICROVM_E_NO_HYPERVISOR, "%s: %s; %s",
+                      mv_hv_backends[i]->name, caps->reason, caps->fix);
+    }
+    return NULL;
+}
+
+static int choose_rung(struct hv_machine *m, microvm_error *err)
+{
+    static const enum mv_hv_rung rung[] = {[MV_INTERRUPTS_AUTO] = MV_RUNG_FULL,
+                                           [MV_INTERRUPTS_FULL] = MV_RUNG_FULL,
+                                           [MV_INTERRUPTS_SPLIT] = MV_RUNG_LOCAL};
+    m->rung = rung[m->base.config.interrupts];
+    if (m->base.config.interrupts == MV_INTERRUPTS_AUTO &&
+        !(m->caps.rungs & 1u << MV_RUNG_FULL))
+        m->rung = MV_RUNG_LOCAL;
+    if (m->rung == MV_RUNG_FULL && m->caps.rungs & 1u << m->rung)
+        return 0;
+    return mv_fail(err, MICROVM_E_UNSUPPORTED,
+                   "interrupts: %s on this computer cannot do '%s'", m->hv->name,
+                   m->rung == MV_RUNG_FULL ? "full" : "split");
+}
+
+static int vm_open(struct hv_machine *m, microvm_error *err)
+{
+    const struct mv_config *config = &m->base.config;
+    if (config->cpus > m->caps.cpus_max)
+        return mv_fail(err, MICROVM_E_INVALID,
+                       "cpus: %u is more than the %u that %s allows", config->cpus,
+                       m->caps.cpus_max, m->hv->name);
+    int rc = choose_rung(m, err);
+    if (rc)
+        return rc;
+    struct mv_hv_config hv_config = {
+        .cpus = config->cpus, .rung = m->rung, .up = &hv_board_up, .up_ctx = m};
+    return m->hv->vm_open(&hv_config, &m->vm, err);
+}
+
+static void vm_close(struct hv_machine *m)
+{
+    m->hv->vm_close(m->vm);
+}
+
+static int ram_open(struct hv_machine *m, microvm_error *err)
+{
+    const struct mv_config *config = &m->base.config;
+    unsigned flags = config->memory_shared ? MV_MEM_SHARED : MV_MEM_LARGE_PAGES;
+    int rc = mv_ram_open(&m->ram, config->memory_bytes, MV_X86_HOLE, MV_X86_HOLE_END,
+                         flags, err);
+    for (unsigned i = 0; i < m->ram.count && !rc; i++) {
+        const struct mv_ram_region *r = &m->ram.region[i];
+        rc = m->hv->mem_map(m->vm, r->gpa, r->host, r->size, err);
+    }
+    if (!rc)
+        rc = m->hv->vm_setup(m->vm, err);
+    if (rc)
+        mv_ram_close(&m->ram);
+    return rc;
+}
+
+/* The hypervisor's VM is closed after this, and must not see memory that is gone. */
+static void ram_close(struct hv_machine *m)
+{
+    for (unsigned i = 0; i < m->ram.count; i++) {
+        const struct mv_ram_region *r = &m->ram.region[i];
+        (void)m->hv->mem_unmap(m->vm, r->gpa, r->size, NULL);
+    }
+    mv_ram_close(&m->ram);
+}
+
+static const struct step {
+    int (*open)(struct hv_machine *m, microvm_error *err);
+    void (*close)(struct hv_machine *m);
+} steps[] = {
+    {hv_boot_open, hv_boot_close},   {vm_open, vm_close},
+    {ram_open, ram_close},           {hv_board_open, hv_board_close},
+    {hv_slots_open, hv_slots_close}, {hv_vcpus_open, hv_vcpus_close},
+};
+
+static void undo_steps(struct microvm *vm)
+{
+    struct hv_machine *m = hv_machine(vm);
+    while (m->opened > 0)
+        steps[--m->opened].close(m);
+}
+
+static int do_steps(struct hv_machine *m, microvm_error *err)
+{
+    int rc = 0;
+    while (m->opened < MV_ARRAY_LEN(steps) && !rc) {
+        rc = steps[m->opened].open(m, err);
+        m->opened += rc == 0;
+    }
+    return rc;
+}
+
+/* ---- operations, on the loop
+ * --------------------------------------------------------- */
+
+static const microvm_error success = {.code = 0};
+
+static void machine_finished(struct hv_machine *m)
+{
+    hv_slots_sleep(m);
+    m->pending = 0;
+    mv_machine_ended(&m->base, m->gate.reason, &m->gate.why);
+    mv_tty_end(&m->tty);
+}
+
+static void machine_paused(struct hv_machine *m)
+{
+    microvm_error err = {.code = 0};
+    if (m->hv->clock_get)
+        (void)m->hv->clock_get(m->vm, &m->guest_clock_ns, &err);
+    hv_slots_sleep(m);
+    mv_machine_done(&m->base, MICROVM_OP_PAUSE, MICROVM_PAUSED, &err);
+}
+
+/* All vCPUs are parked or gone. */
+static void gate_idle(void *arg)
+{
+    struct hv_machine *m = arg;
+    uv_mutex_lock(&m->gate.lock);
+    bool gone = m->gate.want == HV_QUIT && m->gate.gone == m->gate.threads;
+    bool parked = m->gate.want == HV_PARK && m->gate.parked == m->gate.threads;
+    uv_mutex_unlock(&m->gate.lock);
+    if (gone && m->base.state != MICROVM_STOPPED && m->base.state != MICROVM_FAILED) {
+        machine_finished(m);
+    } else if (parked && m->pending == MICROVM_OP_PAUSE) {
+        m->pending = 0;
+        machine_paused(m);
+    } else if (parked && m->pending == MICROVM_OP_START) {
+        struct mv_boot_entry *entry = &m->entry;
+        microvm_error err = {.code = 0};
+        m->pending = 0;
+        if (hv_boot_vcpu(m, entry, &err)) {
+            hv_vcpus_quit(m, MICROVM_EXIT_FAILED, err.message);
+            return;
+        }
+        mv_machine_done(&m->base, MICROVM_OP_START, MICROVM_RUNNING, &success);
+        hv_vcpus_run(m);
+    }
+}
+
+/* The vCPUs are opened by their threads while the loop loads the kernel. */
+static int machine_start(struct microvm *vm, microvm_error *err)
+{
+    struct hv_machine *m = hv_machine(vm);
+    m->pending = MICROVM_OP_START;
+    int rc = hv_vcpus_start(m, err);
+    if (!rc)
+        rc = hv_boot_load(m, &m->entry, err);
+    if (rc)
+        hv_vcpus_abandon(m);
+    return rc;
+}
+
+static int machine_pause(struct microvm *vm, microvm_error *err)
+{
+    struct hv_machine *m = hv_machine(vm);
+    (void)err;
+    m->pending = MICROVM_OP_PAUSE;
+    hv_vcpus_park(m);
+    return 0;
+}
+
+static int machine_resume(struct microvm *vm, microvm_error *err)
+{
+    struct hv_machine *m = hv_machine(vm);
+    if (m->hv->clock_set) {
+        int rc = m->hv->clock_set(m->vm, m->guest_clock_ns, err);
+        if (rc)
+            return rc;
+    }
+    hv_slots_wake(m);
+    mv_machine_done(vm, MICROVM_OP_RESUME, MICROVM_RUNNING, &success);
+    hv_vcpus_run(m);
+    return 0;
+}
+
+static int machine_shutdown(struct microvm *vm, microvm_error *err)
+{
+    struct hv_machine *m = hv_machine(vm);
+    if (!m->acpi)
+        return mv_fail(err, MICROVM_E_UNSUPPORTED,
+                       "shutdown: the guest has no ACPI power button (acpi=off, or its "
+                       "kernel has no ACPI); power it off from inside, or kill it");
+    mv_power_press_button(&m->power);
+    return 0;
+}
+
+static void machine_end(struct microvm *vm, int reason)
+{
+    hv_vcpus_quit(hv_machine(vm), reason,
+                  reason == MICROVM_EXIT_TIME_LIMIT ? "the time limit is over"
+                                                    : "killed");
+}
+
+static int machine_attach_disk(struct microvm *vm, const microvm_disk *disk,
+                               microvm_error *err)
+{
+    struct hv_machine *m = hv_machine(vm);
+    struct mv_config *config = &vm->config;
+    if (vm->state != MICROVM_CREATED)
+        return mv_fail(err, MICROVM_E_STATE,
+                       "disk '%s': can be attached before the machine starts only",
+                       disk->path ? disk->path : "");
+    int rc = mv_config_add_disk(config, disk);
+    if (rc)
+        return mv_fail_again(err, &config->first_error);
+    return hv_slots_add_disk(m, &config->disk[config->disks - 1], err);
+}
+
+static int machine_console_open(struct microvm *vm, intptr_t *out, microvm_error *err)
+{
+    if (vm->config.console == MV_CONSOLE_NONE)
+        return mv_fail(err, MICROVM_E_UNSUPPORTED, "console: this machine has none");
+    return mv_tty_attach(&hv_machine(vm)->tty, out, err);
+}
+
+static int machine_console_resize(struct microvm *vm, uint16_t columns, uint16_t rows,
+                                  microvm_error *err)
+{
+    struct hv_machine *m = hv_machine(vm);
+    (void)err;
+#if MV_HAVE_CONSOLE
+    if (m->console)
+        mv_console_resize(m->console, columns, rows);
+#else
+    (void)m;
+    (void)columns;
+    (void)rows;
+#endif
+    return 0;
+}
+
+static void machine_stats(struct microvm *vm, microvm_stats *out)
+{
+    struct hv_machine *m = hv_machine(vm);
+    hv_vcpus_counts(m, out);
+    out->vcpus = vm->config.cpus;
+    out->entered_ns = m->entered_ns;
+    for (unsigned i = 0; i < MV_DEBUGPORT_MARKS; i++)
+        out->boot_mark_ns[i] = mv_debugport_mark_ns(&m->debugport, i);
+    uv_mutex_lock(&m->tty.lock);
+    out->console_out_bytes = m->tty.out_bytes;
+    out->console_in_bytes = m->tty.in_bytes;
+    uv_mutex_unlock(&m->tty.lock);
+    hv_slots_stats(m, out);
+}
+
+static void machine_free(struct microvm *vm)
+{
+    free(vm);
+}
+
+static const struct mv_machine_ops hv_ops = {
+    .kind = "hv",
+    .start = machine_start,
+    .pause = machine_pause,
+    .resume = machine_resume,
+    .shutdown = machine_shutdown,
+    .end = machine_end,
+    .attach_disk = machine_attach_disk,
+    .console_open = machine_console_open,
+    .console_resize = machine_console_resize,
+    .stats = machine_stats,
+    .close = undo_steps,
+    .free = machine_free,
+};
+
+struct microvm *mv_hv_machine_new(const struct mv_config *config,
+                                  const struct mv_hv_ops *hv, microvm_error *err)
+{
+    struct mv_hv_caps caps = {.usable = false};
+    if (hv)
+        hv->probe(&caps);
+    else
+        hv = first_usable(&caps, err);
+    if (!hv)
+        return NULL;
+    struct hv_machine *m = calloc(1, sizeof *m);
+    if (!m) {
+        (void)mv_fail(err, MICROVM_E_NO_MEMORY, "machine: no memory");
+        return NULL;
+    }
+    m->hv = hv;
+    m->caps = caps;
+    m->gate.idle = (struct mv_call){.fn = gate_idle, .arg = m};
+    if (mv_machine_open(&m->base, &hv_ops, config, err)) {
+        free(m);
+        return NULL;
+    }
+    if (do_steps(m, err) || mv_loop_start(&m->base.loop, "microvm", err)) {
+        undo_steps(&m->base);
+        mv_machine_close(&m->base);
+        free(m);
+        return NULL;
+    }
+    return &m->base;
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The machine's virtio devices. Each gets a slot: a page of address space, an
+ * interrupt line, bells for its queues bound to the hypervisor. Slots are filled before
+ * the guest starts and keep their place, so that addresses depend on the configuration
+ * alone.
+ */
+#include "machine/hv/hv_machine.h"
+
+#include "backing/disk.h"
+
+#include <stdio.h>
+
+/* The lines of the devices. Without ACPI Linux knows only the 16 ISA lines, so these
+ * come first; 0 to 4, 8 (RTC) and 9 (power) are taken, 13 is the FPU's on old PCs. */
+static const uint8_t slot_gsi[MV_SLOTS_MAX] = {5,  6,  7,  10, 11, 12, 14, 15,
+                                               16, 17, 18, 19, 20, 21, 22, 23};
+
+/* An edge by eventfd where the hypervisor reads it, else by the line. */
+static void slot_pulse(void *controller, unsigned line)
+{
+    struct hv_slot *slot = controller;
+    (void)line;
+    mv_notify_signal(&slot->irq);
+}
+
+static struct mv_irq slot_irq(struct hv_machine *m, struct hv_slot *slot)
+{
+    struct mv_irq irq = hv_board_irq(m, slot->gsi);
+    if (m->rung != MV_RUNG_FULL || !m->hv->irq_bind || mv_notify_open(&slot->irq, NULL))
+        return irq;
+    if (m->hv->irq_bind(m->vm, slot->gsi, slot->irq.handle, NULL)) {
+        mv_notify_close(&slot->irq);
+        return irq;
+    }
+    irq.controller = slot;
+    irq.pulse = slot_pulse;
+    return irq;
+}
+
+/* Without bells the transport rings them itself. */
+static int slot_bind_bells(struct hv_machine *m, struct hv_slot *slot,
+                           microvm_error *err)
+{
+    if (!m->hv->bell_bind)
+        return 0;
+    for (unsigned q = 0; q < slot->dev->class->queues; q++) {
+        int rc = m->hv->bell_bind(m->vm, slot->base + MV_VMMIO_QUEUE_NOTIFY, 4, q,
+                                  &slot->dev->bell[q], err);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static int slot_add(struct hv_machine *m, struct mv_vdev *dev, struct mv_disk *disk,
+                    microvm_error *err)
+{
+    struct hv_slot *slot = &m->slot[m->slots];
+    *slot = (struct hv_slot){.dev = dev,
+                             .disk = disk,
+                             .base = MV_X86_VIRTIO + m->slots * (uint64_t)MV_VMMIO_SIZE,
+                             .irq = MV_NOTIFY_CLOSED,
+                             .gsi = slot_gsi[m->slots]};
+    struct mv_irq irq = slot_irq(m, slot);
+    int rc = mv_vmmio_open(&slot->mmio, dev, &irq, err);
+    if (rc) {
+        mv_notify_close(&slot->irq);
+        mv_vdev_close(dev);
+        return rc;
+    }
+    m->slots++; /* from here on hv_slots_close undoes it */
+    rc = mv_bus_add(&m->mmio, slot->base, MV_VMMIO_SIZE, &mv_vmmio_bus, &slot->mmio,
+                    err);
+    return rc ? rc : slot_bind_bells(m, slot, err);
+}
+
+static void slot_failed(void *ctx, const char *text)
+{
+    struct hv_machine *m = ctx;
+    microvm_event event = {.type = MICROVM_EVENT_DEVICE,
+                           .state = (int32_t)m->base.state};
+    (void)snprintf(event.message, sizeof event.message, "%s", text);
+    mv_events_push(&m->base.events, event);
+}
+
+static struct mv_vdev_host slot_host(struct hv_machine *m)
+{
+    return (struct mv_vdev_host){.loop = &m->base.loop,
+                                 .ram = &m->ram,
+                                 .log = &m->base.log,
+                                 .failed = slot_failed,
+                                 .ctx = m};
+}
+
+static int slots_full(const struct hv_machine *m, microvm_error *err)
+{
+    if (m->slots < MV_SLOTS_MAX)
+        return 0;
+    return mv_fail(err, MICROVM_E_DEVICE, "devices: a machine has room for %d",
+                   MV_SLOTS_MAX);
+}
+
+static inline int no_such_device(const char *what, microvm_error *err)
+{
+    return mv_fail(err, MICROVM_E_UNSUPPORTED, "%s: left out of this build", what);
+}
+
+int hv_slots_add_disk(struct hv_machine *m, const struct mv_disk_config *config,
+                      microvm_error *err)
+{
+#if MV_HAVE_BLK
+    struct mv_vdev_host host = slot_host(m);
+    struct mv_disk *disk;
+    struct mv_vdev *dev;
+    char letter[4] = "vda";
+    int rc = slots_full(m, err);
+    if (rc || (rc = mv_disk_open(config, &m->base.loop, &m->base.log, &disk, err)))
+        return rc;
+    for (unsigned i = 0; i < m->slots; i++)
+        letter[2] = (char)(letter[2] + (m->slot[i].disk ? 1 : 0));
+    rc = mv_blk_open(&host, disk, config->id ? config->id : letter, &dev, err);
+    return rc ? rc : slot_add(m, dev, disk, err);
+#else
+    (void)m;
+    (void)config;
+    return no_such_device("disk", err);
+#endif
+}
+
+static int slots_add_console(struct hv_machine *m, microvm_error *err)
+{
+#if MV_HAVE_CONSOLE
+    struct mv_vdev_host host = slot_host(m);
+    struct mv_chardev chardev = mv_tty_chardev(&m->tty);
+    struct mv_vdev *dev;
+    int rc = slots_full(m, err);
+    if (rc || (rc = mv_console_open(&host, &chardev, &m->tty.user, &dev, err)))
+        return rc;
+    m->console = dev;
+    return slot_add(m, dev, NULL, err);
+#else
+    (void)m;
+    return no_such_device("console=virtio", err);
+#endif
+}
+
+static int slots_add_rng(struct hv_machine *m, microvm_error *err)
+{
+#if MV_HAVE_RNG
+    struct mv_vdev_host host = slot_host(m);
+    struct mv_vdev *dev;
+    int rc = slots_full(m, err);
+    if (rc || (rc = mv_rng_open(&host, &dev, err)))
+        return rc;
+    return slot_add(m, dev, NULL, err);
+#else
+    (void)m;
+    return no_such_device("rng", err);
+#endif
+}
+
+static int slots_add_balloon(struct hv_machine *m, microvm_error *err)
+{
+#if MV_HAVE_BALLOON
+    struct mv_vdev_host host = slot_host(m);
+    struct mv_vdev *dev;
+    int rc = slots_full(m, err);
+    if (rc || (rc = mv_balloon_open(&host, &dev, err)))
+        return rc;
+    m->balloon = dev;
+    return slot_add(m, dev, NULL, err);
+#else
+    (void)m;
+    return no_such_device("balloon", err);
+#endif
+}
+
+int hv_slots_open(struct hv_machine *m, microvm_error *err)
+{
+    const struct mv_config *config = &m->base.config;
+    int rc = 0;
+    for (unsigned i = 0; i < config->disks && !rc; i++)
+        rc = hv_slots_add_disk(m, &config->disk[i], err);
+    if (!rc && config->console == MV_CONSOLE_VIRTIO)
+        rc = slots_add_console(m, err);
+    if (!rc && config->rng)
+        rc = slots_add_rng(m, err);
+    if (!rc && config->balloon)
+        rc = slots_add_balloon(m, err);
+    if (rc)
+        hv_slots_close(m);
+    return rc;
+}
+
+void hv_slots_close(struct hv_machine *m)
+{
+    while (m->slots > 0) {
+        struct hv_slot *slot = &m->slot[--m->slots];
+        mv_vmmio_close(&slot->mmio);
+        mv_vdev_close(slot->dev);
+        mv_notify_close(&slot->irq);
+    }
+}
+
+void hv_slots_sleep(struct hv_machine *m)
+{
+    for (unsigned i = 0; i < m->slots; i++)
+        mv_vdev_sleep(m->slot[i].dev);
+}
+
+void hv_slots_wake(struct hv_machine *m)
+{
+    for (unsigned i = 0; i < m->slots; i++)
+        (void)mv_vdev_wake(
+            m->slot[i].dev); /* a device that fails here says so itself */
+}
+
+void hv_slots_stats(struct hv_machine *m, microvm_stats *out)
+{
+    for (unsigned i = 0; i < m->slots; i++) {
+        const struct hv_slot *slot = &m->slot[i];
+        out->irqs += slot->dev->signals;
+        out->doorbells += slot->dev->kicks;
+        if (slot->disk) {
+            out->disk_read_bytes += slot->disk->read_bytes;
+            out->disk_write_bytes += slot->disk->write_bytes;
+            out->disk_requests += slot->disk->requests;
+        }
+#if MV_HAVE_BALLOON
+        if (slot->dev == m->balloon)
+            out->balloon_bytes = mv_balloon_bytes(slot->dev);
+#endif
+    }
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * A machine of any kind, as the public API sees it: the life-cycle table, the
+ * operations under way, the events, and one vtable per kind (hv: vCPUs and devices;
+ * later wsl: a WSL2 distribution, proc: a VM in a helper process). Arguments are plain
+ * data or handles, so that a kind can forward them to another process.
+ *
+ *     Created --start--> Booting --> Running <--pause/resume--> Paused
+ *        |                  |           |                          |
+ *        +------------------+-----------+-----------> Stopped, or Failed with a message
+ *
+ * Threads: the life-cycle functions here lock the machine; the kind's functions are all
+ * called on the machine's loop, which is where a kind does its work.
+ */
+#ifndef MV_MACHINE_MACHINE_H
+#define MV_MACHINE_MACHINE_H
+
+#include "core/config.h"
+#include "core/log.h"
+#include "machine/events.h"
+#include "os/loop.h"
+
+#include <stdbool.h>
+
+enum { MV_OPERATIONS = MICROVM_OP_SHUTDOWN + 1 };
+
+/* A kind. The first four start the operation and return; its end is told by
+ * mv_machine_done. When they fail nothing has been changed (start: nothing runs, and
+ * the machine has failed). NULL: the kind cannot do it (UNSUPPORTED). */
+struct mv_machine_ops {
+    const char *kind; /* "hv" */
+    int (*start)(struct microvm *vm, microvm_error *err);
+    int (*pause)(struct microvm *vm, microvm_error *err);
+    int (*resume)(struct microvm *vm, microvm_error *err);
+    int (*shutdown)(struct microvm *vm, microvm_error *err);
+    /* Ends it for `reason`; arrives at mv_machine_ended soon. Cannot fail. */
+    void (*end)(struct microvm *vm, int reason);
+    int (*attach_disk)(struct microvm *vm, const struct microvm_disk *disk,
+                       microvm_error *err);
+    int (*console_open)(struct microvm *vm, intptr_t *out, microvm_error *err);
+    int (*console_resize)(struct microvm *vm, uint16_t columns, uint16_t rows,
+                          microvm_error *err);
+    void (*stats)(struct microvm *vm, microvm_stats *out);
+    /* Nothing runs any more. First close on the loop, then, when the loop is closed,
+     * free the memory. */
+    void (*close)(struct microvm *vm);
+    void (*free)(struct microvm *vm);
+};
+
+struct microvm {
+    const struct mv_machine_ops *ops;
+    struct mv_config config;
+    struct mv_log log;
+    struct mv_loop loop;
+    struct mv_events events;
+
+    uv_mutex_t lock; /* guards what follows; a leaf, never held while calling a kind */
+    uv_cond_t changed;
+    microvm_state state;
+    microvm_exit exit;
+    struct mv_operation {
+        bool pending, announce;
+        unsigned begun, done; /* counted, so that a waiter knows its own */
+        microvm_error result;
+    } op[MV_OPERATIONS];
+    uint64_t created_ns, started_ns, ended_ns;
+    uv_timer_t limit; /* run time limit */
+    bool limit_open;
+};
+
+/* -- for kinds -- */
+
+/* Common part of a new machine; the loop has no thread yet. config is copied. */
+int mv_machine_open(struct microvm *vm, const struct mv_machine_ops *ops,
+                    const struct mv_config *config, microvm_error *err);
+/* Undoes open; runs the loop until its handles are closed. Not on the loop's thread. */
+void mv_machine_close(struct microvm *vm);
+
+/* The operation that is under way has ended: code 0 moves the machine into `state`. */
+void mv_machine_done(struct microvm *vm, int operation, microvm_state state,
+                     const microvm_error *result);
+/* The machine is at its end, and why->message says how; every operation under way ends
+ * with it (start with *why itself when it failed). Loop thread. */
+void mv_machine_ended(struct microvm *vm, int reason, const microvm_error *why);
+
+/* -- for the API, any thread -- */
+
+/* Begins an operation; *ticket (may be NULL: announce by event) is for
+ * mv_machine_await. */
+int mv_machine_begin(struct microvm *vm, int operation, unsigned *ticket,
+                     microvm_error *err);
+int mv_machine_await(struct microvm *vm, int operation, unsigned ticket,
+                     int64_t timeout_ms, microvm_error *err);
+int mv_machine_wait(struct microvm *vm, int64_t timeout_ms, microvm_exit *out,
+                    microvm_error *err);
+int mv_machine_kill(struct microvm *vm, int reason, microvm_error *err);
+
+/* -- the hv kind -- */
+
+struct mv_hv_ops;
+/* hv NULL: the first usable backend of this build. */
+struct microvm *mv_hv_machine_new(const struct mv_config *config,
+                                  const struct mv_hv_ops *hv, microvm_error *err);
+
+#endif

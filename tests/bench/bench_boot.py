@@ -1,0 +1,180 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Boot: ours beside other VMMs and the floor program, in one interleaved run.
+
+  bench_boot.py [-n ROUNDS] [-m MIB] [--json FILE] [--microvm PATH] [ROW...]
+
+Every row boots the same kernel with the same initrd and command line, serial port on
+standard output, no disk and no network, and is timed from exec to the line that the
+guest's init prints. One run of each row per round; the first round warms the caches and
+is dropped. Returns of KVM_RUN are counted in a run of its own under strace, which
+changes the times and not the count.
+
+Kernel: the ring3 kernel (tools/guest-kernel.sh ring3), which runs at full speed on any
+/dev/kvm; --kernel FILE for another. A row whose program is missing is named and skipped.
+"""
+import argparse
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+CMDLINE = "console=ttyS0 loglevel=1 reboot=t panic=-1 pci=off"
+QEMU = "qemu-system-x86_64"
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+class Bench:
+    """What all rows share: the files and the machine's size."""
+
+    def __init__(self, opt):
+        self.mem, self.kernel, self.work = opt.mem, opt.kernel, opt.work
+        self.cmdline, self.microvm = opt.cmdline, opt.microvm
+        os.makedirs(self.work, exist_ok=True)
+        self.bootwatch = self.compile("bootwatch", "-O2")
+        self.floor = self.compile("floor", "-O2")
+        init = self.compile("guest-init", "-O2", "-static", "-nostdlib", "-ffreestanding")
+        self.initrd = os.path.join(self.work, "init.cpio")
+        subprocess.run([sys.executable, os.path.join(HERE, "mkinitrd.py"), self.initrd, "init=" + init], check=True)
+        self.peers = opt.peers
+
+    def compile(self, name, *flags):
+        out = os.path.join(self.work, name)
+        src = os.path.join(HERE, name + ".c")
+        if not os.path.exists(out) or os.path.getmtime(out) < os.path.getmtime(src):
+            subprocess.run(["gcc", *flags, "-o", out, src], check=True)
+        return out
+
+    # -- rows: a command, or None when its program is not here --
+
+    def row_microvm(self):
+        return [self.microvm, "run", "-q", "--kernel", self.kernel, "--initrd", self.initrd,
+                "--cmdline", self.cmdline, "-m", f"{self.mem}M"]
+
+    def row_floor(self):
+        return [self.floor, self.kernel, self.initrd, self.cmdline, str(self.mem)]
+
+    def row_firecracker(self):
+        program = os.path.join(self.peers, "firecracker")
+        config = os.path.join(self.work, "firecracker.json")
+        with open(config, "w") as f:
+            json.dump({"boot-source": {"kernel_image_path": self.kernel, "initrd_path": self.initrd,
+                                       "boot_args": self.cmdline},
+                       "drives": [], "machine-config": {"vcpu_count": 1, "mem_size_mib": self.mem}}, f)
+        return [program, "--no-api", "--level", "Error", "--config-file", config]
+
+    def row_libkrun(self):
+        return [os.path.join(self.peers, "krun-boot"), "-m", str(self.mem), "-c", "1", "-k", self.kernel,
+                "-i", self.initrd, "-a", self.cmdline]
+
+    def row_qemu(self):
+        return [QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-accel", "kvm",
+                "-cpu", "host,-arch-capabilities",
+                "-M", "microvm,acpi=off,pit=off,pic=off,rtc=off,isa-serial=on,x-option-roms=off",
+                "-m", str(self.mem), "-smp", "1", "-kernel", self.kernel, "-initrd", self.initrd,
+                "-append", self.cmdline, "-no-reboot"]
+
+    def row_ch(self):
+        return [os.path.join(self.peers, "cloud-hypervisor"), "--kernel", self.kernel, "--initramfs", self.initrd,
+                "--cmdline", self.cmdline, "--cpus", "boot=1", "--memory", f"size={self.mem}M",
+                "--serial", "tty", "--console", "off"]
+
+
+def watch(bench, command, prefix=()):
+    """One run: the dict that bootwatch prints, or None with a word about why."""
+    r = subprocess.run([bench.bootwatch, "-m", str(bench.mem), "-t", "30", "--", *prefix, *command],
+                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    text = r.stdout.decode(errors="replace")
+    if "ms=" not in text.splitlines()[-1]:
+        return None, text.strip()[-400:]
+    return {k: float(v) for k, v in re.findall(r"(\w+)=(-?[\d.]+)", text.splitlines()[-1])}, ""
+
+
+def count_returns(bench, command):
+    """Returns of KVM_RUN to user space until the mark, by strace; None without strace."""
+    if not shutil.which("strace"):
+        return None
+    with tempfile.TemporaryDirectory() as d:
+        got, why = watch(bench, command, ("strace", "-f", "-qq", "-e", "trace=ioctl", "-o", d + "/trace"))
+        if got is None:
+            say(f"counting failed: {why}")
+            return None
+        with open(d + "/trace", errors="replace") as f:
+            return sum("KVM_RUN" in line and "resumed" not in line for line in f)
+
+
+def measure(bench, rows, rounds):
+    runs = {r: [] for r in rows}
+    for i in range(rounds + 1):
+        for r in list(runs):
+            got, why = watch(bench, getattr(bench, "row_" + r)())
+            if got is None:
+                say(f"{r}: failed: {why}")
+                del runs[r]
+            elif i:
+                runs[r].append(got)
+        say(f"round {i} of {rounds}")
+    return runs
+
+
+def table(runs, returns):
+    out = {}
+    print(f"{'VMM':<14}{'ms median':>10}{'min':>8}{'max':>8} | {'over KiB':>9}{'anon KiB':>9}{'guest MiB':>10} | {'returns':>8}")
+    for r, got in sorted(runs.items(), key=lambda kv: statistics.median(g["ms"] for g in kv[1])):
+        med = {k: statistics.median(g[k] for g in got) for k in got[0]}
+        out[r] = {"ms": med["ms"], "ms_min": min(g["ms"] for g in got), "ms_max": max(g["ms"] for g in got),
+                  "over_kib": med["over_kb"], "anon_kib": med["anon_kb"], "guest_kib": med["guest_kb"],
+                  "returns": returns.get(r), "rounds": len(got)}
+        o = out[r]
+        print(f"{r:<14}{o['ms']:>10.1f}{o['ms_min']:>8.1f}{o['ms_max']:>8.1f} | {o['over_kib']:>9.0f}{o['anon_kib']:>9.0f}"
+              f"{o['guest_kib'] / 1024:>10.1f} | {o['returns'] if o['returns'] is not None else '-':>8}")
+    return out
+
+
+def available(bench, rows):
+    kept = []
+    for r in rows:
+        program = getattr(bench, "row_" + r)()[0]
+        if shutil.which(program):
+            kept.append(r)
+        else:
+            say(f"{r}: {program} is not here (tests/bench/get-peers.sh DIR); left out")
+    return kept
+
+
+def main():
+    cache = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "libmicrovm")
+    ap = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    ap.add_argument("-n", "--rounds", type=int, default=12)
+    ap.add_argument("-m", "--mem", type=int, default=256, help="MiB")
+    ap.add_argument("--kernel")
+    ap.add_argument("--cmdline", default=CMDLINE)
+    ap.add_argument("--microvm", default=os.environ.get("MICROVM", os.path.join(TOP, "build/cli/microvm")))
+    ap.add_argument("--peers", default=os.environ.get("PEERS", os.path.join(cache, "peers")))
+    ap.add_argument("--work", default=os.path.join(cache, "bench"))
+    ap.add_argument("--json")
+    ap.add_argument("rows", nargs="*", default=["microvm", "floor", "firecracker", "libkrun", "qemu"])
+    opt = ap.parse_args()
+    opt.kernel = opt.kernel or subprocess.run([os.path.join(TOP, "tools/guest-kernel.sh"), "ring3"], check=True,
+                                              stdout=subprocess.PIPE).stdout.decode().strip()
+    bench = Bench(opt)
+    rows = available(bench, opt.rows)
+    returns = {r: count_returns(bench, getattr(bench, "row_" + r)()) for r in rows}
+    out = table(measure(bench, rows, opt.rounds), returns)
+    if opt.json:
+        with open(opt.json, "w") as f:
+            json.dump({"kernel": os.path.basename(opt.kernel), "mem_mib": opt.mem, "cmdline": opt.cmdline, "rows": out},
+                      f, indent=2)
+
+
+if __name__ == "__main__":
+    main()
