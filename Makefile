@@ -42,7 +42,10 @@ cross:
 	@tools/cross.sh $(TARGETS)
 
 install: all
-	meson install -C $(BUILD) --no-rebuild
+ifneq ($(origin PREFIX),file)
+	meson configure $(BUILD) -Dprefix=$(PREFIX)
+endif
+	meson install -C $(BUILD)
 
 clean:
 	rm -rf build build-*

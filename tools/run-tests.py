@@ -116,10 +116,15 @@ def count_test(test):
 
 
 def reason(test):
-    said = (test.get("stdout") or "") + (test.get("stderr") or "")
-    lines = [t for t in said.splitlines() if re.search("skip", t, re.I)]
-    lines = lines or said.splitlines()[-1:]
-    return lines[-1].strip() if lines else "no reason was given"
+    """Why a test was skipped: what it said of it, and the cases that TAP names."""
+    said = ((test.get("stdout") or "") + "\n" + (test.get("stderr") or "")).splitlines()
+    said = [t.strip() for t in said if t.strip()]
+    cases = [re.split("# SKIP *", t, flags=re.I)[1] for t in said
+             if TAP_LINE.match(t) and "# SKIP" in t.upper()]
+    words = [t for t in said if re.search("skip", t, re.I) and not TAP_LINE.match(t)]
+    if not cases and not words:
+        words = said[-1:] or ["no reason was given"]
+    return "; ".join(dict.fromkeys(words + ([", ".join(cases)] if cases else [])))
 
 
 def count_log(directory, label):

@@ -217,3 +217,17 @@ bool mini_wait(atomic_uint *count, unsigned wanted)
     }
     return true;
 }
+
+void mini_expect(const struct mini *mini, const struct mini_access *wanted,
+                 unsigned count)
+{
+    for (unsigned i = 0; i < MV_MIN(count, mini->accesses); i++) {
+        const struct mini_access *w = &wanted[i], *a = &mini->access[i];
+        if (w->write != a->write || w->address != a->address || w->size != a->size ||
+            w->value != a->value || w->port != a->port)
+            fail_msg("access %u: size %u of 0x%llx at 0x%llx, write %d", i, a->size,
+                     (unsigned long long)a->value, (unsigned long long)a->address,
+                     a->write);
+    }
+    assert_int_equal(mini->accesses, count);
+}

@@ -73,6 +73,10 @@ enum mv_hv_exit mini_run(struct mini *mini, microvm_error *err);
 /* Runs until the guest has said `letter`, which must be the last one it says. */
 void mini_run_until(struct mini *mini, char letter);
 
+/* Fails unless exactly these accesses have come up, in this order. */
+void mini_expect(const struct mini *mini, const struct mini_access *wanted,
+                 unsigned count);
+
 /* Waits, on another thread, until the count has reached `wanted`; false after 10 s. */
 bool mini_wait(atomic_uint *count, unsigned wanted);
 

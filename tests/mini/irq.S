@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Waits for interrupts, halted, and says t in the handler of each: vector 0x45, which is also where it
- * directs pin 5 of the I/O APIC, edge-triggered. The handler ends the interrupt, then says so. */
+/* Waits for interrupts, halted, and says t in the handler of each: vector 0x45, which is
+ * also where it directs pin 5 of the I/O APIC, edge-triggered. The handler ends the
+ * interrupt, then says so. */
 #include "guest.inc"
 
 GUEST irq

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Device memory accesses of every width, and two that cross the end of a page. Device memory reads
- * as the low bytes of 0x1122334455667788. */
+/* Device memory accesses of every width, and one that crosses the end of a page. Device
+ * memory reads as the low bytes of 0x1122334455667788. */
 #include "guest.inc"
 
 GUEST mmio

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Port accesses of every width, strings of them, and what reads give back. Port 0x600 reads as
- * the low bytes of 0x1122334455667788. */
-/* Expects: out of 1, 2 and 4 bytes, in of 1, 2 and 4, rep outsb of 3, rep insw of 2. */
+/* Port accesses of every width and strings of them: out of 1, 2 and 4 bytes, in of the
+ * same, rep outsb of 3, rep insw of 2. The port reads as the low bytes of
+ * 0x1122334455667788. */
 #include "guest.inc"
 
 GUEST ports

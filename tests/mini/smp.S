@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Two processors. The first starts the second with INIT and SIPI, then sends it an interrupt in a
- * halt; the second answers both through memory. The second stays in real mode, at 0x8000. */
-/* MultiProcessor Specification 1.4, appendix B.4. */
+/* Two processors. The first starts the second with INIT and SIPI (MultiProcessor
+ * Specification 1.4, appendix B.4), then sends it an NMI in its halt; the second answers
+ * both through memory. It stays in real mode, at 0x8000. */
 #include "guest.inc"
 
 #define HELLO 0x7000 /* the second writes 1 when it runs, 2 after the interrupt */

@@ -55,6 +55,8 @@ def test_reason_of_a_skip_is_told():
     assert told == "SKIP: no /dev/kvm"
     assert run_tests.reason({"stdout": "no /dev/kvm\n"}) == "no /dev/kvm"
     assert run_tests.reason({}) == "no reason was given"
+    tap = "1..3\nnot ok 1 # SKIP a\n# skipped: no KVM\nok 2 - b\nok 3 # skip c\n"
+    assert run_tests.reason({"stdout": tap}) == "# skipped: no KVM; a, c"
 
 
 def summary(tmp_path, monkeypatch, stages, argv=()):

@@ -9,6 +9,7 @@
  *     mv_kernel_identify    is it a kernel, and which kind? reads headers only
  *     mv_kernel_load        its segments into guest memory
  *     mv_kernel_has_acpi    for acpi=auto: ACPI tables, or an MP table and parameters?
+ *     and _has_serial_pnp
  *     mv_cmdline_compose    with virtio_mmio.device= when there is no ACPI
  *     mv_boot_prepare       initrd, command line, memory map, page tables
  *     mv_boot_cpu           registers of the first vCPU; the others wait for its SIPI
@@ -73,11 +74,18 @@ int mv_kernel_load(const struct mv_kernel *kernel, const struct mv_ram *ram,
                    microvm_error *err);
 
 /*
- * Whether a loaded kernel can use ACPI tables. A bzImage is a distribution's kernel:
- * yes. For ELF the names of early parameters that exist only with ACPI are looked for,
- * last segment first (there Linux keeps its init data), in at most 4 MiB.
+ * Two questions for acpi=auto. A bzImage is a distribution's kernel, the answers are
+ * yes. An ELF kernel's data is searched, 4 MiB at most.
+ *
+ * has_acpi: it was built with CONFIG_ACPI; looked for is the name of a parameter that
+ * only such kernels have.
+ *
+ * has_serial_pnp: with ACPI it can use COM1's interrupt. A hardware-reduced machine has
+ * no ISA interrupts, so a kernel without CONFIG_SERIAL_8250_PNP prints on ttyS0 but
+ * cannot open it. Yes when in doubt: leaving that driver out takes CONFIG_EXPERT.
  */
 bool mv_kernel_has_acpi(const struct mv_kernel *kernel, const struct mv_ram *ram);
+bool mv_kernel_has_serial_pnp(const struct mv_kernel *kernel, const struct mv_ram *ram);
 
 struct mv_boot_request {
     const struct mv_ram *ram;
@@ -112,6 +120,7 @@ struct mv_cmdline_request {
     bool only;        /* the user's text as it is, nothing of ours */
     enum mv_console_kind console;
     bool rootfs, rootfs_read_only;
+    bool acpi_off; /* the kernel has ACPI but shall not look for tables */
     /* virtio-mmio devices that the kernel must be told of: those without ACPI. */
     struct mv_cmdline_device device[MV_CMDLINE_DEVICES_MAX];
     unsigned devices;

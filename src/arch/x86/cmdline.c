@@ -8,6 +8,9 @@
  *                        warm one: Linux then leaves 0x1234 at physical 0x472, which
  *                        tells the machine a panic from a reboot (layout.h)
  *     panic=-1           reset at once after a panic instead of waiting for a reader
+ *     pci=off            there is no PCI bus: do not probe for one (90 exits)
+ *     8250.nr_uarts=1    nor for three more serial ports (6 exits each)
+ *     acpi=off           no tables here: do not search memory for them
  *     root=/dev/vda rw   when the first disk is the root file system
  *     virtio_mmio.device=4K@0xd0000000:5   a device, for kernels without ACPI
  */
@@ -54,7 +57,10 @@ static void cmdline_add_ours(struct cmdline_text *text,
     case MV_CONSOLE_NONE:
         break;
     }
-    cmdline_add(text, "reboot=panic_warm,k panic=-1");
+    cmdline_add(text, "reboot=panic_warm,k panic=-1 pci=off 8250.nr_uarts=%d",
+                request->console == MV_CONSOLE_SERIAL);
+    if (request->acpi_off)
+        cmdline_add(text, "acpi=off");
     if (request->rootfs)
         cmdline_add(text, "root=/dev/vda %s", request->rootfs_read_only ? "ro" : "rw");
     for (unsigned i = 0; i < request->devices; i++)

@@ -15,6 +15,9 @@
 
 #include <stdio.h>
 
+/* How much of a segment is searched: 0.3 ms. Linux's init data is 1 to 3 MiB. */
+enum { KERNEL_SEARCH_BYTES = 4 << 20 };
+
 int mv_kernel_fail(const struct mv_source *source, microvm_error *err,
                    const char *format, ...)
 {
@@ -126,18 +129,38 @@ static bool kernel_contains(const uint8_t *data, uint64_t length, const char *pa
 bool mv_kernel_has_acpi(const struct mv_kernel *kernel, const struct mv_ram *ram)
 {
     /* early_param of drivers/acpi/tables.c, since Linux 3.14 in every kernel with
-     * CONFIG_ACPI; both NULs belong to the pattern. */
+     * CONFIG_ACPI; both NULs belong to the pattern. Linux keeps the names of its
+     * parameters in its init data, which is in its last segment. */
     static const char name[] = "\0acpi_force_table_verification";
-    uint64_t budget = MV_MIB(4); /* 0.3 ms; Linux's init segment has 1 to 3 MiB */
-    if (kernel->format == MV_KERNEL_BZIMAGE)
+    const struct mv_kernel_segment *last = &kernel->segment[kernel->segments - 1];
+    uint64_t length = MV_MIN(last->file_bytes, (uint64_t)KERNEL_SEARCH_BYTES);
+    const uint8_t *data = mv_ram_at(ram, last->gpa, length);
+    return kernel->format == MV_KERNEL_BZIMAGE ||
+           (data && kernel_contains(data, length, name, sizeof name));
+}
+
+/*
+ * A driver's table of plug and play ids is an array of 8 letters and 8 bytes of flags,
+ * that of ACPI's core (all drivers' ids) has 32 bytes an entry. The core's comes first,
+ * as drivers/acpi is linked before drivers/tty.
+ */
+bool mv_kernel_has_serial_pnp(const struct mv_kernel *kernel, const struct mv_ram *ram)
+{
+    static const char driver[24] = "PNP0500\0\0\0\0\0\0\0\0\0PNP0501";
+    const struct mv_kernel_segment *first = &kernel->segment[0];
+    uint64_t length = MV_MIN(first->file_bytes, (uint64_t)KERNEL_SEARCH_BYTES);
+    uint64_t from = mv_align_down(first->gpa + first->file_bytes - length, 16);
+    const uint8_t *data = mv_ram_at(ram, from, length);
+    uint64_t id = mv_load64(driver);
+    bool core_seen = false;
+    if (kernel->format == MV_KERNEL_BZIMAGE || !data)
         return true;
-    for (unsigned i = kernel->segments; i-- > 0 && budget > 0;) {
-        const struct mv_kernel_segment *s = &kernel->segment[i];
-        uint64_t length = MV_MIN(s->file_bytes, budget);
-        const uint8_t *data = mv_ram_at(ram, s->gpa, length);
-        if (data && kernel_contains(data, length, name, sizeof name))
+    for (uint64_t at = 0; at + sizeof driver <= length; at += 16) {
+        if (mv_load64(data + at) != id)
+            continue;
+        if (memcmp(data + at, driver, sizeof driver) == 0)
             return true;
-        budget -= length;
+        core_seen = true;
     }
-    return false;
+    return !core_seen;
 }
