@@ -12,6 +12,11 @@ static int no_machine(microvm_error *err)
     return mv_fail(err, MICROVM_E_INVALID, "the machine is NULL");
 }
 
+unsigned microvm_probe(microvm_backend *out, unsigned capacity)
+{
+    return mv_hv_machine_probe(out, capacity);
+}
+
 microvm *microvm_new(const microvm_config *config, microvm_error *err)
 {
     if (!config) {

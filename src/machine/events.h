@@ -7,8 +7,7 @@
 #define MV_MACHINE_EVENTS_H
 
 #include "os/notify.h"
-
-#include <uv.h>
+#include "os/thread.h"
 
 enum { MV_EVENTS_MAX = 64 }; /* a life has about ten */
 

@@ -98,6 +98,8 @@ int mv_machine_kill(struct microvm *vm, int reason, microvm_error *err);
 /* -- the hv kind -- */
 
 struct mv_hv_ops;
+/* As microvm_probe. */
+unsigned mv_hv_machine_probe(microvm_backend *out, unsigned capacity);
 /* hv NULL: the first usable backend of this build. */
 struct microvm *mv_hv_machine_new(const struct mv_config *config,
                                   const struct mv_hv_ops *hv, microvm_error *err);

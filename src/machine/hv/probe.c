@@ -3,6 +3,7 @@
  * What this computer can do: asks every backend of the build.
  */
 #include "hv/hv.h"
+#include "machine/machine.h"
 #include "util/bytes.h"
 
 #include <stdio.h>
@@ -37,7 +38,7 @@ static void probe_one(const struct mv_hv_ops *hv, microvm_backend *out)
     out->size = size;
 }
 
-unsigned microvm_probe(microvm_backend *out, unsigned capacity)
+unsigned mv_hv_machine_probe(microvm_backend *out, unsigned capacity)
 {
     unsigned known = 0;
     for (; mv_hv_backends[known]; known++) {
