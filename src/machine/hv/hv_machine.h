@@ -67,7 +67,6 @@ struct hv_gate {
 struct hv_machine {
     struct microvm base;
     const struct mv_hv_ops *hv;
-    struct mv_hv_caps caps;
     struct mv_hv_vm *vm;
     enum mv_hv_rung rung;
 
