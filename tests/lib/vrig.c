@@ -59,11 +59,17 @@ void vrig_attach(struct vrig *rig, struct mv_vdev *dev)
         (struct vdriver_heap){&rig->ram, VRIG_LOW_BYTES / 2, VRIG_LOW_BYTES};
 }
 
-void vrig_detach(struct vrig *rig)
+static void rig_detach(void *arg)
 {
+    struct vrig *rig = arg;
     mv_vmmio_close(&rig->mmio);
     mv_vdev_close(rig->dev);
     rig->dev = NULL;
+}
+
+void vrig_detach(struct vrig *rig)
+{
+    mv_loop_run(&rig->loop, rig_detach, rig);
 }
 
 void vrig_close(struct vrig *rig)
