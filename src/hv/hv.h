@@ -155,7 +155,8 @@ struct mv_hv_ops {
 
     /* Runs the guest until something in mv_hv_exit happens; device accesses go up
      * through mv_hv_up meanwhile. After KICKED no access is half done: the state can
-     * be read and saved. *why is filled for FAILED only. */
+     * be read and saved. *why is filled for FAILED only,
+     * and does not say which vCPU it was. */
     enum mv_hv_exit (*vcpu_run)(struct mv_hv_vcpu *vcpu, microvm_error *why);
 
     /* Makes the current or, if none is under way, the next vcpu_run return KICKED. Any

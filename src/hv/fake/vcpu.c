@@ -102,9 +102,8 @@ static enum fake_next fake_fail(struct mv_hv_vcpu *vcpu, const char *what,
                                 uint64_t value, enum mv_hv_exit *exit,
                                 microvm_error *why)
 {
-    (void)mv_fail(why, MICROVM_E_HYPERVISOR, "vCPU %u: %s 0x%llx, RIP %llx",
-                  vcpu->index, what, (unsigned long long)value,
-                  (unsigned long long)vcpu->cpu.rip);
+    (void)mv_fail(why, MICROVM_E_HYPERVISOR, "%s 0x%llx, RIP %llx", what,
+                  (unsigned long long)value, (unsigned long long)vcpu->cpu.rip);
     *exit = MV_HV_FAILED;
     return FAKE_OVER;
 }

@@ -139,29 +139,25 @@ enum mv_hv_exit mv_kvm_exit_failed(struct mv_hv_vcpu *vcpu, microvm_error *why)
     switch (run->exit_reason) {
     case KVM_EXIT_INTERNAL_ERROR:
         exit_instruction(run, what, sizeof what);
-        (void)mv_fail(why, MICROVM_E_HYPERVISOR,
-                      "vCPU %u: KVM_EXIT_INTERNAL_ERROR %u, %s%s %s", vcpu->index,
+        (void)mv_fail(why, MICROVM_E_HYPERVISOR, "KVM_EXIT_INTERNAL_ERROR %u, %s%s %s",
                       run->internal.suberror,
                       exit_suberror_name(run->internal.suberror), what, where);
         break;
     case KVM_EXIT_FAIL_ENTRY:
         (void)mv_fail(why, MICROVM_E_HYPERVISOR,
-                      "vCPU %u: KVM_EXIT_FAIL_ENTRY, the processor refused the guest's "
+                      "KVM_EXIT_FAIL_ENTRY, the processor refused the guest's "
                       "state with reason 0x%llx %s",
-                      vcpu->index,
                       (unsigned long long)run->fail_entry.hardware_entry_failure_reason,
                       where);
         break;
     case KVM_EXIT_UNKNOWN:
         (void)mv_fail(why, MICROVM_E_HYPERVISOR,
-                      "vCPU %u: KVM_EXIT_UNKNOWN, hardware reason 0x%llx %s",
-                      vcpu->index, (unsigned long long)run->hw.hardware_exit_reason,
-                      where);
+                      "KVM_EXIT_UNKNOWN, hardware reason 0x%llx %s",
+                      (unsigned long long)run->hw.hardware_exit_reason, where);
         break;
     default:
-        (void)mv_fail(why, MICROVM_E_HYPERVISOR, "vCPU %u: %s (KVM exit %u) %s",
-                      vcpu->index, exit_name(run->exit_reason), run->exit_reason,
-                      where);
+        (void)mv_fail(why, MICROVM_E_HYPERVISOR, "%s (KVM exit %u) %s",
+                      exit_name(run->exit_reason), run->exit_reason, where);
         break;
     }
     return MV_HV_FAILED;
@@ -176,11 +172,11 @@ enum mv_hv_exit mv_kvm_exit_event(struct mv_hv_vcpu *vcpu, microvm_error *why)
         return MV_HV_RESET;
     case KVM_SYSTEM_EVENT_CRASH:
         (void)mv_fail(why, MICROVM_E_HYPERVISOR,
-                      "vCPU %u: the guest told KVM that it has crashed", vcpu->index);
+                      "the guest told KVM that it has crashed");
         return MV_HV_FAILED;
     default:
         (void)mv_fail(why, MICROVM_E_HYPERVISOR,
-                      "vCPU %u: KVM_EXIT_SYSTEM_EVENT of unknown type %u", vcpu->index,
+                      "KVM_EXIT_SYSTEM_EVENT of unknown type %u",
                       vcpu->run->system_event.type);
         return MV_HV_FAILED;
     }

@@ -174,7 +174,7 @@ static bool vcpu_run_failed(struct mv_hv_vcpu *vcpu, int code, enum mv_hv_exit *
         return false;
     default:
         errno = code;
-        (void)mv_kvm_fail(why, "vCPU %u: KVM_RUN", vcpu->index);
+        (void)mv_kvm_fail(why, "KVM_RUN");
         *exit = MV_HV_FAILED;
         return true;
     }
