@@ -222,10 +222,11 @@ void mv_aml_resources_end(struct mv_aml *aml)
 {
     aml_byte(aml, RES_END);
     aml_byte(aml, 0); /* no checksum */
-    size_t bytes = aml->length - aml->resources - 1;
-    MV_ASSERT(bytes <= 0xff);
-    if (!aml->failed)
+    if (!aml->failed) {
+        size_t bytes = aml->length - aml->resources - 1;
+        MV_ASSERT(bytes <= 0xff);
         aml->data[aml->resources] = (uint8_t)bytes;
+    }
     mv_aml_end(aml);
 }
 

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The kernel command line: whose words stand where, and what happens when they do not
+ * fit.
+ */
+#include "check.h"
+
+#include "arch/x86/boot.h"
+
+#include <string.h>
+
+#define OURS "reboot=panic_warm,k panic=-1 pci=off 8250.nr_uarts="
+
+static void composed(const struct mv_cmdline_request *request, const char *wanted)
+{
+    char text[512];
+    microvm_error err;
+    assert_ok(mv_cmdline_compose(request, text, sizeof text, &err), &err);
+    assert_string_equal(text, wanted);
+}
+
+static void names_the_console(void **state)
+{
+    struct mv_cmdline_request r = {.console = MV_CONSOLE_SERIAL};
+    (void)state;
+    composed(&r, "console=ttyS0 " OURS "1");
+    r.console = MV_CONSOLE_VIRTIO;
+    composed(&r, "console=hvc0 " OURS "0");
+    r.console = MV_CONSOLE_NONE;
+    composed(&r, OURS "0");
+}
+
+static void puts_the_user_last(void **state)
+{
+    struct mv_cmdline_request r = {.console = MV_CONSOLE_NONE,
+                                   .rootfs = true,
+                                   .acpi_off = true,
+                                   .device = {{0xd0000000, 5}, {0xd0001000, 16}},
+                                   .devices = 2,
+                                   .user = "quiet root=/dev/vdb"};
+    (void)state;
+    composed(&r, OURS "0 acpi=off root=/dev/vda rw "
+                      "virtio_mmio.device=4K@0xd0000000:5 "
+                      "virtio_mmio.device=4K@0xd0001000:16 quiet root=/dev/vdb");
+    r.rootfs_read_only = true;
+    r.devices = 0;
+    r.acpi_off = false;
+    composed(&r, OURS "0 root=/dev/vda ro quiet root=/dev/vdb");
+}
+
+static void adds_nothing_when_told(void **state)
+{
+    struct mv_cmdline_request r = {.only = true, .rootfs = true, .user = "a  b"};
+    (void)state;
+    composed(&r, "a  b");
+    r.user = NULL;
+    composed(&r, "");
+    r.only = false;
+    r.rootfs = false;
+    r.user = "";
+    composed(&r, "console=ttyS0 " OURS "1"); /* no space at the end */
+}
+
+static void refuses_what_does_not_fit(void **state)
+{
+    char text[20], user[24];
+    struct mv_cmdline_request r = {.only = true, .user = user};
+    microvm_error err;
+    (void)state;
+    memset(user, 'x', sizeof user);
+    user[19] = '\0';
+    assert_ok(mv_cmdline_compose(&r, text, sizeof text, &err), &err);
+    assert_int_equal(strlen(text), 19);
+    user[19] = 'x';
+    user[20] = '\0';
+    assert_error(mv_cmdline_compose(&r, text, sizeof text, &err), &err,
+                 MICROVM_E_INVALID,
+                 "20 bytes of yours and 0 of ours are 1 more than the 19 that fit");
+    r.only = false; /* cut in the middle of ours, then between words: still one count */
+    for (size_t size = 1; size < sizeof text; size++)
+        assert_error(mv_cmdline_compose(&r, text, size, &err), &err, MICROVM_E_INVALID,
+                     "20 bytes of yours and 67 of ours");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_the_console),
+        cmocka_unit_test(puts_the_user_last),
+        cmocka_unit_test(adds_nothing_when_told),
+        cmocka_unit_test(refuses_what_does_not_fit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * What a loaded kernel can do, found by searching its data: the questions of acpi=auto.
+ */
+#include "check.h"
+#include "image.h"
+
+#include "arch/x86/boot.h"
+#include "arch/x86/layout.h"
+#include "os/mem.h"
+#include "util/bytes.h"
+
+static struct image image;
+static struct mv_ram ram;
+static struct mv_kernel kernel;
+
+static void load(void)
+{
+    microvm_error err;
+    assert_ok(mv_kernel_identify(&image.source, &kernel, &err), &err);
+    assert_ok(mv_kernel_load(&kernel, &ram, &err), &err);
+}
+
+static int open_ram(void **state)
+{
+    microvm_error err;
+    (void)state;
+    return mv_ram_open(&ram, MV_MIB(64), MV_X86_HOLE, MV_X86_HOLE_END, 0, &err);
+}
+
+static int close_ram(void **state)
+{
+    (void)state;
+    mv_ram_close(&ram);
+    return 0;
+}
+
+static void finds_acpi_by_a_parameter(void **state)
+{
+    static const char name[] = "\0acpi_force_table_verification";
+    uint8_t *end = image.data + 0x4000 + IMAGE_ELF_DATA_BYTES;
+    (void)state;
+    image_elf(&image);
+    load();
+    assert_false(mv_kernel_has_acpi(&kernel, &ram));
+    for (unsigned i = 0; i < 40; i++) { /* at any alignment, up to the very end */
+        image_elf(&image);
+        memcpy(end - sizeof name - i, name, sizeof name);
+        load();
+        assert_true(mv_kernel_has_acpi(&kernel, &ram));
+    }
+    end[-39 - 1] = 'x'; /* the final NUL: a longer name */
+    load();
+    assert_false(mv_kernel_has_acpi(&kernel, &ram));
+}
+
+static void finds_the_serial_driver_by_its_table(void **state)
+{
+    static const char core[19] = "PNP0500";
+    static const char driver[24] = "PNP0500\0\0\0\0\0\0\0\0\0PNP0501";
+    uint8_t *text = image.data + 0x1000;
+    (void)state;
+    image_elf(&image);
+    load();
+    assert_true(mv_kernel_has_serial_pnp(&kernel, &ram)); /* nothing says no */
+    memcpy(text + 0x20, core, sizeof core);
+    load();
+    assert_false(mv_kernel_has_serial_pnp(&kernel, &ram));
+    memcpy(text + IMAGE_ELF_TEXT_BYTES - 32, driver, sizeof driver);
+    load();
+    assert_true(mv_kernel_has_serial_pnp(&kernel, &ram));
+}
+
+static void says_yes_for_distribution_kernels(void **state)
+{
+    (void)state;
+    image_bzimage(&image);
+    load();
+    assert_true(mv_kernel_has_acpi(&kernel, &ram));
+    assert_true(mv_kernel_has_serial_pnp(&kernel, &ram));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(finds_acpi_by_a_parameter),
+        cmocka_unit_test(finds_the_serial_driver_by_its_table),
+        cmocka_unit_test(says_yes_for_distribution_kernels),
+    };
+    return cmocka_run_group_tests(tests, open_ram, close_ram);
+}
