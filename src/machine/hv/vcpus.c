@@ -59,6 +59,7 @@ void hv_vcpus_park(struct hv_machine *m)
     if (m->gate.want == HV_RUN) {
         m->gate.want = HV_PARK;
         gate_kick(m);
+        gate_check_idle(m); /* some may not even have left since the last time */
     }
     uv_mutex_unlock(&m->gate.lock);
 }

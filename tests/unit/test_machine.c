@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Machines of the hv kind on the fake hypervisor: the guest is a script in an ELF file,
+ * so every turn of a machine's life can be had when it is wanted, on any system.
+ */
+#include "check.h"
+#include "scratch.h"
+
+#include "arch/x86/layout.h"
+#include "core/power_regs.h"
+#include "hv/fake/fake.h"
+#include "machine/machine.h"
+#include "util/bytes.h"
+
+#include <string.h>
+
+enum { ENTRY = 0x100000, STEPS_MAX = 32, ELF_HEADERS = 120 };
+
+#define AT(n) (ENTRY + (n) * sizeof(struct mv_fake_step))
+#define OUT(port, v)                  \
+    {                                 \
+        MV_FAKE_PIO_WRITE, 1, port, v \
+    }
+#define JUMP(n)                   \
+    {                             \
+        MV_FAKE_JUMP, 0, AT(n), 0 \
+    }
+#define STORE16(a, v)          \
+    {                          \
+        MV_FAKE_STORE, 2, a, v \
+    }
+#define STEP(op)              \
+    {                         \
+        MV_FAKE_##op, 0, 0, 0 \
+    }
+#define SCRIPT(...) ((const struct mv_fake_step[STEPS_MAX]){__VA_ARGS__})
+
+static const microvm_exit exit_init = MICROVM_EXIT_INIT;
+
+/* An ELF executable of one segment, the script. */
+static void write_kernel(char path[SCRATCH_PATH], const struct mv_fake_step *script)
+{
+    uint8_t image[ELF_HEADERS + STEPS_MAX * sizeof *script] = {0x7f, 'E', 'L', 'F',
+                                                               2,    1,   1};
+    uint8_t *ph = image + 64;
+    mv_store16(image + 16, 2);  /* ET_EXEC */
+    mv_store16(image + 18, 62); /* x86-64 */
+    mv_store32(image + 20, 1);
+    mv_store64(image + 24, ENTRY);
+    mv_store64(image + 32, 64);
+    mv_store16(image + 52, 64);
+    mv_store16(image + 54, 56);
+    mv_store16(image + 56, 1);
+    mv_store32(ph, 1);     /* PT_LOAD */
+    mv_store32(ph + 4, 7); /* RWX */
+    mv_store64(ph + 8, ELF_HEADERS);
+    mv_store64(ph + 16, ENTRY);
+    mv_store64(ph + 24, ENTRY);
+    mv_store64(ph + 32, STEPS_MAX * sizeof *script);
+    mv_store64(ph + 40, STEPS_MAX * sizeof *script);
+    memcpy(image + ELF_HEADERS, script, STEPS_MAX * sizeof *script);
+    scratch_file(path, image, sizeof image);
+}
+
+static microvm *machine_new(const struct mv_fake_step *script, const char *key,
+                            const char *value)
+{
+    char path[SCRATCH_PATH];
+    microvm_error err;
+    struct mv_config config;
+    write_kernel(path, script);
+    mv_config_init(&config);
+    mv_config_set(&config, "kernel", path);
+    mv_config_set(&config, "memory", "16M");
+    mv_config_set(&config, "rng", "on");
+    if (key)
+        mv_config_set(&config, key, value);
+    assert_ok(mv_config_check(&config, &err), &err);
+    microvm *vm = mv_hv_machine_new(&config, &mv_fake_ops, &err);
+    if (!vm)
+        fail_msg("%s", err.message);
+    scratch_remove(path);
+    mv_config_done(&config);
+    return vm;
+}
+
+static microvm *machine_started(const struct mv_fake_step *script, const char *key,
+                                const char *value)
+{
+    microvm_error err;
+    microvm *vm = machine_new(script, key, value);
+    assert_ok(microvm_start(vm, &err), &err);
+    return vm;
+}
+
+static void expect_exit(const struct mv_fake_step *script, int reason, int code,
+                        const char *words)
+{
+    microvm *vm = machine_started(script, NULL, NULL);
+    microvm_exit how = exit_init;
+    microvm_error err;
+    assert_ok(microvm_wait(vm, 10000, &how, &err), &err);
+    assert_int_equal(how.reason, reason);
+    assert_int_equal(how.code, code);
+    assert_non_null(strstr(how.message, words));
+    microvm_free(vm);
+}
+
+static void ways_to_end_are_told_apart(void **state)
+{
+    const uint64_t off = MV_X86_POWER + MV_POWER_SLEEP_CONTROL;
+    const uint64_t off_value = MV_POWER_SLP_EN | MV_POWER_SLP_TYP_OFF
+                                                     << MV_POWER_SLP_TYP_SHIFT;
+    const uint64_t reset = MV_X86_POWER + MV_POWER_RESET;
+    (void)state;
+    expect_exit(SCRIPT({MV_FAKE_MMIO_WRITE, 1, off, off_value}, STEP(SPIN)),
+                MICROVM_EXIT_POWER_OFF, 0, "powered itself off");
+    expect_exit(SCRIPT(OUT(0x64, 0xfe), STEP(SPIN)), MICROVM_EXIT_RESET, 0, "reset");
+    expect_exit(
+        SCRIPT({MV_FAKE_MMIO_WRITE, 1, reset, MV_POWER_RESET_VALUE}, STEP(SPIN)),
+        MICROVM_EXIT_RESET, 0, "reset");
+    expect_exit(SCRIPT(STEP(RESET)), MICROVM_EXIT_RESET, 0, "reset");
+    expect_exit(SCRIPT(STEP(SHUTDOWN)), MICROVM_EXIT_CRASH, 1, "triple fault");
+    expect_exit(SCRIPT(STORE16(MV_X86_RESET_FLAG, 0), STEP(SHUTDOWN)),
+                MICROVM_EXIT_RESET, 0, "triple fault");
+    expect_exit(SCRIPT(STORE16(MV_X86_RESET_FLAG, 0x1234), STEP(SHUTDOWN)),
+                MICROVM_EXIT_PANIC, 1, "triple fault");
+    expect_exit(SCRIPT(STORE16(MV_X86_RESET_FLAG, 0x1234), OUT(0x64, 0xfe), STEP(SPIN)),
+                MICROVM_EXIT_PANIC, 1, "panicked");
+}
+
+static void a_failing_hypervisor_fails_the_machine(void **state)
+{
+    microvm *vm = machine_started(SCRIPT(STEP(FAIL)), NULL, NULL);
+    microvm_exit how = exit_init;
+    microvm_error err;
+    (void)state;
+    assert_ok(microvm_wait(vm, 10000, &how, &err), &err);
+    assert_int_equal(how.reason, MICROVM_EXIT_FAILED);
+    assert_int_equal(how.code, 125);
+    assert_int_equal(microvm_get_state(vm), MICROVM_FAILED);
+    assert_non_null(strstr(how.message, "vCPU 0"));
+    assert_error(microvm_pause(vm, &err), &err, MICROVM_E_NOT_RUNNING, "failed");
+    microvm_free(vm);
+}
+
+static void the_console_carries_what_is_printed(void **state)
+{
+    microvm *vm = machine_new(
+        SCRIPT(OUT(0x3f8, 'H'), OUT(0x3f8, 'i'), OUT(0x3f8, '\n'), STEP(SHUTDOWN)),
+        NULL, NULL);
+    char text[16] = "";
+    size_t used = 0;
+    intptr_t console;
+    microvm_error err;
+    int64_t n;
+    (void)state;
+    assert_ok(microvm_console_open(vm, &console, &err), &err);
+    assert_ok(microvm_start(vm, &err), &err);
+    while ((n = microvm_console_read(console, text + used, sizeof text - used, 10000,
+                                     &err)) > 0)
+        used += (size_t)n;
+    assert_int_equal(n, 0); /* end of file: the machine has ended */
+    assert_string_equal(text, "Hi\n");
+    microvm_console_close(console);
+    microvm_free(vm);
+}
+
+static void a_busy_guest_is_paused_and_goes_on(void **state)
+{
+    microvm *vm = machine_started(SCRIPT(OUT(0x80, 1), JUMP(0)), "cpus", "3");
+    microvm_stats before = {.size = sizeof before}, after = before;
+    microvm_error err;
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        assert_ok(microvm_pause(vm, &err), &err);
+        assert_int_equal(microvm_get_state(vm), MICROVM_PAUSED);
+        assert_ok(microvm_get_stats(vm, &before, &err), &err);
+        assert_ok(microvm_get_stats(vm, &after, &err), &err);
+        assert_int_equal(before.pio_exits, after.pio_exits); /* nothing runs */
+        assert_ok(microvm_resume(vm, &err), &err);
+    }
+    assert_int_equal(after.vcpus, 3);
+    microvm_free(vm); /* kills it */
+}
+
+/* A write to a device's status register makes the vCPU wait for the loop, and a pause
+ * makes the loop want the vCPU: neither may wait for the other for ever. */
+static void pause_and_device_resets_do_not_wait_for_each_other(void **state)
+{
+    const uint64_t status = MV_X86_VIRTIO + 0x70;
+    microvm *vm = machine_started(
+        SCRIPT({MV_FAKE_MMIO_WRITE, 4, status, 1}, {MV_FAKE_MMIO_WRITE, 4, status, 0},
+               {MV_FAKE_MMIO_READ, 4, status, 0}, {MV_FAKE_CHECK, 0, 0, 0}, JUMP(0)),
+        NULL, NULL);
+    microvm_error err;
+    (void)state;
+    for (int i = 0; i < 200; i++) {
+        assert_ok(microvm_pause(vm, &err), &err);
+        assert_ok(microvm_resume(vm, &err), &err);
+    }
+    assert_int_equal(microvm_get_state(vm), MICROVM_RUNNING);
+    microvm_free(vm);
+}
+
+static void every_state_can_be_killed(void **state)
+{
+    microvm_exit how = exit_init;
+    microvm_error err;
+    (void)state;
+    microvm *vm = machine_new(SCRIPT(STEP(SPIN)), NULL, NULL);
+    assert_ok(microvm_kill(vm, &err), &err);
+    assert_error(microvm_start(vm, &err), &err, MICROVM_E_STATE, "stopped");
+    microvm_free(vm);
+    vm = machine_started(SCRIPT(STEP(SPIN)), "cpus", "2");
+    assert_ok(microvm_pause(vm, &err), &err);
+    assert_ok(microvm_kill(vm, &err), &err);
+    assert_ok(microvm_wait(vm, 0, &how, &err), &err);
+    assert_int_equal(how.reason, MICROVM_EXIT_KILLED);
+    assert_int_equal(how.code, 137);
+    microvm_free(vm);
+    microvm_free(NULL);
+}
+
+static void the_time_limit_stops_a_busy_guest(void **state)
+{
+    microvm *vm = machine_started(SCRIPT(STEP(SPIN)), "timeout", "50ms");
+    microvm_exit how = exit_init;
+    microvm_error err;
+    (void)state;
+    assert_error(microvm_wait(vm, 1, &how, &err), &err, MICROVM_E_TIMEOUT, "running");
+    assert_ok(microvm_wait(vm, 10000, &how, &err), &err);
+    assert_int_equal(how.reason, MICROVM_EXIT_TIME_LIMIT);
+    assert_int_equal(how.code, 124);
+    microvm_free(vm);
+}
+
+/* The button's line rises; the script then powers off as a guest's handler would. */
+static void the_power_button_is_an_interrupt(void **state)
+{
+    const uint64_t power = MV_X86_POWER;
+    microvm *vm = machine_started(
+        SCRIPT({MV_FAKE_WAIT_LINE, 0, MV_X86_GSI_POWER, 0},
+               {MV_FAKE_MMIO_READ, 4, power + MV_POWER_EVENTS, 0},
+               {MV_FAKE_CHECK, 0, 0, MV_POWER_EVENT_BUTTON},
+               {MV_FAKE_MMIO_WRITE, 1, power + MV_POWER_SLEEP_CONTROL, 0x34},
+               STEP(SPIN)),
+        "acpi", "on");
+    microvm_error err;
+    (void)state;
+    assert_ok(microvm_shutdown(vm, 10000, &err), &err);
+    assert_int_equal(microvm_get_state(vm), MICROVM_STOPPED);
+    microvm_free(vm);
+    vm = machine_started(SCRIPT(STEP(SPIN)), "acpi", "off");
+    assert_error(microvm_shutdown(vm, 0, &err), &err, MICROVM_E_UNSUPPORTED,
+                 "acpi=off");
+    microvm_free(vm);
+}
+
+static void machines_do_not_know_of_each_other(void **state)
+{
+    enum { MACHINES = 4 };
+    microvm *vm[MACHINES];
+    microvm_error err;
+    (void)state;
+    for (int i = 0; i < MACHINES; i++)
+        vm[i] = machine_started(SCRIPT(OUT(0x80, 1), JUMP(0)), NULL, NULL);
+    assert_ok(microvm_kill(vm[1], &err), &err);
+    assert_ok(microvm_pause(vm[2], &err), &err);
+    assert_int_equal(microvm_get_state(vm[0]), MICROVM_RUNNING);
+    assert_int_equal(microvm_get_state(vm[1]), MICROVM_STOPPED);
+    assert_int_equal(microvm_get_state(vm[2]), MICROVM_PAUSED);
+    for (int i = 0; i < MACHINES; i++)
+        microvm_free(vm[i]);
+}
+
+static void disks_are_attached_before_the_start_only(void **state)
+{
+    microvm_disk disk = MICROVM_DISK_INIT;
+    microvm_error err;
+    (void)state;
+    disk.path = "/nowhere/disk.img";
+    microvm *vm = machine_new(SCRIPT(STEP(SPIN)), NULL, NULL);
+    assert_error(microvm_attach_disk(vm, &disk, &err), &err, MICROVM_E_IO,
+                 "/nowhere/disk.img");
+    assert_ok(microvm_start(vm, &err), &err);
+    assert_error(microvm_attach_disk(vm, &disk, &err), &err, MICROVM_E_STATE,
+                 "before the machine starts");
+    microvm_free(vm);
+}
+
+static void counters_are_json_too(void **state)
+{
+    microvm *vm = machine_started(SCRIPT(OUT(0xe9, 2), STEP(SHUTDOWN)), NULL, NULL);
+    microvm_stats stats = {.size = sizeof stats};
+    microvm_error err;
+    (void)state;
+    assert_ok(microvm_wait(vm, 10000, NULL, &err), &err);
+    assert_ok(microvm_get_stats(vm, &stats, &err), &err);
+    assert_int_equal(stats.pio_exits, 1);
+    assert_true(stats.created_ns && stats.created_ns <= stats.started_ns);
+    assert_true(stats.started_ns <= stats.entered_ns &&
+                stats.entered_ns <= stats.ended_ns);
+    assert_int_equal(stats.boot_mark_ns[0], 0);
+    assert_true(stats.boot_mark_ns[2] >= stats.entered_ns);
+    char *json = microvm_stats_json(vm);
+    assert_non_null(strstr(json, "\"pio_exits\": 1,"));
+    assert_int_equal(json[strlen(json) - 2], '}');
+    microvm_string_free(json);
+    microvm_free(vm);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ways_to_end_are_told_apart),
+        cmocka_unit_test(a_failing_hypervisor_fails_the_machine),
+        cmocka_unit_test(the_console_carries_what_is_printed),
+        cmocka_unit_test(a_busy_guest_is_paused_and_goes_on),
+        cmocka_unit_test(pause_and_device_resets_do_not_wait_for_each_other),
+        cmocka_unit_test(every_state_can_be_killed),
+        cmocka_unit_test(the_time_limit_stops_a_busy_guest),
+        cmocka_unit_test(the_power_button_is_an_interrupt),
+        cmocka_unit_test(machines_do_not_know_of_each_other),
+        cmocka_unit_test(disks_are_attached_before_the_start_only),
+        cmocka_unit_test(counters_are_json_too),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
