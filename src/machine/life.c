@@ -137,8 +137,8 @@ static int life_allows(const struct microvm *vm, int operation, microvm_error *e
     int code = operation == MICROVM_OP_START || running ? MICROVM_E_STATE
                                                         : MICROVM_E_NOT_RUNNING;
     return mv_fail(err, code, "%s: the machine is %s, not %s",
-                   operation_name(operation), microvm_state_name(vm->state),
-                   microvm_state_name(wanted[operation]));
+                   operation_name(operation), microvm_state_name((int)vm->state),
+                   microvm_state_name((int)wanted[operation]));
 }
 
 static void limit_over(uv_timer_t *timer)
@@ -268,7 +268,7 @@ int mv_machine_wait(struct microvm *vm, int64_t timeout_ms, microvm_exit *out,
     while (!life_is_over(vm) && !rc) {
         if (!life_sleep(vm, timeout_ms, since_ns))
             rc = mv_fail(err, MICROVM_E_TIMEOUT, "wait: the machine is still %s",
-                         microvm_state_name(vm->state));
+                         microvm_state_name((int)vm->state));
     }
     if (!rc && out) {
         uint32_t size = out->size;

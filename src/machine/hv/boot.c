@@ -56,7 +56,9 @@ static bool boot_wants_acpi(const struct hv_machine *m)
     case MV_ACPI_AUTO:
         break;
     }
-    return mv_kernel_has_acpi(&m->kernel, &m->ram);
+    return mv_kernel_has_acpi(&m->kernel, &m->ram) &&
+           (m->base.config.console != MV_CONSOLE_SERIAL ||
+            mv_kernel_has_serial_pnp(&m->kernel, &m->ram));
 }
 
 static int boot_tables(struct hv_machine *m, uint64_t *rsdp_gpa, microvm_error *err)
@@ -69,8 +71,9 @@ static int boot_tables(struct hv_machine *m, uint64_t *rsdp_gpa, microvm_error *
         config.device[config.devices++] =
             (struct mv_acpi_device){.gpa = m->slot[i].base, .gsi = m->slot[i].gsi};
     *rsdp_gpa = 0;
-    bool written = m->acpi ? mv_acpi_write(&m->ram, &config, rsdp_gpa)
-                           : mv_mptable_write(&m->ram, config.cpus);
+    /* Both, as the user can still say acpi=off on the kernel's command line. */
+    bool written = mv_mptable_write(&m->ram, config.cpus) &&
+                   (!m->acpi || mv_acpi_write(&m->ram, &config, rsdp_gpa));
     return written ? 0
                    : mv_fail(err, MICROVM_E_MEMORY, "memory: too small for a kernel");
 }
@@ -85,6 +88,7 @@ static int boot_cmdline(const struct hv_machine *m, char *text, size_t size,
         .console = (enum mv_console_kind)config->console,
         .rootfs = config->rootfs,
         .rootfs_read_only = config->rootfs && config->disk[0].read_only,
+        .acpi_off = !m->acpi && mv_kernel_has_acpi(&m->kernel, &m->ram),
     };
     for (unsigned i = 0; i < m->slots && !m->acpi; i++)
         request.device[request.devices++] =
