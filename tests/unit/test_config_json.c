@@ -8,6 +8,7 @@
 #include "core/config.h"
 #include "util/bytes.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static void load(struct mv_config *config, const char *text)
@@ -187,6 +188,43 @@ static void json_leaves_defaults_out(void **state)
     mv_config_done(&config);
 }
 
+static void write_file(const char *path, const char *text, size_t length)
+{
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(text, 1, length, file), length);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void reads_files(void **state)
+{
+    static const char path[] = "test_config_json.tmp";
+    static char big[(1 << 20) + 1];
+    microvm_error err;
+    (void)state;
+    microvm_config *config = microvm_config_new();
+    write_file(path, "{\"kernel\": \"vmlinuz\"}", 21);
+    assert_ok(microvm_config_load_file(config, path, &err), &err);
+    assert_ok(microvm_config_check(config, &err), &err);
+    write_file(path, "{\"cpus\": 0}", 11);
+    assert_error(microvm_config_load_file(config, path, &err), &err, MICROVM_E_INVALID,
+                 "test_config_json.tmp: cpus: 0 is less");
+    assert_error(microvm_config_check(config, &err), &err, MICROVM_E_INVALID,
+                 "test_config_json.tmp: cpus: 0 is less"); /* sticks */
+    microvm_config_free(config);
+    config = microvm_config_new();
+    memset(big, ' ', sizeof big);
+    write_file(path, big, sizeof big);
+    assert_error(microvm_config_load_file(config, path, &err), &err, MICROVM_E_INVALID,
+                 "a file of 1024 KiB is no configuration");
+    microvm_config_free(config);
+    assert_int_equal(remove(path), 0);
+    config = microvm_config_new();
+    assert_error(microvm_config_load_file(config, path, &err), &err, MICROVM_E_IO,
+                 "configuration 'test_config_json.tmp'");
+    microvm_config_free(config);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +233,7 @@ int main(void)
         cmocka_unit_test(syntax_errors_name_the_place),
         cmocka_unit_test(json_goes_round),
         cmocka_unit_test(json_leaves_defaults_out),
+        cmocka_unit_test(reads_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
