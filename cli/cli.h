@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * What the commands of `microvm` share. A command is one file, cmd_NAME.c, with a
+ * struct command at its end; main.c lists them. Commands know the library's public
+ * header and nothing else of it.
+ */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include <microvm/microvm.h>
+
+#include <stdbool.h>
+
+/* Exit statuses, docker's. */
+enum {
+    STATUS_TIME_LIMIT = 124,
+    STATUS_OURS = 125 /* a bad flag, or a failure that is not the guest's */
+};
+
+/* A flag of a command that is not a setting of the machine. */
+struct flag {
+    const char *name;
+    char short_name;   /* or 0 */
+    const char *value; /* "FILE"; NULL: takes none */
+    const char *help;
+};
+
+/* One use of a flag on the command line, in order. Either own or key is set. */
+struct flag_use {
+    const struct flag *own;
+    const microvm_key *key;
+    const char *value; /* NULL: none was given */
+};
+
+struct args {
+    struct flag_use *uses;
+    int use_count;
+    char **words; /* what is no flag: IMAGE */
+    int word_count;
+    char **tail; /* after "--": COMMAND ARG... */
+    int tail_count;
+};
+
+struct command {
+    const char *name;
+    const char *alias;        /* another name, or NULL */
+    const char *usage;        /* what follows the name */
+    const char *summary;      /* one line */
+    const char *details;      /* the rest of the help text: lines, may be NULL */
+    const struct flag *flags; /* ends with a name of NULL */
+    bool machine_flags;       /* takes the settings' flags too */
+    bool words;               /* takes words that are no flags, and "-- COMMAND" */
+    /* Returns the exit status. --help has been seen to. */
+    int (*run)(const struct args *args);
+};
+
+extern const struct command cmd_run, cmd_info, cmd_config, cmd_version, cmd_help,
+    cmd_completion;
+/* All of them, ends with NULL. */
+extern const struct command *const commands[];
+/* By name or alias; else NULL, after an error that names the nearest. */
+const struct command *command_find(const char *name);
+
+/* ---- flags.c -------------------------------------------------------------------- */
+
+enum { FLAGS_MAX = 64 };
+
+extern const struct flag flag_help;
+/* Splits argv[1..]; false after an error message. *args is to be freed either way. */
+bool args_parse(struct args *args, const struct command *command, int argc,
+                char **argv);
+void args_free(struct args *args);
+/* The last use of a flag; its value, "" when it takes none; NULL: not given. */
+const char *args_get(const struct args *args, const char *name);
+
+/* ---- settings.c ----------------------------------------------------------------- */
+
+/* The machine that the flags describe: --config files first, then the other flags over
+ * them. NULL after an error message. */
+microvm_config *settings_from_args(const struct args *args);
+/* Says err; a message about a setting gets the "--" of its flag. */
+void say_error(const microvm_error *err);
+
+/* ---- say.c ---------------------------------------------------------------------- */
+
+/* printf, or gnu_printf where the C library has its own: meson.build knows. */
+#ifndef CLI_PRINTF
+#define CLI_PRINTF printf
+#endif
+
+/* One line to standard error, after "microvm: ". Whole lines only, so that lines of
+ * several threads do not mix. */
+void say(const char *format, ...) __attribute__((format(CLI_PRINTF, 1, 2)));
+/* Error flushing standard output is a failure: status, or STATUS_OURS. */
+int finish(int status);
+/* A JSON string to standard output, quotes included. */
+void put_json_string(const char *text);
+/* May standard output have colours? (NO_COLOR, TERM=dumb, no terminal) */
+bool colours(void);
+
+/* ---- help.c --------------------------------------------------------------------- */
+
+void help_command(const struct command *command);
+void help_all(void);
+
+#endif

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * microvm run: makes a machine, stays with it until it ends, and passes its exit status
+ * on. Nothing is done before the guest's first instruction that could be done after.
+ */
+#include "cli.h"
+#include "relay.h"
+#include "term.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+struct run {
+    const struct args *args;
+    bool quiet, input, raw;
+    FILE *stats;
+};
+
+/* ---- what the flags mean -------------------------------------------------------- */
+
+/* What cli.md promises for later, and what docker users try, is refused in words. */
+static bool run_refuse(const struct args *args)
+{
+    const char *net = args_get(args, "net");
+    if (net && strcmp(net, "none")) {
+        say("--net %s: networking is not in this build yet; only 'none' is", net);
+        return true;
+    }
+    if (args->word_count) {
+        say("'%s': images are not in this build yet; start a kernel with --kernel FILE "
+            "and a disk with --rootfs FILE",
+            args->words[0]);
+        return true;
+    }
+    if (args->tail_count) {
+        say("'-- %s': commands in a guest are not in this build yet; say what to run "
+            "with --cmdline, for example init=/bin/sh",
+            args->tail[0]);
+        return true;
+    }
+    return false;
+}
+
+/* -i and -t as docker has them; with neither, a user at a terminal gets both. */
+static bool run_decide_input(struct run *run)
+{
+    bool terminal = term_is_terminal(0);
+    bool interactive = args_get(run->args, "interactive") != NULL;
+    bool tty = args_get(run->args, "tty") != NULL;
+    if (tty && !terminal) {
+        say("--tty: standard input is no terminal; leave -t away, -i alone reads it");
+        return false;
+    }
+    if (!interactive && !tty && terminal && term_is_terminal(1))
+        interactive = tty = true;
+    run->input = interactive || tty;
+    run->raw = tty;
+    return true;
+}
+
+static bool run_open_stats(struct run *run)
+{
+    const char *path = args_get(run->args, "stats");
+    if (!path)
+        return true;
+    run->stats = fopen(path, "w");
+    if (!run->stats)
+        say("--stats %s: %s", path, strerror(errno));
+    return run->stats != NULL;
+}
+
+/* ---- the end -------------------------------------------------------------------- */
+
+static int run_write_stats(struct run *run, microvm *vm)
+{
+    char *text = microvm_stats_json(vm);
+    bool bad = !text || fprintf(run->stats, "%s\n", text) < 0;
+    microvm_string_free(text);
+    bad |= fclose(run->stats) != 0;
+    run->stats = NULL;
+    if (bad)
+        say("--stats %s: writing failed", args_get(run->args, "stats"));
+    return bad ? STATUS_OURS : 0;
+}
+
+static int run_status(const struct run *run, microvm *vm)
+{
+    microvm_exit end = MICROVM_EXIT_INIT;
+    microvm_error err;
+    if (microvm_wait(vm, MICROVM_FOREVER, &end, &err)) {
+        say_error(&err);
+        return STATUS_OURS;
+    }
+    bool orderly =
+        end.reason == MICROVM_EXIT_POWER_OFF || end.reason == MICROVM_EXIT_RESET;
+    if (end.reason == MICROVM_EXIT_FAILED || (!orderly && !run->quiet))
+        say("%s", end.message);
+    return end.code;
+}
+
+/* ---- the machine ---------------------------------------------------------------- */
+
+static int run_machine(struct run *run, microvm *vm)
+{
+    struct relay relay = {
+        .vm = vm, .console = -1, .input = run->input, .quiet = run->quiet};
+    microvm_error err;
+    int rc = microvm_console_open(vm, &relay.console, &err);
+    if (rc && rc != MICROVM_E_UNSUPPORTED) { /* console=none has none */
+        say_error(&err);
+        return STATUS_OURS;
+    }
+    int status = STATUS_OURS;
+    if (relay_open(&relay) && relay_run(&relay))
+        status = run_status(run, vm);
+    term_restore();
+    if (relay.console != -1)
+        microvm_console_close(relay.console);
+    if (run->stats && run_write_stats(run, vm))
+        status = STATUS_OURS;
+    return status;
+}
+
+static void run_log(void *user, int level, const char *text)
+{
+    static const char *const names[] = {"", "error: ", "warning: ", "", "debug: "};
+    (void)user;
+    say("%s%s", level >= 0 && level <= MICROVM_LOG_DEBUG ? names[level] : "", text);
+}
+
+static int run_config(struct run *run, microvm_config *config)
+{
+    bool verbose = args_get(run->args, "verbose") != NULL;
+    microvm_error err;
+    if (!run->quiet || verbose)
+        microvm_config_set_log(config, run_log, NULL,
+                               verbose ? MICROVM_LOG_DEBUG : MICROVM_LOG_WARNING);
+    if (run->raw && !term_make_raw()) {
+        say("--tty: the terminal cannot be made raw: %s", strerror(errno));
+        return STATUS_OURS;
+    }
+    microvm *vm = microvm_new(config, &err);
+    if (!vm) {
+        term_restore();
+        say_error(&err);
+        if (err.code == MICROVM_E_NO_HYPERVISOR)
+            say("'microvm info' says what works on this computer");
+        return STATUS_OURS;
+    }
+    int status = run_machine(run, vm);
+    microvm_free(vm);
+    return status;
+}
+
+static int run_run(const struct args *args)
+{
+    struct run run = {.args = args, .quiet = args_get(args, "quiet") != NULL};
+    if (run_refuse(args) || !run_decide_input(&run) || !run_open_stats(&run))
+        return STATUS_OURS;
+    int status = STATUS_OURS;
+    microvm_config *config = settings_from_args(args);
+    if (config)
+        status = run_config(&run, config);
+    microvm_config_free(config);
+    if (run.stats)
+        (void)fclose(run.stats);
+    return status;
+}
+
+static const struct flag run_flags[] = {
+    {"config", 0, "FILE",
+     "Read settings from a JSON file, - is standard input; flags beside it win"},
+    {"interactive", 'i', NULL, "Pass standard input to the guest's console"},
+    {"tty", 't', NULL,
+     "Give the terminal to the guest. Without -i and -t, on a terminal, both are the "
+     "default; Ctrl-] Ctrl-] stops the machine and leaves"},
+    {"net", 0, "none", "Network; only 'none' in this build, which is the default"},
+    {"stats", 0, "FILE", "Write counters as JSON at the end"},
+    {"rm", 0, NULL, "Accepted and the default: nothing of a run stays behind"},
+    {"quiet", 'q', NULL, "Say nothing but errors"},
+    {"verbose", 0, NULL, "Show the log of the machine"},
+    {NULL, 0, NULL, NULL},
+};
+
+const struct command cmd_run = {
+    .name = "run",
+    .usage = "[OPTIONS] --kernel FILE",
+    .summary = "Start a machine and stay with it until it ends",
+    .details =
+        "Examples:\n"
+        "  microvm run --kernel vmlinuz --initrd initrd.img\n"
+        "  microvm run -k vmlinuz --rootfs debian.img -m 1G -c 2 --timeout 5m\n"
+        "  microvm run -k vmlinux --initrd i.cpio --cmdline quiet --disk data.img,ro\n"
+        "  microvm run --config vm.json --memory 2G --stats stats.json\n\n"
+        "Standard output is the guest's console alone; microvm's own words go to\n"
+        "standard error. On a terminal all keys go to the guest, Ctrl-C too.\n"
+        "Otherwise Ctrl-C presses the power button, and a second one stops the\n"
+        "machine at once.\n\n"
+        "Exit status:\n"
+        "  0    the guest powered off or rebooted\n"
+        "  1    the guest's kernel panicked or crashed\n"
+        "  124  the time limit was reached\n"
+        "  125  a wrong flag, or a failure that is not the guest's\n"
+        "  137  the machine was stopped\n",
+    .flags = run_flags,
+    .machine_flags = true,
+    .words = true,
+    .run = run_run,
+};

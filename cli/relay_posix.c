@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The relay on POSIX systems: one poll loop over the console, standard input and
+ * output, the machine's events and a pipe that signal handlers write to. Everything
+ * that could make us wait is asked for by poll, so that a signal is always heard.
+ *
+ * Standard output may be shared with other programs, so it is not made non-blocking: a
+ * write of what poll found room for may still wait, and is then interrupted by signals.
+ */
+#define _GNU_SOURCE
+#include "relay.h"
+
+#include "cli.h"
+#include "term.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { IN_BYTES = 4096, OUT_BYTES = 64 * 1024 };
+
+struct pump {
+    struct relay *relay;
+    struct escape escape;
+    char in[IN_BYTES + 1], out[OUT_BYTES];
+    size_t in_at, in_end, out_at, out_end; /* what waits in the buffers */
+    bool input, console, running, failed;
+    bool asked;           /* the power button was pressed */
+    uint64_t deadline_ms; /* for the guest to follow it; 0: none */
+};
+
+static int signal_pipe[2] = {-1, -1};
+
+static void on_signal(int number)
+{
+    int saved = errno;
+    char byte = (char)number;
+    (void)!write(signal_pipe[1], &byte, 1);
+    errno = saved;
+}
+
+static bool relay_pipe(void)
+{
+    if (pipe(signal_pipe) != 0)
+        return false;
+    for (int i = 0; i < 2; i++) {
+        (void)fcntl(signal_pipe[i], F_SETFD, FD_CLOEXEC);
+        (void)fcntl(signal_pipe[i], F_SETFL, O_NONBLOCK);
+    }
+    return true;
+}
+
+bool relay_open(struct relay *relay)
+{
+    static const int caught[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGWINCH};
+    struct sigaction action = {.sa_handler = on_signal};
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    (void)relay;
+    if (!relay_pipe()) {
+        say("pipe: %s", strerror(errno));
+        return false;
+    }
+    for (unsigned i = 0; i < sizeof caught / sizeof caught[0]; i++) {
+        struct sigaction before;
+        if (sigaction(caught[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+            (void)sigaction(caught[i], &action, NULL); /* nohup stays nohup */
+    }
+    (void)sigaction(SIGPIPE, &ignore, NULL);
+    return true;
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* ---- signals -------------------------------------------------------------------- */
+
+static void pump_stop(struct pump *pump)
+{
+    bool wait = relay_stop(pump->relay, &pump->asked);
+    pump->deadline_ms = wait ? now_ms() + SHUTDOWN_GRACE_MS : 0;
+}
+
+static void pump_resize(struct pump *pump)
+{
+    uint16_t columns, rows;
+    if (pump->console && term_size(&columns, &rows))
+        (void)microvm_console_resize(pump->relay->vm, columns, rows, NULL);
+}
+
+static void pump_interrupt(struct pump *pump)
+{
+    if (pump->running) {
+        pump_stop(pump);
+    } else { /* whoever reads our output has stopped doing so */
+        pump->console = false;
+        pump->out_at = pump->out_end;
+    }
+}
+
+static void pump_signals(struct pump *pump)
+{
+    char byte;
+    while (read(signal_pipe[0], &byte, 1) == 1) {
+        if (byte == SIGWINCH)
+            pump_resize(pump);
+        else if (byte == SIGTSTP)
+            term_suspend();
+        else
+            pump_interrupt(pump);
+    }
+}
+
+/* ---- bytes ---------------------------------------------------------------------- */
+
+static void pump_fail(struct pump *pump, const char *what)
+{
+    say("%s: %s; the machine is stopped", what, strerror(errno));
+    pump->failed = true;
+    pump->out_at = pump->out_end = 0;
+    pump->console = false; /* nowhere to write it to */
+    (void)microvm_kill(pump->relay->vm, NULL);
+}
+
+static bool passing(int error)
+{
+    return error == EINTR || error == EAGAIN || error == EWOULDBLOCK;
+}
+
+static void pump_read_console(struct pump *pump)
+{
+    ssize_t n = read((int)pump->relay->console, pump->out, OUT_BYTES);
+    if (n > 0) {
+        pump->out_at = 0;
+        pump->out_end = (size_t)n;
+    } else if (n == 0 || !passing(errno)) {
+        pump->console = false;
+    }
+}
+
+static void pump_write_output(struct pump *pump)
+{
+    ssize_t n = write(1, pump->out + pump->out_at, pump->out_end - pump->out_at);
+    if (n > 0)
+        pump->out_at += (size_t)n;
+    else if (n < 0 && !passing(errno))
+        pump_fail(pump, "standard output");
+}
+
+static void pump_read_input(struct pump *pump)
+{
+    char typed[IN_BYTES];
+    bool leave = false;
+    ssize_t n = read(0, typed, sizeof typed);
+    if (n < 0 && passing(errno))
+        return;
+    if (n <= 0) { /* the guest cannot be told: a console has no end */
+        pump->input = false;
+        return;
+    }
+    pump->in_at = 0;
+    pump->in_end = escape_filter(&pump->escape, typed, (unsigned)n, pump->in, &leave);
+    if (leave)
+        (void)microvm_kill(pump->relay->vm, NULL);
+}
+
+static void pump_write_console(struct pump *pump)
+{
+    ssize_t n = write((int)pump->relay->console, pump->in + pump->in_at,
+                      pump->in_end - pump->in_at);
+    if (n > 0)
+        pump->in_at += (size_t)n;
+    else if (n < 0 && !passing(errno))
+        pump->in_at = pump->in_end; /* the machine has ended: nobody reads */
+}
+
+/* ---- the loop ------------------------------------------------------------------- */
+
+enum { FD_SIGNALS, FD_EVENTS, FD_CONSOLE, FD_INPUT, FD_OUTPUT, FDS };
+
+static void pump_interest(const struct pump *pump, struct pollfd fds[FDS])
+{
+    bool output = pump->out_at < pump->out_end;
+    bool pending = pump->in_at < pump->in_end;
+    short console = 0;
+    if (pump->console && !output)
+        console |= POLLIN;
+    if (pump->console && pending)
+        console |= POLLOUT;
+    fds[FD_SIGNALS] = (struct pollfd){signal_pipe[0], POLLIN, 0};
+    fds[FD_EVENTS] = (struct pollfd){
+        pump->running ? (int)microvm_event_handle(pump->relay->vm) : -1, POLLIN, 0};
+    fds[FD_CONSOLE] =
+        (struct pollfd){console ? (int)pump->relay->console : -1, console, 0};
+    fds[FD_INPUT] = (struct pollfd){
+        pump->running && pump->console && pump->input && !pending ? 0 : -1, POLLIN, 0};
+    fds[FD_OUTPUT] = (struct pollfd){output ? 1 : -1, POLLOUT, 0};
+}
+
+static int pump_wait_ms(const struct pump *pump)
+{
+    if (!pump->running || !pump->deadline_ms)
+        return -1;
+    uint64_t now = now_ms();
+    return now < pump->deadline_ms ? (int)(pump->deadline_ms - now) : 0;
+}
+
+static void pump_turn(struct pump *pump)
+{
+    struct pollfd fds[FDS];
+    pump_interest(pump, fds);
+    int ready = poll(fds, FDS, pump_wait_ms(pump));
+    if (ready < 0)
+        return; /* EINTR: the pipe has it on the next turn */
+    if (ready == 0)
+        pump_stop(pump); /* the time that the guest was given is over */
+    if (fds[FD_SIGNALS].revents)
+        pump_signals(pump);
+    if (fds[FD_OUTPUT].revents)
+        pump_write_output(pump);
+    if (fds[FD_CONSOLE].revents & (POLLOUT | POLLERR))
+        pump_write_console(pump);
+    if (fds[FD_CONSOLE].revents & (POLLIN | POLLHUP | POLLERR) &&
+        pump->out_at == pump->out_end && pump->console)
+        pump_read_console(pump);
+    if (fds[FD_INPUT].revents)
+        pump_read_input(pump);
+    if (fds[FD_EVENTS].revents)
+        pump->running = relay_events(pump->relay);
+}
+
+bool relay_run(struct relay *relay)
+{
+    static struct pump pump;
+    microvm_error err;
+    pump.relay = relay;
+    pump.escape.on = term_is_raw();
+    pump.input = relay->input;
+    pump.console = relay->console >= 0;
+    if (microvm_begin(relay->vm, MICROVM_OP_START, &err)) {
+        say_error(&err);
+        return false;
+    }
+    pump.running = true;
+    pump_resize(&pump);
+    while (pump.running || pump.console || pump.out_at < pump.out_end)
+        pump_turn(&pump);
+    return !pump.failed;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * From flags to a configuration. Files given with --config come first whatever the
+ * order on the command line, so that a flag beside them always wins. What the library
+ * calls "memory" was --memory here, and is called so in messages.
+ */
+#include "cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void say_error(const microvm_error *err)
+{
+    for (unsigned i = 0; microvm_config_key(i); i++) {
+        const char *name = microvm_config_key(i)->name;
+        size_t length = strlen(name);
+        if (!strncmp(err->message, name, length) && err->message[length] == ':' &&
+            (err->code == MICROVM_E_INVALID || err->code == MICROVM_E_MEMORY)) {
+            say("--%s", err->message);
+            return;
+        }
+    }
+    say("%s", err->message);
+}
+
+enum { INPUT_MAX = 1 << 20 };
+
+/* --config - : from standard input. */
+static int settings_from_input(microvm_config *config, microvm_error *err)
+{
+    char *text = malloc(INPUT_MAX);
+    size_t length = text ? fread(text, 1, INPUT_MAX, stdin) : 0;
+    int rc = microvm_config_load_json(config, text ? text : "", length, err);
+    free(text);
+    return rc;
+}
+
+static bool settings_load(microvm_config *config, const char *path)
+{
+    microvm_error err;
+    int rc = strcmp(path, "-") ? microvm_config_load_file(config, path, &err)
+                               : settings_from_input(config, &err);
+    if (rc)
+        say("%s%s", strcmp(path, "-") ? "" : "--config -: ", err.message);
+    return !rc;
+}
+
+microvm_config *settings_from_args(const struct args *args)
+{
+    microvm_config *config = microvm_config_new();
+    if (!config) {
+        say("no memory");
+        return NULL;
+    }
+    bool ok = true;
+    for (int i = 0; i < args->use_count && ok; i++) {
+        const struct flag_use *use = &args->uses[i];
+        if (use->own && !strcmp(use->own->name, "config"))
+            ok = settings_load(config, use->value);
+    }
+    for (int i = 0; i < args->use_count; i++) {
+        const struct flag_use *use = &args->uses[i];
+        if (use->key)
+            microvm_config_set(config, use->key->name, use->value ? use->value : "on");
+    }
+    if (ok)
+        return config;
+    microvm_config_free(config);
+    return NULL;
+}
