@@ -439,16 +439,17 @@ int mv_uart8250_load(struct mv_uart8250 *uart, struct mv_reader *r, uint32_t ver
     regs.dlm = mv_get8(r);
     regs.fcr = mv_get8(r);
     regs.msr_delta = mv_get8(r);
-    regs.overrun = mv_get8(r);
-    regs.thr_emptied = mv_get8(r);
+    uint8_t overrun = mv_get8(r), thr_emptied = mv_get8(r);
+    regs.overrun = overrun;
+    regs.thr_emptied = thr_emptied;
     uart_load_fifo(&regs.rx, r);
     uart_load_fifo(&regs.tx, r);
     int rc = mv_reader_check(r, "serial port", version, MV_UART8250_STATE_VERSION, err);
     if (rc)
         return rc;
     if (regs.ier > IER_ALL || regs.mcr > MCR_ALL || regs.msr_delta > MSR_DELTA ||
-        (regs.fcr & ~(FCR_ENABLE | FCR_TRIGGER)) || regs.rx.count > MV_UART8250_FIFO ||
-        regs.tx.count > MV_UART8250_FIFO)
+        overrun > 1 || thr_emptied > 1 || (regs.fcr & ~(FCR_ENABLE | FCR_TRIGGER)) ||
+        regs.rx.count > MV_UART8250_FIFO || regs.tx.count > MV_UART8250_FIFO)
         return mv_fail(err, MICROVM_E_INVALID,
                        "saved state: serial port: a register has a value that no guest "
                        "can give it: the state is not from this library");
