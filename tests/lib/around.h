@@ -62,8 +62,9 @@ static inline size_t around_get(void *ctx, void *data, size_t length)
 {
     struct around_host *host = ctx;
     size_t given = MV_MIN(length, host->in_length);
-    if (given > 0)
-        memcpy(data, host->in, given);
+    if (given == 0)
+        return 0; /* in may be NULL */
+    memcpy(data, host->in, given);
     host->in += given;
     host->in_length -= given;
     return given;
