@@ -23,6 +23,12 @@ static int probe_fail(struct mv_hv_caps *caps, int code, int *os_code,
     return -1;
 }
 
+static int probe_no_descriptors(struct mv_hv_caps *caps, int code, int *os_code)
+{
+    return probe_fail(caps, code, os_code, "too many open files for one more VM",
+                      "raise the limit ('ulimit -n')");
+}
+
 static int probe_no_device(struct mv_hv_caps *caps, int code, int *os_code)
 {
     char reason[sizeof caps->reason];
@@ -45,6 +51,9 @@ static int probe_no_device(struct mv_hv_caps *caps, int code, int *os_code)
                           "/dev/kvm exists, but no driver stands behind it",
                           "'modprobe kvm_intel' or 'modprobe kvm_amd'; 'dmesg | grep "
                           "kvm' tells why one refused to load");
+    case EMFILE:
+    case ENFILE:
+        return probe_no_descriptors(caps, code, os_code);
     default:
         (void)snprintf(reason, sizeof reason, "/dev/kvm cannot be opened (errno %d)",
                        code);
@@ -125,8 +134,7 @@ int mv_kvm_create(int kvm_fd, struct mv_hv_caps *caps, int *os_code)
                           "virtualization of the outer hypervisor");
     case EMFILE:
     case ENFILE:
-        return probe_fail(caps, code, os_code, "too many open files for one more VM",
-                          "raise the limit ('ulimit -n')");
+        return probe_no_descriptors(caps, code, os_code);
     case ENOMEM:
         return probe_fail(caps, code, os_code, "the kernel has no memory for a VM",
                           "end something else, or raise the memory limit of this "
