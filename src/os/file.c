@@ -9,6 +9,7 @@
 #include "util/bytes.h"
 
 #include <errno.h>
+#include <uv.h>
 
 enum { WINDOW_SPANS = 64 };
 static const uint64_t WINDOW_BYTES = 1u << 30; /* macOS and Windows move < 2 GiB */
@@ -66,7 +67,7 @@ static int64_t file_move(const struct mv_file *file, move_fn *move, uint64_t off
         uint64_t at = offset + moved;
         int64_t n =
             move(mv_file_handle(file, at, w.span, w.spans), at, w.span, w.spans);
-        if (n == -EINTR)
+        if (n == UV_EINTR)
             continue;
         if (n < 0)
             return n;
@@ -95,7 +96,9 @@ int64_t mv_file_read(const struct mv_file *file, uint64_t offset, void *data,
     int64_t n = mv_file_readv(file, offset, &span, 1, 0);
     if (n >= 0)
         return n;
-    errno = (int)-n;
+#ifndef _WIN32
+    errno = (int)-n; /* Windows still has its last error */
+#endif
     return -1;
 }
 
@@ -104,14 +107,14 @@ int mv_file_flush(const struct mv_file *file)
     int rc;
     do {
         rc = mv_file_sys_flush(file->handle);
-    } while (rc == -EINTR);
+    } while (rc == UV_EINTR);
     return rc;
 }
 
 /* Not there for this file, or not for this alignment: another way may do. */
 static bool file_try_next(int rc)
 {
-    return rc == -ENOTSUP || rc == -EOPNOTSUPP || rc == -EINVAL || rc == -ENOSYS;
+    return rc == UV_ENOTSUP || rc == UV_EINVAL || rc == UV_ENOSYS;
 }
 
 int mv_file_discard(const struct mv_file *file, uint64_t offset, uint64_t length)
@@ -121,7 +124,7 @@ int mv_file_discard(const struct mv_file *file, uint64_t offset, uint64_t length
         return 0;
     do {
         rc = mv_file_sys_discard(file, offset, length);
-    } while (rc == -EINTR);
+    } while (rc == UV_EINTR);
     return file_try_next(rc) ? 0 : rc;
 }
 
@@ -143,7 +146,7 @@ static int file_write_zeros(const struct mv_file *file, uint64_t offset,
         if (n < 0)
             return (int)n;
         if ((uint64_t)n < bytes)
-            return -EIO;
+            return UV_EIO;
         offset += bytes;
         length -= bytes;
     }
@@ -153,12 +156,12 @@ static int file_write_zeros(const struct mv_file *file, uint64_t offset,
 int mv_file_zero(const struct mv_file *file, uint64_t offset, uint64_t length,
                  bool may_unmap)
 {
-    int rc = -ENOTSUP;
+    int rc = UV_ENOTSUP;
     if (may_unmap)
         rc = mv_file_sys_punch(file, offset, length);
     if (file_try_next(rc))
         rc = mv_file_sys_zero(file, offset, length);
-    if (file_try_next(rc) || rc == -EINTR)
+    if (file_try_next(rc) || rc == UV_EINTR)
         rc = file_write_zeros(file, offset, length);
     return rc;
 }

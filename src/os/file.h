@@ -46,13 +46,15 @@ int mv_file_open(struct mv_file *file, const char *what, const char *path,
                  unsigned flags, microvm_error *err);
 void mv_file_close(struct mv_file *file);
 
-/* Bytes read, less than length only at the end of the file, or -1 (errno is set). */
+/* Bytes read, less than length only at the end of the file, or -1, upon which
+ * mv_fail_os knows why. */
 int64_t mv_file_read(const struct mv_file *file, uint64_t offset, void *data,
                      size_t length);
 
 /* Move what the spans hold after their first `skip` bytes; `offset` is where the first
  * byte of the first span belongs. Bytes moved, skip included: less than the spans hold
- * only at the end of the file. Or a negative errno. */
+ * only at the end of the file. Or a negative libuv code (UV_EIO), as everywhere below.
+ */
 int64_t mv_file_readv(const struct mv_file *file, uint64_t offset,
                       const struct mv_span *span, unsigned spans, uint64_t skip);
 int64_t mv_file_writev(const struct mv_file *file, uint64_t offset,
@@ -62,7 +64,7 @@ int64_t mv_file_writev(const struct mv_file *file, uint64_t offset,
 intptr_t mv_file_handle(const struct mv_file *file, uint64_t offset,
                         const struct mv_span *span, unsigned spans);
 
-/* 0 or a negative errno. Flush: what was written is on stable storage. Discard: the
+/* Flush: what was written is on stable storage. Discard: the
  * range's content does not matter any more; where nothing can be freed it does nothing.
  * Zero: the range reads as zero; its space may be freed if may_unmap. */
 int mv_file_flush(const struct mv_file *file);

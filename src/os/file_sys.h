@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * What os/file.c needs of each system: one attempt each, no policy. All return a
- * negative errno when they fail; -ENOTSUP where the system or the file system has no
- * such thing, so that file.c tries the next way.
+ * negative libuv code when they fail; UV_ENOTSUP where the system or the file system
+ * has no such thing, so that file.c tries the next way.
  */
 #ifndef MV_OS_FILE_SYS_H
 #define MV_OS_FILE_SYS_H

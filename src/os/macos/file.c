@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+#include <uv.h>
 
 /* As in sys/disk.h, which not every SDK carries. */
 #define DISK_BLOCK_SIZE  _IOR('d', 24, uint32_t)
@@ -66,7 +67,7 @@ int mv_file_sys_discard(const struct mv_file *file, uint64_t offset, uint64_t le
 int mv_file_sys_punch(const struct mv_file *file, uint64_t offset, uint64_t length)
 {
     if ((offset | length) & (HOLE_BYTES - 1))
-        return -ENOTSUP;
+        return UV_ENOTSUP;
     fpunchhole_t hole = {.fp_offset = (off_t)offset, .fp_length = (off_t)length};
     return fcntl((int)file->handle, F_PUNCHHOLE, &hole) == -1 ? -errno : 0;
 }
@@ -76,5 +77,5 @@ int mv_file_sys_zero(const struct mv_file *file, uint64_t offset, uint64_t lengt
     (void)file;
     (void)offset;
     (void)length;
-    return -ENOTSUP;
+    return UV_ENOTSUP;
 }

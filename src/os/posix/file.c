@@ -121,8 +121,11 @@ void mv_file_close(struct mv_file *file)
 {
     if (file->direct != -1)
         (void)close((int)file->direct);
-    if (file->handle != -1)
+    if (file->handle != -1) {
+        /* The kernel may hold on to the open file a little longer (io_uring). */
+        (void)flock((int)file->handle, LOCK_UN);
         (void)close((int)file->handle);
+    }
     file->direct = file->handle = -1;
 }
 

@@ -8,33 +8,19 @@
 #include "os/error.h"
 #include "util/bytes.h"
 
-#include <errno.h>
+#include <uv.h>
 #include <windows.h>
 #include <winioctl.h>
 
 enum { PATH_CHARS = 1024, ALIGN_UNKNOWN = 4096 };
 #define LOCK_OFFSET (1ull << 62)
 
-/* The errno names that the layers above know; everything else is EIO. */
-static int file_errno(void)
+static int file_last_error(void)
 {
-    switch (GetLastError()) {
-    case ERROR_DISK_FULL:
-    case ERROR_HANDLE_DISK_FULL:
-        return -ENOSPC;
-    case ERROR_NOT_SUPPORTED:
-    case ERROR_INVALID_FUNCTION:
-        return -ENOTSUP;
-    case ERROR_INVALID_PARAMETER:
-        return -EINVAL;
-    case ERROR_ACCESS_DENIED:
-    case ERROR_WRITE_PROTECT:
-        return -EACCES;
-    case ERROR_NOT_ENOUGH_MEMORY:
-        return -ENOMEM;
-    default:
-        return -EIO;
-    }
+    DWORD code = GetLastError();
+    /* What file systems say to controls they do not know; libuv reads it otherwise. */
+    return code == ERROR_INVALID_FUNCTION ? UV_ENOTSUP
+                                          : uv_translate_sys_error((int)code);
 }
 
 static HANDLE file_handle(intptr_t handle)
@@ -187,7 +173,7 @@ int64_t mv_file_sys_readv(intptr_t handle, uint64_t offset, const struct mv_span
     (void)spans;
     if (ReadFile(file_handle(handle), span->base, (DWORD)span->length, &n, &at))
         return n;
-    return GetLastError() == ERROR_HANDLE_EOF ? 0 : file_errno();
+    return GetLastError() == ERROR_HANDLE_EOF ? 0 : file_last_error();
 }
 
 int64_t mv_file_sys_writev(intptr_t handle, uint64_t offset, const struct mv_span *span,
@@ -198,12 +184,12 @@ int64_t mv_file_sys_writev(intptr_t handle, uint64_t offset, const struct mv_spa
     (void)spans;
     if (WriteFile(file_handle(handle), span->base, (DWORD)span->length, &n, &at))
         return n;
-    return file_errno();
+    return file_last_error();
 }
 
 int mv_file_sys_flush(intptr_t handle)
 {
-    return FlushFileBuffers(file_handle(handle)) ? 0 : file_errno();
+    return FlushFileBuffers(file_handle(handle)) ? 0 : file_last_error();
 }
 
 static int file_set_zero(const struct mv_file *file, uint64_t offset, uint64_t length)
@@ -215,7 +201,7 @@ static int file_set_zero(const struct mv_file *file, uint64_t offset, uint64_t l
     return DeviceIoControl(file_handle(file->handle), FSCTL_SET_ZERO_DATA, &range,
                            sizeof range, NULL, 0, &n, NULL)
                ? 0
-               : file_errno();
+               : file_last_error();
 }
 
 int mv_file_sys_discard(const struct mv_file *file, uint64_t offset, uint64_t length)
@@ -226,12 +212,12 @@ int mv_file_sys_discard(const struct mv_file *file, uint64_t offset, uint64_t le
 /* The same call frees the range of a sparse file and keeps that of another. */
 int mv_file_sys_punch(const struct mv_file *file, uint64_t offset, uint64_t length)
 {
-    return file->can_discard ? file_set_zero(file, offset, length) : -ENOTSUP;
+    return file->can_discard ? file_set_zero(file, offset, length) : UV_ENOTSUP;
 }
 
 int mv_file_sys_zero(const struct mv_file *file, uint64_t offset, uint64_t length)
 {
     if (file->block_device || file->can_discard)
-        return -ENOTSUP;
+        return UV_ENOTSUP;
     return file_set_zero(file, offset, length);
 }
