@@ -34,7 +34,7 @@ LAYERS = {
 STANDARD_HEADERS = set("""assert.h ctype.h errno.h float.h inttypes.h limits.h math.h
 stdalign.h stdarg.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h stdlib.h
 stdnoreturn.h string.h time.h""".split())
-LIBRARY_HEADERS = {"jansson.h"}
+LIBRARY_HEADERS = {"jansson.h", "liburing.h"}
 SYSTEM_PLACES = re.compile(r"src/(os/|hv/[^/]+/|backing/net_)")
 OS_MACROS = re.compile(
     r"\b(_WIN32|_WIN64|WIN32|__CYGWIN__|__MINGW\w+|_MSC_VER|__linux__|__linux|linux"
