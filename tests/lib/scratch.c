@@ -15,6 +15,10 @@
 #include <string.h>
 #include <uv.h>
 
+#ifdef __linux__
+#include <sched.h>
+#include <sys/mount.h>
+#endif
 #ifndef _WIN32
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -22,14 +26,18 @@
 #include <unistd.h>
 #endif
 
+static char small_folder[SCRATCH_PATH]; /* "": none is mounted */
+
 static void scratch_name(char path[SCRATCH_PATH])
 {
     static atomic_uint count;
-    char folder[SCRATCH_PATH - 64];
-    size_t length = sizeof folder;
+    char folder[SCRATCH_PATH];
+    size_t length = sizeof folder - 64;
     assert_int_equal(uv_os_tmpdir(folder, &length), 0);
-    (void)snprintf(path, SCRATCH_PATH, "%s/mv-test-%d-%u", folder, (int)uv_os_getpid(),
-                   atomic_fetch_add(&count, 1));
+    if (small_folder[0])
+        memcpy(folder, small_folder, sizeof folder);
+    (void)snprintf(path, SCRATCH_PATH, "%.*s/mv-test-%d-%u", SCRATCH_PATH - 64, folder,
+                   (int)uv_os_getpid(), atomic_fetch_add(&count, 1));
     scratch_remove(path);
 }
 
@@ -65,6 +73,43 @@ void scratch_remove(const char *path)
     if (uv_fs_unlink(NULL, &req, path, NULL))
         (void)uv_fs_rmdir(NULL, &req, path, NULL);
 }
+
+#ifdef __linux__
+bool scratch_small_begin(uint64_t length)
+{
+    char options[64];
+    if (unshare(CLONE_NEWNS) && unshare(CLONE_NEWUSER | CLONE_NEWNS))
+        return false;
+    if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL))
+        return false;
+    char folder[SCRATCH_PATH];
+    (void)scratch_special(folder, SCRATCH_DIRECTORY);
+    (void)snprintf(options, sizeof options, "size=%llu", (unsigned long long)length);
+    if (mount("small", folder, "tmpfs", 0, options)) {
+        scratch_remove(folder);
+        return false;
+    }
+    memcpy(small_folder, folder, sizeof small_folder);
+    return true;
+}
+
+void scratch_small_end(void)
+{
+    assert_int_equal(umount2(small_folder, MNT_DETACH), 0);
+    scratch_remove(small_folder);
+    small_folder[0] = 0;
+}
+#else
+bool scratch_small_begin(uint64_t length)
+{
+    (void)length;
+    return false;
+}
+
+void scratch_small_end(void)
+{
+}
+#endif
 
 #ifndef _WIN32
 static void scratch_socket(const char *path)

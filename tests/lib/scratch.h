@@ -6,6 +6,7 @@
 #ifndef TESTS_LIB_SCRATCH_H
 #define TESTS_LIB_SCRATCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,12 @@ void scratch_file(char path[SCRATCH_PATH], const void *data, size_t length);
 void scratch_sparse(char path[SCRATCH_PATH], uint64_t length);
 void scratch_truncate(const char *path, uint64_t length);
 void scratch_remove(const char *path);
+
+/* Between the two, files are made on a file system of `length` bytes. False where none
+ * can be mounted: needs Linux, and namespaces. The process sees mounts of its own from
+ * then on. */
+bool scratch_small_begin(uint64_t length);
+void scratch_small_end(void);
 
 /* Something that is no file: its kind in words, or NULL where the system has none. */
 enum {
