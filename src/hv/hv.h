@@ -143,6 +143,10 @@ struct mv_hv_ops {
     int (*bell_unbind)(struct mv_hv_vm *vm, uint64_t gpa, unsigned size, uint64_t value,
                        struct mv_bell *bell, microvm_error *err);
 
+    /* Nobody listens to writes to these ports: they need not come up. Only a wish; may
+     * be NULL. After vm_setup. */
+    void (*pio_mute)(struct mv_hv_vm *vm, uint16_t port, unsigned count);
+
     /* vCPU `index`, 0 first; open, close, set, get, run on the thread that will run it
      * (get and set may come from elsewhere while it does not run). */
     int (*vcpu_open)(struct mv_hv_vm *vm, unsigned index, struct mv_hv_vcpu **out,

@@ -10,6 +10,7 @@
  *     panic=-1           reset at once after a panic instead of waiting for a reader
  *     pci=off            there is no PCI bus: do not probe for one (90 exits)
  *     8250.nr_uarts=1    nor for three more serial ports (6 exits each)
+ *     8250.skip_txen_test=1  nor for a fault of old chips that ours has not (4 exits)
  *     acpi=off           no tables here: do not search memory for them
  *     root=/dev/vda rw   when the first disk is the root file system
  *     virtio_mmio.device=4K@0xd0000000:5   a device, for kernels without ACPI
@@ -59,6 +60,8 @@ static void cmdline_add_ours(struct cmdline_text *text,
     }
     cmdline_add(text, "reboot=panic_warm,k panic=-1 pci=off 8250.nr_uarts=%d",
                 request->console == MV_CONSOLE_SERIAL);
+    if (request->console == MV_CONSOLE_SERIAL)
+        cmdline_add(text, "8250.skip_txen_test=1");
     if (request->acpi_off)
         cmdline_add(text, "acpi=off");
     if (request->rootfs)

@@ -126,6 +126,8 @@ int mv_kvm_bell_bind(struct mv_hv_vm *vm, uint64_t gpa, unsigned size, uint64_t 
 int mv_kvm_bell_unbind(struct mv_hv_vm *vm, uint64_t gpa, unsigned size, uint64_t value,
                        struct mv_bell *bell, microvm_error *err);
 
+void mv_kvm_pio_mute(struct mv_hv_vm *vm, uint16_t port, unsigned count);
+
 /* cpuid.c; pure. Turns what KVM supports into what vCPU `index` of `cpus` sees. */
 void mv_kvm_cpuid_shape(struct mv_kvm_cpuid *cpuid, unsigned index, unsigned cpus,
                         bool tsc_deadline);

@@ -26,6 +26,7 @@ const struct mv_hv_ops mv_kvm_ops = {
     .irq_routes = mv_kvm_irq_routes,
     .bell_bind = mv_kvm_bell_bind,
     .bell_unbind = mv_kvm_bell_unbind,
+    .pio_mute = mv_kvm_pio_mute,
     .vcpu_open = mv_kvm_vcpu_open,
     .vcpu_close = mv_kvm_vcpu_close,
     .vcpu_get = mv_kvm_vcpu_get,

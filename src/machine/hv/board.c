@@ -131,6 +131,16 @@ static int board_wire(struct hv_machine *m, microvm_error *err)
     return 0;
 }
 
+/* Ports that Linux writes to and nobody here listens: the 8254 timer, which it stops at
+ * the start, and port 0x80, which it writes to in order to wait a little. */
+static void board_mute(struct hv_machine *m)
+{
+    if (!m->hv->pio_mute)
+        return;
+    m->hv->pio_mute(m->vm, 0x40, 4);
+    m->hv->pio_mute(m->vm, 0x80, 1);
+}
+
 static int board_open_chips(struct hv_machine *m, microvm_error *err)
 {
     struct mv_irq serial = hv_board_irq(m, MV_X86_GSI_SERIAL);
@@ -166,6 +176,8 @@ int hv_board_open(struct hv_machine *m, microvm_error *err)
     rc = board_wire(m, err);
     if (rc)
         hv_board_close(m);
+    else
+        board_mute(m);
     return rc;
 }
 
