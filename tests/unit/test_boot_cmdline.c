@@ -79,7 +79,7 @@ static void refuses_what_does_not_fit(void **state)
     r.only = false; /* cut in the middle of ours, then between words: still one count */
     for (size_t size = 1; size < sizeof text; size++)
         assert_error(mv_cmdline_compose(&r, text, size, &err), &err, MICROVM_E_INVALID,
-                     "20 bytes of yours and 67 of ours");
+                     "20 bytes of yours and 89 of ours");
 }
 
 int main(void)

@@ -24,7 +24,7 @@ static void reads_json(void **state)
     (void)state;
     load(&config,
          "{\"kernel\": \"vmlinuz\", \"memory\": 256, \"vcpus\": 2,"
-         " \"timeout\": 90, \"rng\": false, \"cmdline_only\": true,"
+         " \"timeout\": 90, \"rng\": true, \"cmdline_only\": true,"
          " \"memory-shared\": true, \"acpi\": \"off\", \"cmdline\": \"a \\\"b\\\"\","
          " \"rootfs\": {\"path\": \"r,1\"},"
          " \"disks\": [\"a.img,ro\", {\"path\": \"b.img\", \"readonly\": false,"
@@ -33,7 +33,7 @@ static void reads_json(void **state)
     assert_int_equal(config.memory_bytes, MV_MIB(256));
     assert_int_equal(config.cpus, 2);
     assert_int_equal(config.timeout_ms, 90000);
-    assert_false(config.rng);
+    assert_true(config.rng);
     assert_true(config.cmdline_only);
     assert_true(config.memory_shared);
     assert_int_equal(config.acpi, MV_ACPI_OFF);
@@ -146,7 +146,7 @@ static void json_goes_round(void **state)
         {"acpi", "on"},
         {"boot", "pvh"},
         {"interrupts", "split"},
-        {"rng", "off"},
+        {"rng", "on"},
         {"balloon", "on"},
         {"timeout", "1500ms"},
     };

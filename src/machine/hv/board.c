@@ -25,7 +25,29 @@ static void line_pulse(void *controller, unsigned line)
 
 struct mv_irq hv_board_irq(struct hv_machine *m, unsigned gsi)
 {
-    return (struct mv_irq){line_set, line_pulse, m, gsi};
+    if (m->rung == MV_RUNG_FULL)
+        return (struct mv_irq){line_set, line_pulse, m, gsi};
+    return mv_ioapic_pin(&m->ioapic, gsi);
+}
+
+static void ioapic_msi(void *ctx, uint64_t address, uint32_t data)
+{
+    struct hv_machine *m = ctx;
+    m->hv->irq_msi(m->vm, address, data);
+}
+
+static void ioapic_changed(void *ctx, const struct mv_ioapic_route *from)
+{
+    struct hv_machine *m = ctx;
+    struct mv_hv_route route[MV_IOAPIC_PINS];
+    for (unsigned i = 0; i < MV_IOAPIC_PINS; i++)
+        route[i] = (struct mv_hv_route){.address = from[i].address,
+                                        .data = from[i].data,
+                                        .masked = from[i].masked,
+                                        .level = from[i].level};
+    microvm_error err;
+    if (m->hv->irq_routes && m->hv->irq_routes(m->vm, route, MV_IOAPIC_PINS, &err))
+        mv_log(&m->base.log, MICROVM_LOG_ERROR, "I/O APIC: %s", err.message);
 }
 
 /* ---- what chips ask of the machine, on vCPU threads --------------------------------
@@ -86,8 +108,8 @@ static void up_mmio_write(void *ctx, uint64_t gpa, unsigned size, uint64_t value
 
 static void up_eoi(void *ctx, uint8_t vector)
 {
-    (void)ctx;
-    (void)vector;
+    struct hv_machine *m = ctx;
+    mv_ioapic_eoi(&m->ioapic, vector);
 }
 
 const struct mv_hv_up hv_board_up = {
@@ -120,6 +142,8 @@ static int board_wire(struct hv_machine *m, microvm_error *err)
         {&m->pio, MV_X86_PORT_DEBUG, MV_DEBUGPORT_SIZE, &mv_debugport_bus,
          &m->debugport, true},
         {&m->mmio, MV_X86_POWER, MV_POWER_SIZE, &mv_power_bus, &m->power, true},
+        {&m->mmio, MV_X86_IOAPIC, MV_IOAPIC_SIZE, &mv_ioapic_bus, &m->ioapic,
+         m->rung == MV_RUNG_LOCAL},
     };
     for (unsigned i = 0; i < MV_ARRAY_LEN(place); i++) {
         const struct place *p = &place[i];
@@ -143,11 +167,14 @@ static void board_mute(struct hv_machine *m)
 
 static int board_open_chips(struct hv_machine *m, microvm_error *err)
 {
-    struct mv_irq serial = hv_board_irq(m, MV_X86_GSI_SERIAL);
+    const struct mv_ioapic_host controller = {ioapic_msi, ioapic_changed, m};
     struct mv_chardev host = mv_tty_chardev(&m->tty);
-    int rc = mv_tty_open(&m->tty, &m->base.loop, err);
+    int rc = mv_ioapic_open(&m->ioapic, &controller, err);
     if (rc)
         return rc;
+    if ((rc = mv_tty_open(&m->tty, &m->base.loop, err)))
+        goto fail_ioapic;
+    struct mv_irq serial = hv_board_irq(m, MV_X86_GSI_SERIAL);
     if ((rc = mv_uart8250_open(&m->uart, &serial, &host, err)))
         goto fail_tty;
     if ((rc = mv_rtc_open(&m->rtc, board_clock, NULL, err)))
@@ -160,19 +187,21 @@ fail_uart:
     mv_uart8250_close(&m->uart);
 fail_tty:
     mv_tty_close(&m->tty);
+fail_ioapic:
+    mv_ioapic_close(&m->ioapic);
     return rc;
 }
 
 int hv_board_open(struct hv_machine *m, microvm_error *err)
 {
     m->i8042 = (struct mv_i8042){.reset = board_reset, .ctx = m};
+    int rc = board_open_chips(m, err);
+    if (rc)
+        return rc;
     m->power = (struct mv_power){.irq = hv_board_irq(m, MV_X86_GSI_POWER),
                                  .off = board_power_off,
                                  .reset = board_reset,
                                  .ctx = m};
-    int rc = board_open_chips(m, err);
-    if (rc)
-        return rc;
     rc = board_wire(m, err);
     if (rc)
         hv_board_close(m);
@@ -186,4 +215,5 @@ void hv_board_close(struct hv_machine *m)
     mv_rtc_close(&m->rtc);
     mv_uart8250_close(&m->uart);
     mv_tty_close(&m->tty);
+    mv_ioapic_close(&m->ioapic);
 }

@@ -17,6 +17,7 @@
 #include "backing/tty.h"
 #include "chip/debugport.h"
 #include "chip/i8042.h"
+#include "chip/ioapic.h"
 #include "chip/power.h"
 #include "chip/rtc.h"
 #include "chip/uart8250.h"
@@ -77,6 +78,7 @@ struct hv_machine {
     struct mv_rtc rtc;
     struct mv_power power;
     struct mv_debugport debugport;
+    struct mv_ioapic ioapic; /* rung 2 */
     struct mv_tty tty;
     struct mv_vdev *console, *balloon; /* when there is one */
 
