@@ -242,11 +242,6 @@ static void vdev_reset(struct mv_vdev *dev)
 
 /* -- status and features -- */
 
-enum {
-    STATUS_OF_DRIVER = MV_STATUS_ACKNOWLEDGE | MV_STATUS_DRIVER |
-                       MV_STATUS_FEATURES_OK | MV_STATUS_DRIVER_OK | MV_STATUS_FAILED
-};
-
 /* 2.2.2: not a bit that was not offered; 6.1: and no legacy driver. */
 static bool vdev_features_ok(const struct mv_vdev *dev)
 {
@@ -272,7 +267,7 @@ static void vdev_write_status(void *arg)
         return;
     }
     uint32_t old = dev->status;
-    uint32_t set = old | (call->status & STATUS_OF_DRIVER);
+    uint32_t set = old | (call->status & MV_STATUS_OF_DRIVER);
     if (!(set & MV_STATUS_DRIVER) || !vdev_features_ok(dev))
         set &= ~(uint32_t)MV_STATUS_FEATURES_OK | old;
     if (!(set & MV_STATUS_FEATURES_OK) || set & MV_STATUS_FAILED)
@@ -382,95 +377,4 @@ uint32_t mv_vdev_generation(struct mv_vdev *dev)
     uint32_t generation = dev->generation;
     uv_mutex_unlock(&dev->config_lock);
     return generation;
-}
-
-/* -- saved state -- */
-
-void mv_vdev_save(const struct mv_vdev *dev, struct mv_writer *w)
-{
-    const struct mv_vdev_class *class = dev->class;
-    MV_ASSERT(dev->life != MV_VDEV_LIVE);
-    mv_put32(w, class->id);
-    mv_put32(w, class->state_version);
-    mv_put64(w, dev->negotiated);
-    mv_put32(w, dev->status);
-    mv_put32(w, dev->generation);
-    mv_put_bytes(w, dev->config, class->config_size);
-    for (unsigned q = 0; q < class->queues; q++) {
-        const struct mv_vq *vq = &dev->vq[q];
-        mv_put16(w, vq->config.size);
-        mv_put8(w, vq->config.ready);
-        mv_put64(w, vq->config.desc);
-        mv_put64(w, vq->config.driver);
-        mv_put64(w, vq->config.device);
-        mv_put16(w, vq->avail_at);
-        mv_put16(w, vq->used_at);
-    }
-    if (class->save)
-        class->save(dev, w);
-}
-
-/* What save wrote, before it is believed. */
-struct vdev_state {
-    uint64_t negotiated;
-    uint32_t id, version, status, generation;
-    uint8_t config[MV_VDEV_CONFIG_MAX];
-    struct mv_vq vq[MV_VDEV_QUEUES_MAX];
-};
-
-static void vdev_read_state(const struct mv_vdev *dev, struct mv_reader *r,
-                            struct vdev_state *s)
-{
-    *s = (struct vdev_state){.id = mv_get32(r)};
-    s->version = mv_get32(r);
-    s->negotiated = mv_get64(r);
-    s->status = mv_get32(r);
-    s->generation = mv_get32(r);
-    mv_get_bytes(r, s->config, dev->class->config_size);
-    for (unsigned q = 0; q < dev->class->queues; q++) {
-        struct mv_vq *vq = &s->vq[q];
-        vq->config.size = mv_get16(r);
-        vq->config.ready = mv_get8(r) == 1;
-        vq->config.desc = mv_get64(r);
-        vq->config.driver = mv_get64(r);
-        vq->config.device = mv_get64(r);
-        vq->avail_at = mv_get16(r);
-        vq->used_at = mv_get16(r);
-    }
-}
-
-int mv_vdev_load(struct mv_vdev *dev, struct mv_reader *r, microvm_error *err)
-{
-    const struct mv_vdev_class *class = dev->class;
-    struct vdev_state s;
-    MV_ASSERT(dev->life == MV_VDEV_IDLE);
-    vdev_read_state(dev, r, &s);
-    if (r->failed || s.id != class->id || s.version > class->state_version)
-        return mv_fail(err, MICROVM_E_DEVICE,
-                       "%s: the saved state is of device type %u, version %u, or cut "
-                       "short; this device is type %u, version %u",
-                       dev->name, s.id, s.version, class->id, class->state_version);
-    if (s.negotiated & ~dev->features && s.status & MV_STATUS_FEATURES_OK)
-        return mv_fail(err, MICROVM_E_DEVICE,
-                       "%s: the saved guest uses features %#llx that this device does "
-                       "not have; open it as it was when it was saved",
-                       dev->name, (unsigned long long)(s.negotiated & ~dev->features));
-    if (class->load) {
-        int rc = class->load(dev, r, s.version, err);
-        if (rc)
-            return rc;
-    }
-    if (r->failed)
-        return mv_fail(err, MICROVM_E_DEVICE, "%s: the saved state is cut short",
-                       dev->name);
-    const uint32_t known = STATUS_OF_DRIVER | MV_STATUS_NEEDS_RESET;
-    const uint32_t work = MV_STATUS_DRIVER_OK | MV_STATUS_NEEDS_RESET;
-    dev->negotiated = s.negotiated;
-    dev->status = s.status & known;
-    dev->generation = s.generation;
-    memcpy(dev->config, s.config, sizeof s.config);
-    memcpy(dev->vq, s.vq, sizeof s.vq);
-    if ((s.status & work) == MV_STATUS_DRIVER_OK)
-        dev->life = MV_VDEV_ASLEEP;
-    return 0;
 }

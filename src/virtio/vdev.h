@@ -39,7 +39,9 @@ enum {
     MV_STATUS_DRIVER_OK = 4,
     MV_STATUS_FEATURES_OK = 8,
     MV_STATUS_NEEDS_RESET = 64,
-    MV_STATUS_FAILED = 128
+    MV_STATUS_FAILED = 128,
+    MV_STATUS_OF_DRIVER = MV_STATUS_ACKNOWLEDGE | MV_STATUS_DRIVER |
+                          MV_STATUS_DRIVER_OK | MV_STATUS_FEATURES_OK | MV_STATUS_FAILED
 };
 
 /* Feature bits that are not a device type's own, chapter 6. */

@@ -175,6 +175,11 @@ static void refuses_foreign_states(void **state)
     bad = good;
     mv_store64(bad.bytes + 8, 1ull << 32 | 1ull << 50);
     assert_error(life_load(t, &bad, &err), &err, MICROVM_E_DEVICE, "features");
+    bad = good;
+    mv_store32(bad.bytes + 16, RUNNING & ~(uint32_t)FEAT_OK);
+    assert_error(life_load(t, &bad, &err), &err, MICROVM_E_DEVICE, "damaged");
+    mv_store32(bad.bytes + 16, 0x100);
+    assert_error(life_load(t, &bad, &err), &err, MICROVM_E_DEVICE, "damaged");
     for (bad = good; bad.length > 0;) {
         bad.length--;
         assert_error(life_load(t, &bad, &err), &err, MICROVM_E_DEVICE, "cut short");
