@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""microvm run with guests of a few bytes: exit statuses, streams, signals."""
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+
+def start(microvm, *args, **kw):
+    """A run that has printed the guest's first line."""
+    p = subprocess.Popen([microvm.path, "run", *args], stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, **kw)
+    assert p.stdout.readline() == b"Hi\n"
+    return p
+
+
+def test_output_is_the_guests_alone(kvm, guest):
+    r = kvm("run", "-k", guest("hi"))
+    assert (r.returncode, r.stdout, r.stderr) == (0, b"Hi\n", b"")
+
+
+def test_a_crash_is_1(kvm, guest):
+    r = kvm("run", "-k", guest("crash"))
+    assert r.returncode == 1 and r.stderr.startswith(b"microvm: ")
+    quiet = kvm("run", "-q", "-k", guest("crash"))
+    assert quiet.returncode == 1 and quiet.stderr == b""
+
+
+def test_the_time_limit_is_124(kvm, guest):
+    before = time.monotonic()
+    r = kvm("run", "-k", guest("sleep"), "--timeout", "300ms")
+    assert r.returncode == 124 and r.stdout == b"Hi\n"
+    assert 0.3 <= time.monotonic() - before < 5
+
+
+def test_input_goes_to_the_guest(kvm, guest):
+    r = kvm("run", "-i", "-k", guest("echo"), stdin=b"ab\x03\x1d\x1dq")
+    assert (r.returncode, r.stdout) == (0, b"Hi\nab\x03\x1d\x1dq")  # no escape key here
+
+
+def test_input_is_left_alone_without_i(kvm, guest):
+    ours, theirs = os.pipe()
+    os.write(theirs, b"mine")
+    p = start(kvm, "-k", guest("sleep"), "--timeout", "300ms", stdin=ours)
+    assert p.wait(10) == 124
+    assert os.read(ours, 10) == b"mine"
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_stats(kvm, guest, tmp_path):
+    path = tmp_path / "stats.json"
+    assert kvm("run", "-k", guest("hi"), "--stats", path).returncode == 0
+    stats = json.loads(path.read_text())
+    assert stats["console_out_bytes"] == 3 and stats["entries"] >= 3
+    assert stats["created_ns"] <= stats["entered_ns"] <= stats["ended_ns"]
+
+
+def test_config_files_run(kvm, guest, tmp_path):
+    path = tmp_path / "vm.json"
+    path.write_text(json.dumps({"kernel": guest("sleep"), "timeout": "100ms", "memory": 32}))
+    assert kvm("run", "--config", path).returncode == 124
+    assert kvm("run", "--config", path, "-k", guest("hi")).returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_ask_then_stop(kvm, guest, number):
+    p = start(kvm, "-k", guest("sleep"))  # deaf to the power button
+    p.send_signal(number)
+    assert b"asked the guest to power off" in p.stderr.readline()
+    p.send_signal(number)
+    assert p.wait(5) == 137
+    p.communicate()
+
+
+def test_without_a_power_button_a_signal_stops(kvm, guest):
+    p = start(kvm, "-k", guest("sleep"), "--acpi", "off")
+    p.send_signal(signal.SIGINT)
+    assert p.wait(5) == 137
+    p.communicate()
+
+
+def test_a_reader_that_goes_away_ends_the_machine(kvm, guest):
+    p = start(kvm, "-i", "-k", guest("echo"), stdin=subprocess.PIPE)
+    p.stdout.close()
+    p.stdin.write(b"x")
+    p.stdin.flush()
+    assert p.wait(5) == 125
+    assert b"standard output" in p.stderr.read()
+    p.stderr.close()
+    p.stdin.close()
