@@ -140,6 +140,19 @@ static void counts_processors(void **state)
     mv_ram_close(&ram);
 }
 
+static void leaves_the_ioapic_to_the_mp_table(void **state)
+{
+    (void)state;
+    open_ram();
+    struct mv_acpi_config config = machine(2, 0);
+    config.isa_interrupts = true;
+    struct tables t = written(&config);
+    assert_int_equal(mv_load32(t.madt + 4), 44 + 2 * 8 + 6);
+    assert_int_equal(t.madt[44 + 8], 0);  /* a processor, */
+    assert_int_equal(t.madt[44 + 16], 4); /* then the NMI */
+    mv_ram_close(&ram);
+}
+
 static void needs_low_memory(void **state)
 {
     struct mv_acpi_config config = machine(1, 0);
@@ -216,6 +229,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(describes_a_reduced_machine),
         cmocka_unit_test(counts_processors),
+        cmocka_unit_test(leaves_the_ioapic_to_the_mp_table),
         cmocka_unit_test(needs_low_memory),
         cmocka_unit_test(remembers_that_aml_did_not_fit),
         cmocka_unit_test(encodes_as_the_specification_says),

@@ -222,9 +222,9 @@ static uint64_t acpi_put_fadt(struct acpi_area *area, uint64_t dsdt_gpa, bool rt
     return acpi_finish(area, table, ACPI_FADT_BYTES);
 }
 
-static uint64_t acpi_put_madt(struct acpi_area *area, unsigned cpus)
+static uint64_t acpi_put_madt(struct acpi_area *area, unsigned cpus, bool ioapic)
 {
-    size_t bytes = ACPI_HEADER_BYTES + 8 + cpus * 8 + 12 + 6;
+    size_t bytes = ACPI_HEADER_BYTES + 8 + cpus * 8 + (ioapic ? 12 : 0) + 6;
     uint8_t *table = acpi_begin(area, "APIC", 5, bytes);
     uint8_t *e = table + ACPI_HEADER_BYTES;
     mv_store32(e, MV_X86_LAPIC);
@@ -236,11 +236,13 @@ static uint64_t acpi_put_madt(struct acpi_area *area, unsigned cpus)
         e[3] = (uint8_t)i; /* APIC id */
         mv_store32(e + 4, 1);
     }
-    e[0] = MADT_IOAPIC;
-    e[1] = 12;
-    e[2] = (uint8_t)cpus; /* an id that no processor has */
-    mv_store32(e + 4, MV_X86_IOAPIC);
-    e += 12;
+    if (ioapic) {
+        e[0] = MADT_IOAPIC;
+        e[1] = 12;
+        e[2] = (uint8_t)cpus; /* an id that no processor has */
+        mv_store32(e + 4, MV_X86_IOAPIC);
+        e += 12;
+    }
     e[0] = MADT_LAPIC_NMI;
     e[1] = 6;
     e[2] = 0xff; /* all processors */
@@ -287,7 +289,7 @@ bool mv_acpi_write(const struct mv_ram *ram, const struct mv_acpi_config *config
     area.length = mv_align_up(ACPI_RSDP_BYTES, 16);
     uint64_t dsdt_gpa = acpi_put_dsdt(&area, config);
     uint64_t fadt_gpa = acpi_put_fadt(&area, dsdt_gpa, config->rtc);
-    uint64_t madt_gpa = acpi_put_madt(&area, config->cpus);
+    uint64_t madt_gpa = acpi_put_madt(&area, config->cpus, !config->isa_interrupts);
     acpi_put_rsdp(area.data, acpi_put_xsdt(&area, fadt_gpa, madt_gpa));
     *rsdp_gpa = MV_X86_ACPI;
     return true;

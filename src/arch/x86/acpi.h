@@ -24,7 +24,11 @@ struct mv_acpi_device {
 struct mv_acpi_config {
     unsigned cpus; /* APIC ids 0 to cpus - 1 */
     bool serial;   /* COM1 is there */
-    bool rtc;      /* the guest shall use the CMOS clock; it asks its hypervisor else */
+    /* The MADT leaves the I/O APIC to the MP table, which must then stand beside these
+     * tables. Linux takes processors from the one and interrupts from the other, whose
+     * numbers are those of ISA (see mv_kernel_has_serial_pnp). */
+    bool isa_interrupts;
+    bool rtc; /* the guest shall use the CMOS clock; it asks its hypervisor else */
     struct mv_acpi_device device[MV_ACPI_DEVICES_MAX]; /* virtio-mmio */
     unsigned devices;
 };

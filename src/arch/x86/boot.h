@@ -9,7 +9,7 @@
  *     mv_kernel_identify    is it a kernel, and which kind? reads headers only
  *     mv_kernel_load        its segments into guest memory
  *     mv_kernel_has_acpi    for acpi=auto: ACPI tables, or an MP table and parameters?
- *     and _has_serial_pnp
+ *     and _has_serial_pnp   where does it learn its interrupts?
  *     mv_cmdline_compose    with virtio_mmio.device= when there is no ACPI
  *     mv_boot_prepare       initrd, command line, memory map, page tables
  *     mv_boot_cpu           registers of the first vCPU; the others wait for its SIPI
@@ -80,9 +80,11 @@ int mv_kernel_load(const struct mv_kernel *kernel, const struct mv_ram *ram,
  * has_acpi: it was built with CONFIG_ACPI; looked for is the name of a parameter that
  * only such kernels have.
  *
- * has_serial_pnp: with ACPI it can use COM1's interrupt. A hardware-reduced machine has
- * no ISA interrupts, so a kernel without CONFIG_SERIAL_8250_PNP prints on ttyS0 but
- * cannot open it. Yes when in doubt: leaving that driver out takes CONFIG_EXPERT.
+ * has_serial_pnp: it learns COM1's interrupt from ACPI. Where the I/O APIC is ACPI's, a
+ * hardware-reduced machine has no ISA interrupts, and a kernel without
+ * CONFIG_SERIAL_8250_PNP prints on ttyS0 but cannot open it; such a one needs
+ * mv_acpi_config.isa_interrupts. Yes when in doubt: leaving that driver out takes
+ * CONFIG_EXPERT.
  */
 bool mv_kernel_has_acpi(const struct mv_kernel *kernel, const struct mv_ram *ram);
 bool mv_kernel_has_serial_pnp(const struct mv_kernel *kernel, const struct mv_ram *ram);

@@ -56,9 +56,7 @@ static bool boot_wants_acpi(const struct hv_machine *m)
     case MV_ACPI_AUTO:
         break;
     }
-    return mv_kernel_has_acpi(&m->kernel, &m->ram) &&
-           (m->base.config.console != MV_CONSOLE_SERIAL ||
-            mv_kernel_has_serial_pnp(&m->kernel, &m->ram));
+    return mv_kernel_has_acpi(&m->kernel, &m->ram);
 }
 
 static int boot_tables(struct hv_machine *m, uint64_t *rsdp_gpa, microvm_error *err)
@@ -67,6 +65,8 @@ static int boot_tables(struct hv_machine *m, uint64_t *rsdp_gpa, microvm_error *
         .cpus = m->base.config.cpus,
         .serial = m->base.config.console == MV_CONSOLE_SERIAL,
     };
+    config.isa_interrupts =
+        config.serial && m->acpi && !mv_kernel_has_serial_pnp(&m->kernel, &m->ram);
     for (unsigned i = 0; i < m->slots; i++)
         config.device[config.devices++] =
             (struct mv_acpi_device){.gpa = m->slot[i].base, .gsi = m->slot[i].gsi};
