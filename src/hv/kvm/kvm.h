@@ -51,13 +51,15 @@ struct mv_kvm_slot {
 
 struct mv_hv_vm {
     int fd;
+    int kvm; /* /dev/kvm, for the questions that only it answers */
     struct mv_hv_config config;
     size_t run_bytes;     /* of the area that KVM shares with us for each vCPU */
-    pthread_mutex_t lock; /* guards slot */
+    pthread_mutex_t lock; /* guards slot, cpuid */
     struct mv_kvm_slot slot[MV_KVM_SLOTS_MAX];
     struct mv_kvm_routes routes; /* rung 2: as KVM knows them; who calls irq_routes
                                     takes care that only one does */
-    struct mv_kvm_cpuid cpuid;   /* what KVM supports here, still unfiltered */
+    struct mv_kvm_cpuid cpuid;   /* what KVM supports here, unfiltered; empty until the
+                                    first vCPU asks */
     _Atomic int vcpu_fd[];       /* config.cpus of them, -1 while not open */
 };
 

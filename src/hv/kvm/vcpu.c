@@ -86,10 +86,31 @@ static int vcpu_mask_signals(struct mv_hv_vcpu *vcpu, microvm_error *err)
     return 0;
 }
 
+/* What KVM supports, asked once per VM. */
+static int vcpu_supported(struct mv_hv_vm *vm, struct mv_kvm_cpuid *out,
+                          microvm_error *err)
+{
+    int rc = 0;
+    (void)pthread_mutex_lock(&vm->lock);
+    if (vm->cpuid.head.nent == 0) {
+        vm->cpuid.head.nent = MV_KVM_CPUID_MAX;
+        if (mv_kvm_ioctl(vm->kvm, KVM_GET_SUPPORTED_CPUID, &vm->cpuid) < 0) {
+            rc = mv_kvm_fail(err, "KVM_GET_SUPPORTED_CPUID");
+            vm->cpuid.head.nent = 0;
+        }
+    }
+    *out = vm->cpuid;
+    (void)pthread_mutex_unlock(&vm->lock);
+    return rc;
+}
+
 static int vcpu_identify(struct mv_hv_vcpu *vcpu, microvm_error *err)
 {
     struct mv_hv_vm *vm = vcpu->vm;
-    struct mv_kvm_cpuid cpuid = vm->cpuid;
+    struct mv_kvm_cpuid cpuid;
+    int rc = vcpu_supported(vm, &cpuid, err);
+    if (rc)
+        return rc;
     bool tsc_deadline = mv_kvm_ioctl_number(vm->fd, KVM_CHECK_EXTENSION,
                                             KVM_CAP_TSC_DEADLINE_TIMER) > 0;
     mv_kvm_cpuid_shape(&cpuid, vcpu->index, vm->config.cpus, tsc_deadline);

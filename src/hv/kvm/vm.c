@@ -2,8 +2,10 @@
 /*
  * A VM of KVM: one file descriptor, memory slots, a clock.
  *
- * What has to be asked of /dev/kvm is asked here, so that no vCPU needs that descriptor
- * again and it is closed at once.
+ * /dev/kvm stays open: what CPUID it supports is asked by the first vCPU, on its own
+ * thread, because the answer can take a millisecond (where KVM itself runs in a VM,
+ * each CPUID instruction of the host's kernel is an exit) that the machine's thread has
+ * better use for.
  *
  * The clock. kvm-clock goes on while no vCPU runs. A pause reads it, and before the
  * vCPUs run again sets it back to what was read; KVM then gives every vCPU new
@@ -55,19 +57,6 @@ static int vm_check(const struct mv_hv_config *config, int kvm, microvm_error *e
     return 0;
 }
 
-/* What a vCPU will need to know from /dev/kvm. */
-static int vm_ask(struct mv_hv_vm *vm, int kvm, microvm_error *err)
-{
-    int bytes = mv_kvm_ioctl_number(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
-    if (bytes < (int)sizeof(struct kvm_run))
-        return mv_kvm_fail(err, "KVM_GET_VCPU_MMAP_SIZE: %d", bytes);
-    vm->run_bytes = (size_t)bytes;
-    vm->cpuid.head.nent = MV_KVM_CPUID_MAX;
-    if (mv_kvm_ioctl(kvm, KVM_GET_SUPPORTED_CPUID, &vm->cpuid) < 0)
-        return mv_kvm_fail(err, "KVM_GET_SUPPORTED_CPUID");
-    return 0;
-}
-
 static int vm_place(struct mv_hv_vm *vm, microvm_error *err)
 {
     uint64_t identity = KVM_IDENTITY_MAP;
@@ -95,6 +84,7 @@ int mv_kvm_vm_open(const struct mv_hv_config *config, struct mv_hv_vm **out,
         rc = mv_fail(err, MICROVM_E_NO_MEMORY, "no memory for a VM");
         goto fail;
     }
+    vm->kvm = kvm;
     vm->config = *config;
     (void)pthread_mutex_init(&vm->lock, NULL); /* cannot fail with default attributes */
     for (unsigned i = 0; i < config->cpus; i++)
@@ -104,16 +94,20 @@ int mv_kvm_vm_open(const struct mv_hv_config *config, struct mv_hv_vm **out,
         rc = vm_no_hypervisor(err, os_code, &caps);
         goto fail;
     }
-    rc = vm_ask(vm, kvm, err);
-    if (!rc)
-        rc = vm_place(vm, err);
+    int bytes = mv_kvm_ioctl_number(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+    if (bytes < (int)sizeof(struct kvm_run)) {
+        rc = mv_kvm_fail(err, "KVM_GET_VCPU_MMAP_SIZE: %d", bytes);
+        goto fail;
+    }
+    vm->run_bytes = (size_t)bytes;
+    rc = vm_place(vm, err);
     if (rc)
         goto fail;
-    (void)close(kvm);
     *out = vm;
     return 0;
 fail:
-    (void)close(kvm);
+    if (!vm)
+        (void)close(kvm);
     mv_kvm_vm_close(vm);
     return rc;
 }
@@ -124,6 +118,7 @@ void mv_kvm_vm_close(struct mv_hv_vm *vm)
         return;
     if (vm->fd >= 0)
         (void)close(vm->fd);
+    (void)close(vm->kvm);
     (void)pthread_mutex_destroy(&vm->lock);
     free(vm);
 }
