@@ -11,6 +11,8 @@
  *     pci=off            there is no PCI bus: do not probe for one (90 exits)
  *     8250.nr_uarts=1    nor for three more serial ports (6 exits each)
  *     8250.skip_txen_test=1  nor for a fault of old chips that ours has not (4 exits)
+ *     tsc=reliable       do not wake up twice a second to verify the TSC, which is not
+ *                        the clock: kvm-clock is
  *     acpi=off           no tables here: do not search memory for them
  *     root=/dev/vda rw   when the first disk is the root file system
  *     virtio_mmio.device=4K@0xd0000000:5   a device, for kernels without ACPI
@@ -58,7 +60,8 @@ static void cmdline_add_ours(struct cmdline_text *text,
     case MV_CONSOLE_NONE:
         break;
     }
-    cmdline_add(text, "reboot=panic_warm,k panic=-1 pci=off 8250.nr_uarts=%d",
+    cmdline_add(text,
+                "reboot=panic_warm,k panic=-1 pci=off tsc=reliable 8250.nr_uarts=%d",
                 request->console == MV_CONSOLE_SERIAL);
     if (request->console == MV_CONSOLE_SERIAL)
         cmdline_add(text, "8250.skip_txen_test=1");
