@@ -75,6 +75,22 @@ static void without_permission(void)
     want_unusable("no permission");
 }
 
+static void without_signals(void)
+{
+    const struct rlimit one = {1, 1};
+    const struct mv_hv_config config = {.cpus = 2, .rung = MV_RUNG_FULL};
+    struct mv_hv_vm *vm;
+    struct mv_hv_vcpu *vcpu = NULL;
+    microvm_error err = {.code = 0};
+    want(setrlimit(RLIMIT_SIGPENDING, &one) == 0, "setrlimit");
+    want(subject.hv->vm_open(&config, &vm, &err) == 0, err.message);
+    want(subject.hv->vm_setup(vm, &err) == 0, err.message);
+    want(subject.hv->vcpu_open(vm, 0, &vcpu, &err) == MICROVM_E_HYPERVISOR, "opened");
+    want(strstr(err.message, "RLIMIT_SIGPENDING is 1") != NULL, err.message);
+    want(vcpu == NULL, "output touched");
+    subject.hv->vm_close(vm);
+}
+
 static void without_descriptors(void)
 {
     const struct rlimit none = {0, 0};
@@ -102,6 +118,12 @@ static void a_lack_of_descriptors_has_a_reason_and_a_fix(void **state)
 {
     (void)state;
     in_child(without_descriptors);
+}
+
+static void a_lack_of_signals_is_refused(void **state)
+{
+    (void)state;
+    in_child(without_signals);
 }
 
 /* ---- descriptors ---- */
@@ -216,6 +238,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_missing_device_has_a_reason_and_a_fix),
         cmocka_unit_test(a_forbidden_device_has_a_reason_and_a_fix),
         cmocka_unit_test(a_lack_of_descriptors_has_a_reason_and_a_fix),
+        cmocka_unit_test(a_lack_of_signals_is_refused),
         cmocka_unit_test(every_step_survives_a_lack_of_descriptors),
         cmocka_unit_test(the_thread_gets_its_signal_mask_back),
         cmocka_unit_test(setgid_of_the_application_does_not_hang),

@@ -38,6 +38,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -69,6 +70,19 @@ static bool vcpu_signal_take(void)
     sigset_t set;
     vcpu_signal_set(&set);
     return sigtimedwait(&set, NULL, &at_once) > 0;
+}
+
+/* A real-time signal can be refused, when the user's queue of them is full. Ours are
+ * one per vCPU; with room for fewer, a kick would wait for ever. */
+static int vcpu_check_queue(const struct mv_hv_vm *vm, microvm_error *err)
+{
+    struct rlimit queue;
+    if (getrlimit(RLIMIT_SIGPENDING, &queue) == 0 && queue.rlim_cur < vm->config.cpus)
+        return mv_fail(err, MICROVM_E_HYPERVISOR,
+                       "RLIMIT_SIGPENDING is %llu: too few signals to stop %u vCPUs "
+                       "with; raise it ('ulimit -i')",
+                       (unsigned long long)queue.rlim_cur, vm->config.cpus);
+    return 0;
 }
 
 static int vcpu_mask_signals(struct mv_hv_vcpu *vcpu, microvm_error *err)
@@ -143,7 +157,9 @@ int mv_kvm_vcpu_open(struct mv_hv_vm *vm, unsigned index, struct mv_hv_vcpu **ou
         rc = mv_kvm_fail(err, "mapping vCPU %u", index);
         goto fail;
     }
-    rc = vcpu_mask_signals(vcpu, err);
+    rc = vcpu_check_queue(vm, err);
+    if (!rc)
+        rc = vcpu_mask_signals(vcpu, err);
     if (!rc)
         rc = vcpu_identify(vcpu, err);
     if (rc)
@@ -257,8 +273,8 @@ void mv_kvm_vcpu_kick(struct mv_hv_vcpu *vcpu)
 {
     if (atomic_exchange(&vcpu->kicked, true))
         return;
-    /* EAGAIN: this user's queue of real-time signals (RLIMIT_SIGPENDING) is full, with
-     * other people's; ours are one per vCPU. */
+    /* EAGAIN: other processes of this user have filled the queue of real-time signals
+     * (RLIMIT_SIGPENDING). */
     while (pthread_kill(vcpu->thread, vcpu_signal()) == EAGAIN)
         (void)sched_yield();
 }
