@@ -84,8 +84,10 @@ static void a_thousand_edges_of_a_line(void **state)
 {
     struct irqs irqs = {.raise = raise_line};
     (void)state;
-    if (subject.hv == &mv_fake_ops) /* lines and vectors are not connected there */
+    if (subject.hv == &mv_fake_ops) {
+        print_message("skipped: the fake connects no lines to vectors\n");
         skip();
+    }
     mini_start(&irqs.mini, &guest_of_irq);
     route_pin(&irqs.mini, false);
     every_irq_arrives(&irqs);
@@ -137,8 +139,10 @@ static void the_end_of_a_level_interrupt_comes_up(void **state)
 {
     struct irqs irqs = {.raise = raise_level};
     (void)state;
-    if (subject.rung != MV_RUNG_LOCAL && subject.hv != &mv_fake_ops)
-        skip(); /* the I/O APIC that wants to know is KVM's own */
+    if (subject.rung != MV_RUNG_LOCAL && subject.hv != &mv_fake_ops) {
+        print_message("skipped: on rung 3 the I/O APIC that wants to know is KVM's\n");
+        skip();
+    }
     mini_start(&irqs.mini, &guest_of_irq);
     route_pin(&irqs.mini, true);
     every_irq_arrives(&irqs);
