@@ -22,19 +22,16 @@ struct format {
 
 /* The first bytes of files that users mistake for disk images. */
 static const struct format formats[] = {
-    {"qcow2 image", CONVERT, "QFI\xfb", 4},
-    {"VMDK image", CONVERT, "KDMV", 4},
-    {"VMDK image", CONVERT, "COWD", 4},
-    {"VMDK description", CONVERT, "# Disk DescriptorFile", 21},
-    {"VHD image", CONVERT, "conectix", 8},
-    {"VHDX image", CONVERT, "vhdxfile", 8},
-    {"VirtualBox image", CONVERT, "<<< Oracle VM VirtualBox Disk Image >>>", 39},
-    {"gzip file", UNCOMPRESS, "\x1f\x8b\x08", 3},
-    {"xz file", UNCOMPRESS,
-     "\xfd"
-     "7zXZ",
-     6},
-    {"zstd file", UNCOMPRESS, "\x28\xb5\x2f\xfd", 4},
+    {"a qcow2 image", CONVERT, "QFI\xfb", 4},
+    {"a VMDK image", CONVERT, "KDMV", 4},
+    {"a VMDK image", CONVERT, "COWD", 4},
+    {"a VMDK description", CONVERT, "# Disk DescriptorFile", 21},
+    {"a VHD image", CONVERT, "conectix", 8},
+    {"a VHDX image", CONVERT, "vhdxfile", 8},
+    {"a VirtualBox image", CONVERT, "<<< Oracle VM VirtualBox Disk Image >>>", 39},
+    {"a gzip file", UNCOMPRESS, "\x1f\x8b\x08", 3},
+    {"an xz file", UNCOMPRESS, "\xfd\x37zXZ", 6},
+    {"a zstd file", UNCOMPRESS, "\x28\xb5\x2f\xfd", 4},
 };
 
 static const struct format *format_find(const uint8_t *head, size_t length)
@@ -65,8 +62,8 @@ static int disk_check_format(const struct mv_file *file, microvm_error *err)
     if (!format)
         return 0;
     return mv_fail(err, MICROVM_E_INVALID,
-                   "disk '%s' is a %s, and only raw images are supported: %s",
-                   file->path, format->name, format->advice);
+                   "disk '%s' is %s, and only raw images are supported: %s", file->path,
+                   format->name, format->advice);
 }
 
 static int disk_check_size(const struct mv_file *file, microvm_error *err)

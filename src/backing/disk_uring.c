@@ -74,33 +74,39 @@ static void uring_submit(struct mv_disk *disk, struct mv_disk_request *request)
 
 /* -- completion -- */
 
-static void uring_complete(struct disk_uring *uring, struct mv_disk_request *request,
+/* True when it is done; else the pool carries on. */
+static bool uring_complete(struct disk_uring *uring, struct mv_disk_request *request,
                            int result)
 {
     uring->in_flight--;
     if (request->op == MV_DISK_FLUSH ||
         (result < 0 && result != UV_EAGAIN && result != UV_EINTR)) {
         mv_disk_finish(&uring->disk, request, result);
-        return;
+        return true;
     }
     request->moved = result > 0 ? (uint64_t)result : 0;
-    if (request->moved == request->length)
-        mv_disk_finish(&uring->disk, request, 0);
-    else
+    if (request->moved < request->length) {
         mv_disk_pool_submit(&uring->pool, request);
+        return false;
+    }
+    mv_disk_finish(&uring->disk, request, 0);
+    return true;
 }
 
+/* True when there was something to reap. */
 static bool uring_reap(struct disk_uring *uring)
 {
     struct io_uring_cqe *cqe;
-    bool any = false;
+    bool any = false, done = false;
     while (io_uring_peek_cqe(&uring->ring, &cqe) == 0) {
         struct mv_disk_request *request = io_uring_cqe_get_data(cqe);
         int result = cqe->res;
         io_uring_cqe_seen(&uring->ring, cqe);
-        uring_complete(uring, request, result);
+        done = uring_complete(uring, request, result) || done;
         any = true;
     }
+    if (done && uring->disk.completed)
+        uring->disk.completed(uring->disk.owner);
     return any;
 }
 
@@ -114,23 +120,19 @@ static void uring_turn(struct disk_uring *uring)
     (void)io_uring_cq_eventfd_toggle(&uring->ring, false);
     bool quiet = true;
     for (;;) {
-        int rc = 0;
         if (io_uring_sq_ready(&uring->ring))
-            rc = io_uring_submit(&uring->ring);
-        if (uring_reap(uring)) {
-            if (uring->disk.completed)
-                uring->disk.completed(uring->disk.owner);
-        } else if (quiet) {
-            (void)io_uring_cq_eventfd_toggle(&uring->ring, true);
-            __atomic_thread_fence(__ATOMIC_SEQ_CST); /* flag before the look */
-            quiet = false;
-        } else {
-            if (rc < 0)
-                mv_bell_ring(&uring->bell); /* the kernel was short of memory */
+            (void)io_uring_submit(&uring->ring);
+        if (uring_reap(uring))
+            continue;
+        if (!quiet)
             break;
-        }
+        (void)io_uring_cq_eventfd_toggle(&uring->ring, true);
+        __atomic_thread_fence(__ATOMIC_SEQ_CST); /* the flag before the look */
+        quiet = false;
     }
     uring->busy = false;
+    if (io_uring_sq_ready(&uring->ring))
+        mv_bell_ring(&uring->bell); /* the kernel was short of memory: try again */
     mv_disk_pool_commit(&uring->pool);
 }
 
