@@ -190,7 +190,7 @@ def suite(directory, name, label):
     status, text = run(
         ["meson", "test", "-C", directory, "--no-rebuild", "--suite", meson_name,
          "--num-processes", JOBS], directory + "/test-%s.log" % name, PROGRESS,
-        CMOCKA_MESSAGE_OUTPUT="TAP", **ring3_environment())
+        CMOCKA_MESSAGE_OUTPUT="TAP", **kernel_environment())
     total = count_log(directory, label)
     if status and not total.failed:
         say("FAILED: %s: meson test ended with %d\n%s" % (label, status, tail(text)))
@@ -198,19 +198,28 @@ def suite(directory, name, label):
     return total
 
 
-def ring3_environment():
-    """The laboratory kernel that boots natively on hosts without VT-x or AMD-V."""
-    if os.environ.get("MICROVM_RING3_KERNEL"):
-        return {}
-    packed = os.path.join(ROOT, "..", "shared", "testbed", "ring3", "vmlinux-r3.xz")
-    plain = os.path.join(ROOT, "build", "vmlinux-r3")
-    if not os.path.exists(packed):
-        return {}
-    if not os.path.exists(plain):
-        with open(plain + ".new", "wb") as f:
-            subprocess.run(["xz", "-dc", packed], stdout=f, check=True)
-        os.rename(plain + ".new", plain)
-    return {"MICROVM_RING3_KERNEL": plain}
+# Kernels that tests take from the environment, and where they are packed when they
+# stand beside the source tree: docs/testing.md.
+KERNELS = {
+    "MICROVM_RING3_KERNEL": ("ring3/vmlinux-r3.xz", "vmlinux-r3"),
+    "MICROVM_LEAN_KERNEL": ("kernels/vmlinux-lean-x86_64.xz", "vmlinux-lean"),
+}
+
+
+def kernel_environment():
+    """Unpacks the kernels that are there and nobody has named yet."""
+    found = {}
+    for variable, (packed, plain) in KERNELS.items():
+        packed = os.path.join(ROOT, "..", "shared", "testbed", packed)
+        plain = os.path.join(ROOT, "build", plain)
+        if os.environ.get(variable) or not os.path.exists(packed):
+            continue
+        if not os.path.exists(plain):
+            with open(plain + ".new", "wb") as f:
+                subprocess.run(["xz", "-dc", packed], stdout=f, check=True)
+            os.rename(plain + ".new", plain)
+        found[variable] = plain
+    return found
 
 
 # ---- stages ----
@@ -290,7 +299,7 @@ def stage_bench():
         return Count()
     if not build("build"):
         return Count(failed=1)
-    return one("bench", ["tests/bench/run", "--smoke"], **ring3_environment())
+    return one("bench", ["tests/bench/run", "--smoke"], **kernel_environment())
 
 
 STAGES = {
@@ -317,7 +326,7 @@ def describe_host():
         modules = [m for m in ("kvm_intel", "kvm_amd", "kvm_pvm")
                    if os.path.exists("/sys/module/" + m)]
         kind = "/dev/kvm with " + (" ".join(modules) or "no vendor module")
-    ring3 = (ring3_environment() or os.environ).get("MICROVM_RING3_KERNEL")
+    ring3 = {**os.environ, **kernel_environment()}.get("MICROVM_RING3_KERNEL")
     say("host: %s CPUs, Linux %s, %s; ring3 kernel: %s" % (
         os.cpu_count(), os.uname().release, kind, "present" if ring3 else "absent"))
 

@@ -62,7 +62,7 @@ def test_reason_of_a_skip_is_told():
 def summary(tmp_path, monkeypatch, stages, argv=()):
     monkeypatch.setattr(run_tests, "ROOT", str(tmp_path))
     monkeypatch.setattr(run_tests, "STAGES", stages)
-    monkeypatch.setattr(run_tests, "ring3_environment", dict)
+    monkeypatch.setattr(run_tests, "kernel_environment", dict)
     monkeypatch.setattr(run_tests.sys, "argv", ["run-tests.py", *argv])
     status = run_tests.main()
     path = tmp_path / "build" / "test-summary.txt"

@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * What a loaded kernel can do, found by searching its data: the questions of acpi=auto.
+ * First of kernels made for the purpose, then of real ones, which the environment
+ * names.
  */
 #include "check.h"
 #include "image.h"
 
 #include "arch/x86/boot.h"
 #include "arch/x86/layout.h"
+#include "os/file.h"
 #include "os/mem.h"
 #include "util/bytes.h"
+
+#include <stdlib.h>
 
 static struct image image;
 static struct mv_ram ram;
@@ -25,7 +30,7 @@ static int open_ram(void **state)
 {
     microvm_error err;
     (void)state;
-    return mv_ram_open(&ram, MV_MIB(64), MV_X86_HOLE, MV_X86_HOLE_END, 0, &err);
+    return mv_ram_open(&ram, MV_MIB(128), MV_X86_HOLE, MV_X86_HOLE_END, 0, &err);
 }
 
 static int close_ram(void **state)
@@ -80,12 +85,53 @@ static void says_yes_for_distribution_kernels(void **state)
     assert_true(mv_kernel_has_serial_pnp(&kernel, &ram));
 }
 
+static void real(const char *variable, bool acpi, bool serial_pnp)
+{
+    const char *path = getenv(variable);
+    struct mv_file file = MV_FILE_CLOSED;
+    struct mv_source source;
+    microvm_error err;
+    if (!path) {
+        print_message("SKIP: %s names no kernel\n", variable);
+        skip();
+        return;
+    }
+    assert_ok(mv_file_open(&file, "kernel", path, 0, &err), &err);
+    mv_file_source(&file, path, &source);
+    assert_ok(mv_kernel_identify(&source, &kernel, &err), &err);
+    assert_ok(mv_kernel_load(&kernel, &ram, &err), &err);
+    mv_file_close(&file);
+    assert_int_equal(mv_kernel_has_acpi(&kernel, &ram), acpi);
+    assert_int_equal(mv_kernel_has_serial_pnp(&kernel, &ram), serial_pnp);
+}
+
+static void knows_the_ring3_kernel(void **state)
+{
+    (void)state;
+    real("MICROVM_RING3_KERNEL", false, true);
+}
+
+static void knows_the_lean_kernel(void **state)
+{
+    (void)state;
+    real("MICROVM_LEAN_KERNEL", true, false);
+}
+
+static void knows_a_stock_kernel(void **state)
+{
+    (void)state;
+    real("MICROVM_STOCK_KERNEL", true, true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_acpi_by_a_parameter),
         cmocka_unit_test(finds_the_serial_driver_by_its_table),
         cmocka_unit_test(says_yes_for_distribution_kernels),
+        cmocka_unit_test(knows_the_ring3_kernel),
+        cmocka_unit_test(knows_the_lean_kernel),
+        cmocka_unit_test(knows_a_stock_kernel),
     };
     return cmocka_run_group_tests(tests, open_ram, close_ram);
 }
