@@ -18,10 +18,8 @@ struct relay {
     bool quiet;
 };
 
-/* Call before the machine starts: signals are caught from here on. */
-bool relay_open(struct relay *relay);
-/* Starts the machine and returns when it has ended and its last output is written.
- * False: a failure of ours was said. */
+/* Starts the machine, catches signals, and returns when the machine has ended and its
+ * last output is written. False: a failure of ours was said. */
 bool relay_run(struct relay *relay);
 
 /* ---- shared by both, relay.c ---------------------------------------------------- */

@@ -54,12 +54,11 @@ static bool relay_pipe(void)
     return true;
 }
 
-bool relay_open(struct relay *relay)
+static bool relay_catch_signals(void)
 {
     static const int caught[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGWINCH};
     struct sigaction action = {.sa_handler = on_signal};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
-    (void)relay;
     if (!relay_pipe()) {
         say("pipe: %s", strerror(errno));
         return false;
@@ -248,6 +247,9 @@ bool relay_run(struct relay *relay)
         say_error(&err);
         return false;
     }
+    /* The guest is on its way: all else can be done meanwhile. */
+    if (!relay_catch_signals())
+        return false;
     pump.running = true;
     pump_resize(&pump);
     while (pump.running || pump.console || pump.out_at < pump.out_end)

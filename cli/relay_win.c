@@ -29,12 +29,6 @@ static BOOL WINAPI on_control(DWORD what)
     return TRUE;
 }
 
-bool relay_open(struct relay *relay)
-{
-    (void)relay;
-    return SetConsoleCtrlHandler(on_control, TRUE) != 0;
-}
-
 static DWORD WINAPI input_thread(LPVOID unused)
 {
     char typed[IN_BYTES], kept[IN_BYTES + 1];
@@ -99,6 +93,7 @@ bool relay_run(struct relay *relay)
         say_error(&err);
         return false;
     }
+    (void)SetConsoleCtrlHandler(on_control, TRUE);
     HANDLE input = console && relay->input
                        ? CreateThread(NULL, 0, input_thread, NULL, 0, NULL)
                        : NULL;
