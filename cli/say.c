@@ -16,16 +16,14 @@ enum { LINE_BYTES = 640 };
 void say(const char *format, ...)
 {
     static const char mark[] = "microvm: ";
+    const char *end = term_is_raw() ? "\r\n" : "\n";
     char line[LINE_BYTES + 3];
     va_list args;
     memcpy(line, mark, sizeof mark);
     va_start(args, format);
-    int n = vsnprintf(line + sizeof mark - 1, LINE_BYTES - sizeof mark, format, args);
+    (void)vsnprintf(line + sizeof mark - 1, LINE_BYTES - sizeof mark, format, args);
     va_end(args);
-    if (n < 0)
-        return;
-    size_t used = strlen(line);
-    memcpy(line + used, term_is_raw() ? "\r\n" : "\n", 3);
+    memcpy(line + strlen(line), end, strlen(end) + 1);
     (void)fputs(line, stderr);
 }
 
