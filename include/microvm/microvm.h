@@ -282,7 +282,7 @@ MICROVM_API int microvm_attach_disk(microvm *vm, const microvm_disk *disk,
  *
  * start     Created -> Booting -> Running (all vCPUs have entered the guest)
  * pause     Running -> Paused: no vCPU executes, all device work is finished
- * resume    Paused -> Running; the guest's clock does not count the pause
+ * resume    Paused -> Running; the guest's clocks have gone on and are right
  * shutdown  presses the ACPI power button; is done when the guest has powered off.
  *           Needs a running machine with acpi on; UNSUPPORTED otherwise.
  */
@@ -351,7 +351,9 @@ MICROVM_API int microvm_next_event(microvm *vm, microvm_event *event);
  * read what the guest prints, write what it shall read. At most one at a time, the
  * caller's to close. Output made while nobody has it open is dropped; open it before
  * microvm_start to have the first line. A reader that does not read slows the guest
- * down, it loses nothing. End of file after the last output of a machine that ended.
+ * down, it loses nothing (on a serial port, what its driver insists on sending is lost:
+ * Linux's kernel messages after waiting 10 ms for each byte). End of file after the
+ * last output of a machine that ended.
  */
 MICROVM_API int microvm_console_open(microvm *vm, intptr_t *out, microvm_error *err);
 

@@ -119,10 +119,13 @@ struct mv_hv_ops {
     /* Interrupt controllers and whatever else must stand before the first vCPU. */
     int (*vm_setup)(struct mv_hv_vm *vm, microvm_error *err);
 
-    /* The guest's clock in ns since its start; clock_set after a pause makes it go on
-     * from the value read before. May be NULL. Any thread, no vCPU running. */
+    /* The guest's clock in ns since its start; clock_set makes it go on from a value
+     * read before, for saved machines. May be NULL. Any thread, no vCPU running. */
     int (*clock_get)(struct mv_hv_vm *vm, uint64_t *ns, microvm_error *err);
     int (*clock_set)(struct mv_hv_vm *vm, uint64_t ns, microvm_error *err);
+    /* The vCPUs have stood still for a while and will run again. The guest's clocks have
+     * gone on and are right; its watchdogs shall be told. May be NULL. */
+    void (*clock_resumed)(struct mv_hv_vm *vm);
 
     /* Interrupts: any thread, no lock of ours, never wait. Lines are GSIs of rung 3;
      * an MSI is the address/data pair of the PC architecture. */

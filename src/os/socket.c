@@ -15,6 +15,7 @@ typedef SOCKET sock;
 #define close_sock closesocket
 #define poll_sock  WSAPoll
 #define SEND_FLAGS 0
+typedef int sock_length;
 static int would_block(void)
 {
     return WSAGetLastError() == WSAEWOULDBLOCK;
@@ -25,6 +26,7 @@ static int would_block(void)
 #include <sys/socket.h>
 #include <unistd.h>
 typedef int sock;
+typedef size_t sock_length;
 #define close_sock close
 #define poll_sock  poll
 #ifdef MSG_NOSIGNAL
@@ -67,9 +69,13 @@ void mv_socket_close(intptr_t socket)
         (void)close_sock((sock)socket);
 }
 
+enum { AT_ONCE_MAX = 1 << 30 }; /* what every system's length type holds */
+
 int64_t mv_socket_read(intptr_t socket, void *data, size_t length)
 {
-    int64_t n = recv((sock)socket, data, length, 0);
+    if (length > AT_ONCE_MAX)
+        length = AT_ONCE_MAX;
+    int64_t n = recv((sock)socket, data, (sock_length)length, 0);
     if (n >= 0)
         return n;
     return would_block() ? MV_SOCKET_AGAIN : MV_SOCKET_GONE;
@@ -77,7 +83,9 @@ int64_t mv_socket_read(intptr_t socket, void *data, size_t length)
 
 int64_t mv_socket_write(intptr_t socket, const void *data, size_t length)
 {
-    int64_t n = send((sock)socket, data, length, SEND_FLAGS);
+    if (length > AT_ONCE_MAX)
+        length = AT_ONCE_MAX;
+    int64_t n = send((sock)socket, data, (sock_length)length, SEND_FLAGS);
     if (n >= 0)
         return n;
     return would_block() ? MV_SOCKET_AGAIN : MV_SOCKET_GONE;

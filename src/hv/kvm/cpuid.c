@@ -6,8 +6,7 @@
  *
  * Not passed on: nested virtualization and SGX (more attack surface than use),
  * MONITOR/MWAIT (would stop a host core), performance counters and branch tracing
- * (their MSRs are not saved, and they are a side channel), and the invariant TSC (see
- * vm.c: the guest's clock must be one that a pause can stop).
+ * (their MSRs are not saved, and they are a side channel).
  *
  * Leaves and bits are from the Intel SDM Vol. 2A, "CPUID", and the AMD APM Vol. 3,
  * appendix E.
@@ -157,9 +156,6 @@ static void cpuid_leaf(struct kvm_cpuid_entry2 *e, unsigned index, unsigned cpus
          * MWAITX */
         e->ecx &= ~(BIT(2) | BIT(10) | BIT(12) | BIT(15) | BIT(23) | BIT(24) | BIT(28) |
                     BIT(29));
-        break;
-    case 0x80000007:
-        e->edx &= ~BIT(8); /* invariant TSC */
         break;
     default:
         break;

@@ -115,6 +115,7 @@ int mv_kvm_mem_unmap(struct mv_hv_vm *vm, uint64_t gpa, uint64_t size,
                      microvm_error *err);
 int mv_kvm_clock_get(struct mv_hv_vm *vm, uint64_t *ns, microvm_error *err);
 int mv_kvm_clock_set(struct mv_hv_vm *vm, uint64_t ns, microvm_error *err);
+void mv_kvm_clock_resumed(struct mv_hv_vm *vm);
 
 /* irq.c */
 int mv_kvm_vm_setup(struct mv_hv_vm *vm, microvm_error *err);

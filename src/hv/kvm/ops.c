@@ -20,6 +20,7 @@ const struct mv_hv_ops mv_kvm_ops = {
     .vm_setup = mv_kvm_vm_setup,
     .clock_get = mv_kvm_clock_get,
     .clock_set = mv_kvm_clock_set,
+    .clock_resumed = mv_kvm_clock_resumed,
     .irq_line = mv_kvm_irq_line,
     .irq_msi = mv_kvm_irq_msi,
     .irq_bind = mv_kvm_irq_bind,

@@ -7,13 +7,10 @@
  * each CPUID instruction of the host's kernel is an exit) that the machine's thread has
  * better use for.
  *
- * The clock. kvm-clock goes on while no vCPU runs. A pause reads it, and before the
- * vCPUs run again sets it back to what was read; KVM then gives every vCPU new
- * kvm-clock parameters at its next entry, and the guest's CLOCK_MONOTONIC goes on where
- * it stopped, as after a suspend that nobody told the guest about; its CLOCK_REALTIME
- * is late by the pause until something like NTP corrects it. This holds for kvm-clock
- * only, which is why cpuid.c hides the invariant TSC: with it Linux prefers the TSC
- * itself, which counts the pause.
+ * The clock. kvm-clock and the TSC go on while no vCPU runs, and so do the clocks of a
+ * paused guest: when it runs again they are right, as after a long wait for a
+ * processor. KVM_KVMCLOCK_CTRL then keeps its watchdogs from taking the pause for a
+ * lockup.
  */
 #include "hv/kvm/kvm.h"
 
@@ -196,12 +193,15 @@ int mv_kvm_clock_set(struct mv_hv_vm *vm, uint64_t ns, microvm_error *err)
     struct kvm_clock_data data = {.clock = ns};
     if (mv_kvm_ioctl(vm->fd, KVM_SET_CLOCK, &data) < 0)
         return mv_kvm_fail(err, "KVM_SET_CLOCK");
-    /* Tells the guest's watchdogs that it has not been running; EINVAL from a guest
-     * that does not use kvm-clock. */
+    return 0;
+}
+
+void mv_kvm_clock_resumed(struct mv_hv_vm *vm)
+{
+    /* EINVAL from a guest that does not use kvm-clock. */
     for (unsigned i = 0; i < vm->config.cpus; i++) {
         int fd = atomic_load(&vm->vcpu_fd[i]);
         if (fd >= 0)
             (void)mv_kvm_ioctl_number(fd, KVM_KVMCLOCK_CTRL, 0);
     }
-    return 0;
 }

@@ -95,7 +95,6 @@ struct hv_machine {
     struct hv_gate gate;
     struct hv_cpu *cpu; /* base.config.cpus of them */
     int pending; /* MICROVM_OP_START or _PAUSE while waiting for the gate, or 0 */
-    uint64_t guest_clock_ns;
     _Atomic uint64_t entered_ns;
 };
 

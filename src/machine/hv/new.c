@@ -117,8 +117,6 @@ static void machine_finished(struct hv_machine *m)
 static void machine_paused(struct hv_machine *m)
 {
     microvm_error err = {.code = 0};
-    if (m->hv->clock_get)
-        (void)m->hv->clock_get(m->vm, &m->guest_clock_ns, &err);
     hv_slots_sleep(m);
     mv_machine_done(&m->base, MICROVM_OP_PAUSE, MICROVM_PAUSED, &err);
 }
@@ -174,11 +172,9 @@ static int machine_pause(struct microvm *vm, microvm_error *err)
 static int machine_resume(struct microvm *vm, microvm_error *err)
 {
     struct hv_machine *m = hv_machine(vm);
-    if (m->hv->clock_set) {
-        int rc = m->hv->clock_set(m->vm, m->guest_clock_ns, err);
-        if (rc)
-            return rc;
-    }
+    (void)err;
+    if (m->hv->clock_resumed)
+        m->hv->clock_resumed(m->vm);
     hv_slots_wake(m);
     mv_machine_done(vm, MICROVM_OP_RESUME, MICROVM_RUNNING, &success);
     hv_vcpus_run(m);

@@ -101,7 +101,7 @@ static int slots_full(const struct hv_machine *m, microvm_error *err)
                    MV_SLOTS_MAX);
 }
 
-static inline int no_such_device(const char *what, microvm_error *err)
+__attribute__((unused)) static int no_such_device(const char *what, microvm_error *err)
 {
     return mv_fail(err, MICROVM_E_UNSUPPORTED, "%s: left out of this build", what);
 }
