@@ -11,6 +11,7 @@
 #include "os/error.h"
 #include "os/thread.h"
 #include "util/assert.h"
+#include "util/bytes.h"
 
 static void list_append(struct mv_disk_list *list, struct mv_disk_request *request)
 {
@@ -169,18 +170,20 @@ void mv_disk_pool_commit(struct mv_disk_pool *pool)
         return;
     uv_mutex_lock(&pool->lock);
     struct mv_disk_request *request;
+    unsigned added = 0;
     int rc = 0;
-    while ((request = list_take(&pool->batch))) {
+    for (; (request = list_take(&pool->batch)); added++)
         list_append(&pool->waiting, request);
-        pool->waiting_count++;
-        uv_cond_signal(&pool->work);
-    }
+    pool->waiting_count += added;
     while (pool->waiting_count > pool->workers - pool->busy &&
            pool->workers < MV_DISK_WORKERS && !rc)
         rc = pool_add_worker(pool);
     if (!pool->workers)
         pool_refuse_waiting(pool, rc);
+    unsigned wake = MV_MIN(added, pool->workers);
     uv_mutex_unlock(&pool->lock);
+    while (wake--) /* without the lock, which those that wake up take at once */
+        uv_cond_signal(&pool->work);
 }
 
 void mv_disk_pool_drain(struct mv_disk_pool *pool)

@@ -9,8 +9,7 @@
 #include "backing/disk.h"
 #include "os/file.h"
 
-/* Requests that block at the same time: a queue of one disk is rarely deeper where
- * depth still helps, and each thread costs its stack. docs/adr/0003 has figures. */
+/* Requests that block at the same time. More were no faster: docs/adr/0003. */
 enum { MV_DISK_WORKERS = 4 };
 
 struct mv_disk_list {
