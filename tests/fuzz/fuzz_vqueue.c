@@ -110,7 +110,7 @@ static void target_descriptor(struct target *t, struct fuzz *in)
         0,          t->driver.desc, LOW_BYTES, HIGH, HIGH + HIGH_BYTES,
         UINT64_MAX, t->driver.used, RINGS / 2};
     struct vdriver_desc desc;
-    uint16_t index = fuzz8(in) % t->vq.config.size;
+    uint16_t index = (uint16_t)(fuzz8(in) % t->vq.config.size);
     uint8_t pick = fuzz8(in);
     desc.address = place[pick % MV_ARRAY_LEN(place)] +
                    (pick & 8 ? fuzz16(in) : -(uint64_t)fuzz8(in));
