@@ -122,6 +122,12 @@ static void queue_registers_have_their_time(void **state)
     vdriver_write(d, VREG_QUEUE_READY, 1);
     assert_int_equal(config->size, 0);
     assert_false(config->ready);
+    assert_true(vdriver_negotiate(d, ALL));
+    vdriver_setup_queue(d, 0, 4);
+    vdriver_write(d, VREG_QUEUE_NUM, 2);
+    vdriver_write64(d, VREG_QUEUE_DESC, 0);
+    assert_int_equal(config->size, 4);
+    assert_true(config->desc == d->queue[0].desc);
     life_start(t);
     const struct mv_vq_config was = *config;
     vdriver_write(d, VREG_QUEUE_SEL, 0);

@@ -157,6 +157,10 @@ static void survives_a_stop(void **state)
     assert_false(vdriver_reap(&r->driver, &back, &written));
     assert_int_equal(mv_vq_pop(&r->vq, &r->chain), 1);
     assert_int_equal(r->chain.head, head);
+    mv_vq_push(&r->vq, head, 1);
+    mv_vq_stop(&r->vq);
+    assert_true(mv_vq_start(&r->vq, &r->ram, MV_F_EVENT_IDX));
+    assert_false(mv_vq_wants_signal(&r->vq)); /* nothing is new in this life */
 }
 
 /* -- chains that no driver would build -- */
