@@ -7,7 +7,6 @@
 
 #include "machine/machine.h"
 
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -132,11 +131,20 @@ static void shutdown_waits_only_so_long(void **state)
     microvm_free(vm);
 }
 
+#ifdef _WIN32
+#include <windows.h>
+static bool handle_is_readable(microvm *vm)
+{
+    return WaitForSingleObject((HANDLE)microvm_event_handle(vm), 0) == WAIT_OBJECT_0;
+}
+#else
+#include <poll.h>
 static bool handle_is_readable(microvm *vm)
 {
     struct pollfd p = {.fd = (int)microvm_event_handle(vm), .events = POLLIN};
     return poll(&p, 1, 0) == 1;
 }
+#endif
 
 static void begun_operations_end_as_events(void **state)
 {

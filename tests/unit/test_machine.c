@@ -17,7 +17,7 @@
 enum { ENTRY = 0x100000, STEPS_MAX = 32, ELF_HEADERS = 120 };
 
 #define AT(n) (ENTRY + (n) * sizeof(struct mv_fake_step))
-#define OUT(port, v)                  \
+#define PORT_OUT(port, v)             \
     {                                 \
         MV_FAKE_PIO_WRITE, 1, port, v \
     }
@@ -115,7 +115,8 @@ static void ways_to_end_are_told_apart(void **state)
     (void)state;
     expect_exit(SCRIPT({MV_FAKE_MMIO_WRITE, 1, off, off_value}, STEP(SPIN)),
                 MICROVM_EXIT_POWER_OFF, 0, "powered itself off");
-    expect_exit(SCRIPT(OUT(0x64, 0xfe), STEP(SPIN)), MICROVM_EXIT_RESET, 0, "reset");
+    expect_exit(SCRIPT(PORT_OUT(0x64, 0xfe), STEP(SPIN)), MICROVM_EXIT_RESET, 0,
+                "reset");
     expect_exit(
         SCRIPT({MV_FAKE_MMIO_WRITE, 1, reset, MV_POWER_RESET_VALUE}, STEP(SPIN)),
         MICROVM_EXIT_RESET, 0, "reset");
@@ -125,8 +126,9 @@ static void ways_to_end_are_told_apart(void **state)
                 MICROVM_EXIT_RESET, 0, "triple fault");
     expect_exit(SCRIPT(STORE16(MV_X86_RESET_FLAG, 0x1234), STEP(SHUTDOWN)),
                 MICROVM_EXIT_PANIC, 1, "triple fault");
-    expect_exit(SCRIPT(STORE16(MV_X86_RESET_FLAG, 0x1234), OUT(0x64, 0xfe), STEP(SPIN)),
-                MICROVM_EXIT_PANIC, 1, "panicked");
+    expect_exit(
+        SCRIPT(STORE16(MV_X86_RESET_FLAG, 0x1234), PORT_OUT(0x64, 0xfe), STEP(SPIN)),
+        MICROVM_EXIT_PANIC, 1, "panicked");
 }
 
 static void a_failing_hypervisor_fails_the_machine(void **state)
@@ -146,9 +148,9 @@ static void a_failing_hypervisor_fails_the_machine(void **state)
 
 static void the_console_carries_what_is_printed(void **state)
 {
-    microvm *vm = machine_new(
-        SCRIPT(OUT(0x3f8, 'H'), OUT(0x3f8, 'i'), OUT(0x3f8, '\n'), STEP(SHUTDOWN)),
-        NULL, NULL);
+    microvm *vm = machine_new(SCRIPT(PORT_OUT(0x3f8, 'H'), PORT_OUT(0x3f8, 'i'),
+                                     PORT_OUT(0x3f8, '\n'), STEP(SHUTDOWN)),
+                              NULL, NULL);
     char text[16] = "";
     size_t used = 0;
     intptr_t console;
@@ -168,7 +170,7 @@ static void the_console_carries_what_is_printed(void **state)
 
 static void a_busy_guest_is_paused_and_goes_on(void **state)
 {
-    microvm *vm = machine_started(SCRIPT(OUT(0x80, 1), JUMP(0)), "cpus", "3");
+    microvm *vm = machine_started(SCRIPT(PORT_OUT(0x80, 1), JUMP(0)), "cpus", "3");
     microvm_stats before = {.size = sizeof before}, after = before;
     microvm_error err;
     (void)state;
@@ -264,7 +266,7 @@ static void machines_do_not_know_of_each_other(void **state)
     microvm_error err;
     (void)state;
     for (int i = 0; i < MACHINES; i++)
-        vm[i] = machine_started(SCRIPT(OUT(0x80, 1), JUMP(0)), NULL, NULL);
+        vm[i] = machine_started(SCRIPT(PORT_OUT(0x80, 1), JUMP(0)), NULL, NULL);
     assert_ok(microvm_kill(vm[1], &err), &err);
     assert_ok(microvm_pause(vm[2], &err), &err);
     assert_int_equal(microvm_get_state(vm[0]), MICROVM_RUNNING);
@@ -292,7 +294,8 @@ static void disks_are_attached_before_the_start_only(void **state)
 
 static void counters_are_json_too(void **state)
 {
-    microvm *vm = machine_started(SCRIPT(OUT(0xe9, 2), STEP(SHUTDOWN)), NULL, NULL);
+    microvm *vm =
+        machine_started(SCRIPT(PORT_OUT(0xe9, 2), STEP(SHUTDOWN)), NULL, NULL);
     microvm_stats stats = {.size = sizeof stats};
     microvm_error err;
     (void)state;
