@@ -39,10 +39,9 @@ def test_a_shell_reads_our_input(kvm, linux):
 def test_a_shell_on_a_terminal(kvm, linux):
     t = Terminal(kvm.path, "run", *linux, "--console", "virtio")
     t.until(b"/ # ")
-    t.type(b"sed s/wait/ready/\n")
-    t.type(b"wait\n")
-    t.until(b"ready\r\n")  # so sed has the terminal
-    t.type(b"\x03")  # ends sed, not us
+    t.type(b"sh -c 'echo re\"\"ady; exec sleep 100'\n")
+    t.until(b"ready\r\n")  # said by a child that has the terminal
+    t.type(b"\x03")  # ends the child, not us
     fcntl.ioctl(t.ours, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 101, 0, 0))
     t.type(b"echo $((6*7))\n")
     t.until(b"42\r\n")
