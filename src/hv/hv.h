@@ -123,8 +123,8 @@ struct mv_hv_ops {
      * read before, for saved machines. May be NULL. Any thread, no vCPU running. */
     int (*clock_get)(struct mv_hv_vm *vm, uint64_t *ns, microvm_error *err);
     int (*clock_set)(struct mv_hv_vm *vm, uint64_t ns, microvm_error *err);
-    /* The vCPUs have stood still for a while and will run again. The guest's clocks have
-     * gone on and are right; its watchdogs shall be told. May be NULL. */
+    /* The vCPUs have stood still for a while and will run again. The guest's clocks
+     * have gone on and are right; its watchdogs shall be told. May be NULL. */
     void (*clock_resumed)(struct mv_hv_vm *vm);
 
     /* Interrupts: any thread, no lock of ours, never wait. Lines are GSIs of rung 3;

@@ -10,8 +10,15 @@
 #include "types.h"
 
 /* Device status (2.1) and InterruptStatus (4.2.2). */
-enum { ACK = 1, DRV = 2, DRV_OK = 4, FEAT_OK = 8, NEEDS_RESET = 64, FAILED = 128 };
-enum { RUNNING = ACK | DRV | FEAT_OK | DRV_OK };
+enum {
+    ACKNOWLEDGE = 1,
+    DRIVER = 2,
+    DRIVER_OK = 4,
+    FEATURES_OK = 8,
+    NEEDS_RESET = 64,
+    FAILED = 128
+};
+enum { RUNNING = ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK };
 enum { USED = 1, CONFIG = 2 };
 #define ALL UINT64_MAX
 

@@ -39,13 +39,13 @@ static void refuses_features(void **state)
         assert_int_equal(vdriver_demand(d, one | 1ull << 32), had);
     }
     vdriver_reset(d); /* bit 64 */
-    vdriver_write(d, VREG_STATUS, ACK | DRV);
+    vdriver_write(d, VREG_STATUS, ACKNOWLEDGE | DRIVER);
     vdriver_write(d, VREG_DRIVER_FEATURES_SEL, 1);
     vdriver_write(d, VREG_DRIVER_FEATURES, 1);
     vdriver_write(d, VREG_DRIVER_FEATURES_SEL, 2);
     vdriver_write(d, VREG_DRIVER_FEATURES, 1);
-    vdriver_write(d, VREG_STATUS, ACK | DRV | FEAT_OK);
-    assert_int_equal(life_status(t), ACK | DRV);
+    vdriver_write(d, VREG_STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK);
+    assert_int_equal(life_status(t), ACKNOWLEDGE | DRIVER);
     life_start(t);
     life_ask(t);
     life_close(t);
@@ -69,23 +69,23 @@ static void status_only_gains_bits(void **state)
 {
     struct life *t = life_open(state);
     struct vdriver *d = &t->rig.driver;
-    vdriver_write(d, VREG_STATUS, DRV_OK); /* out of nothing */
+    vdriver_write(d, VREG_STATUS, DRIVER_OK); /* out of nothing */
     assert_int_equal(life_status(t), 0);
-    vdriver_write(d, VREG_STATUS, ACK);
-    vdriver_write(d, VREG_STATUS, ACK | DRV_OK | DRV);
-    assert_int_equal(life_status(t), ACK | DRV);
+    vdriver_write(d, VREG_STATUS, ACKNOWLEDGE);
+    vdriver_write(d, VREG_STATUS, ACKNOWLEDGE | DRIVER_OK | DRIVER);
+    assert_int_equal(life_status(t), ACKNOWLEDGE | DRIVER);
     vdriver_write(d, VREG_STATUS, 0x10 | 0x20 | NEEDS_RESET | 0xffffff00);
-    assert_int_equal(life_status(t), ACK | DRV);
+    assert_int_equal(life_status(t), ACKNOWLEDGE | DRIVER);
     life_start(t);
-    vdriver_write(d, VREG_STATUS, ACK);
+    vdriver_write(d, VREG_STATUS, ACKNOWLEDGE);
     assert_int_equal(life_status(t), RUNNING);
     life_ask(t);
     vdriver_write(d, VREG_STATUS, RUNNING | FAILED);
     assert_int_equal(life_status(t), RUNNING | FAILED);
     vdriver_reset(d);
-    vdriver_write(d, VREG_STATUS, ACK | DRV | FAILED);
+    vdriver_write(d, VREG_STATUS, ACKNOWLEDGE | DRIVER | FAILED);
     vdriver_write(d, VREG_STATUS, RUNNING);
-    assert_int_equal(life_status(t) & DRV_OK, 0);
+    assert_int_equal(life_status(t) & DRIVER_OK, 0);
     assert_int_equal(t->rig.failures, 0);
     life_close(t);
 }

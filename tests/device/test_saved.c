@@ -97,7 +97,7 @@ static void goes_on_after_a_save_when_idle(void **state)
     vdriver_write(&t->rig.driver, VREG_QUEUE_SEL, t->type->queues - 1);
     life_save(t, &saved); /* half way through the driver's start */
     life_replace(t, &saved);
-    assert_int_equal(life_status(t), ACK | DRV | FEAT_OK);
+    assert_int_equal(life_status(t), ACKNOWLEDGE | DRIVER | FEATURES_OK);
     assert_true(vdriver_read(&t->rig.driver, VREG_QUEUE_NUM_MAX) > 0);
     vdriver_setup_queue(&t->rig.driver, t->type->request_queue, 0);
     vdriver_write(&t->rig.driver, VREG_STATUS, RUNNING);
@@ -176,7 +176,7 @@ static void refuses_foreign_states(void **state)
     mv_store64(bad.bytes + 8, 1ull << 32 | 1ull << 50);
     assert_error(life_load(t, &bad, &err), &err, MICROVM_E_DEVICE, "features");
     bad = good;
-    mv_store32(bad.bytes + 16, RUNNING & ~(uint32_t)FEAT_OK);
+    mv_store32(bad.bytes + 16, RUNNING & ~(uint32_t)FEATURES_OK);
     assert_error(life_load(t, &bad, &err), &err, MICROVM_E_DEVICE, "damaged");
     mv_store32(bad.bytes + 16, 0x100);
     assert_error(life_load(t, &bad, &err), &err, MICROVM_E_DEVICE, "damaged");

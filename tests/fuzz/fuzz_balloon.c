@@ -10,12 +10,12 @@
 /* Page numbers in and around memory, in runs and alone. */
 static void pages(struct vrig *rig, struct fuzz *in)
 {
-    static const uint32_t near[] = {0, 0x7f0, 0x800, 0xffff0, 0x100000, 0x100100};
+    static const uint32_t nearby[] = {0, 0x7f0, 0x800, 0xffff0, 0x100000, 0x100100};
     uint32_t pfn[64];
     uint8_t how = fuzz8(in);
     struct vdriver_queue *vq = &rig->driver.queue[how % 2u];
     unsigned n = 1 + fuzz8(in) % 64u;
-    uint32_t at = near[how / 2 % MV_ARRAY_LEN(near)] + fuzz8(in);
+    uint32_t at = nearby[how / 2 % MV_ARRAY_LEN(nearby)] + fuzz8(in);
     for (unsigned i = 0; i < n; i++) {
         pfn[i] = at;
         at += how & 0x80 ? 1 : how & 0x40 ? UINT32_MAX : fuzz8(in);

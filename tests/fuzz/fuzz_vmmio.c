@@ -49,7 +49,7 @@ static void check(struct vrig *rig)
     }
 }
 
-static void access(struct vrig *rig, struct fuzz *in)
+static void reg_access(struct vrig *rig, struct fuzz *in)
 {
     static const uint16_t writable[] = {0x014, 0x020, 0x024, 0x030, 0x038, 0x044,
                                         0x050, 0x064, 0x070, 0x080, 0x084, 0x090,
@@ -83,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
     for (unsigned i = 0; i < VFUZZ_STEPS_MAX && fuzz_left(&in); i++) {
         uint8_t op = fuzz8(&in);
         if (op & 3)
-            access(&rig, &in);
+            reg_access(&rig, &in);
         else if (op & 4)
             vfuzz_step(&rig, &in);
         else
