@@ -260,6 +260,7 @@ static void read_only_means_it(void **state)
     assert_false(b->rig.driver.features & (BLK_FEATURE_DISCARD | BLK_FEATURE_ZEROES));
     memset(blkrig_data(b, 0), 0xcc, 512);
     assert_int_equal(blkrig_do(b, BLK_OUT, 0, 512, NULL), BLK_IOERR);
+    assert_true(b->disk->requests == 0); /* the device's own refusal */
     blkrig_range(b, 0, 0, 8, 0);
     assert_int_equal(blkrig_do(b, BLK_ZEROES, 0, 16, NULL), BLK_UNSUPP);
     assert_int_equal(blkrig_do(b, BLK_DISCARD, 0, 16, NULL), BLK_UNSUPP);
