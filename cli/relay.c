@@ -31,11 +31,8 @@ unsigned escape_filter(struct escape *escape, const char *from, unsigned length,
 
 static void relay_operation_done(struct relay *relay, const microvm_event *event)
 {
-    if (!event->code)
-        return;
-    if (event->operation == MICROVM_OP_START)
-        say("the machine did not start: %s", event->message);
-    else if (event->operation == MICROVM_OP_SHUTDOWN)
+    /* A start that failed is the machine's end too, and told as that. */
+    if (event->code && event->operation == MICROVM_OP_SHUTDOWN)
         (void)microvm_kill(relay->vm, NULL);
 }
 

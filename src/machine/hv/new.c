@@ -155,8 +155,10 @@ static int machine_start(struct microvm *vm, microvm_error *err)
     int rc = hv_vcpus_start(m, err);
     if (!rc)
         rc = hv_boot_load(m, &m->entry, err);
-    if (rc)
+    if (rc) {
         hv_vcpus_abandon(m);
+        mv_tty_end(&m->tty); /* who reads the console must not wait for ever */
+    }
     return rc;
 }
 
