@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Installs the Debian packages that building and testing need, asking nothing.
-# Usage: deps.sh build|test|cross|bench...      (each set includes `build`)
+# Usage: deps.sh build|test|cross|demo|bench...      (each set includes `build`)
 # Nothing happens, and nothing is printed, when everything is there.
 set -euo pipefail
 
@@ -12,14 +12,15 @@ test="clang-14 libclang-rt-14-dev llvm-14 clang-format-14 g++ libcmocka-dev
     xz-utils zstd kmod procps util-linux qemu-system-x86"
 cross="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
     gcc-mingw-w64-x86-64-win32 wine64 python3-venv dpkg-dev patch xz-utils"
+demo="busybox-static kmod xz-utils zstd qemu-system-x86 ca-certificates"
 bench="qemu-system-x86 xz-utils cpio strace"
 
 wanted=$build
 for set in "${@:-build}"; do
     case $set in
-    build | test | cross | bench) wanted="$wanted ${!set}" ;;
+    build | test | cross | demo | bench) wanted="$wanted ${!set}" ;;
     *)
-        echo "deps.sh: there is no set '$set'; use build, test, cross or bench" >&2
+        echo "deps.sh: there is no set '$set'; use build, test, cross, demo or bench" >&2
         exit 2
         ;;
     esac
