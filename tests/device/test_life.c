@@ -62,6 +62,8 @@ static void features_stay(void **state)
     vdriver_write(d, VREG_DRIVER_FEATURES_SEL, 0);
     vdriver_write(d, VREG_DRIVER_FEATURES, UINT32_MAX); /* after FEATURES_OK */
     assert_int_equal(t->rig.dev->negotiated, 1ull << 32);
+    vdriver_reset(d);
+    assert_int_equal(t->rig.dev->negotiated, 0);
     life_close(t);
 }
 

@@ -182,6 +182,9 @@ static void notification_rings_one_bell(void **state)
     const struct vdriver_buffer buffer = {DATA, 4, true};
     uint16_t head;
     uint32_t written;
+    vdriver_write(&rig->driver, VREG_QUEUE_NOTIFY, 1); /* nobody is there yet */
+    vrig_turn(rig);
+    assert_int_equal(rig->dev->kicks, 0);
     start(rig);
     for (unsigned q = 0; q < 2; q++) {
         (void)vdriver_add(&rig->driver.queue[q], &buffer, 1);
