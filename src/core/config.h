@@ -69,6 +69,8 @@ void mv_config_set(struct mv_config *config, const char *key, const char *text);
  */
 void mv_config_set_number(struct mv_config *config, const char *key, uint64_t value);
 int mv_config_add_disk(struct mv_config *config, const struct microvm_disk *disk);
+/* Takes the last disk away again. */
+void mv_config_drop_disk(struct mv_config *config);
 /* The disk that is /dev/vda and the root file system, instead of an earlier one. */
 int mv_config_set_rootfs(struct mv_config *config, const struct microvm_disk *disk);
 /* Everything that concerns more than one key (a kernel must be given, the memory must

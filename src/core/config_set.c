@@ -351,6 +351,11 @@ int mv_config_add_disk(struct mv_config *config, const struct microvm_disk *disk
     return disk_set(config, "disk", disk);
 }
 
+void mv_config_drop_disk(struct mv_config *config)
+{
+    disk_remove(config, config->disks - 1);
+}
+
 int mv_config_set_rootfs(struct mv_config *config, const struct microvm_disk *disk)
 {
     return disk_set(config, "rootfs", disk);

@@ -19,7 +19,8 @@ enum {
 int mv_mem_map(size_t size_bytes, unsigned flags, void **out, microvm_error *err);
 void mv_mem_unmap(void *base, size_t size_bytes);
 
-/* Gives the pages back to the OS; they read as zero afterwards. Range page-aligned. */
+/* Gives the pages back to the OS. They read as zero afterwards, on Windows as anything.
+ * Range page-aligned. */
 int mv_mem_discard(void *base, size_t size_bytes);
 
 size_t mv_mem_page_size(void);

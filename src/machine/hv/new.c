@@ -211,9 +211,15 @@ static int machine_attach_disk(struct microvm *vm, const microvm_disk *disk,
                        "disk '%s': can be attached before the machine starts only",
                        disk->path ? disk->path : "");
     int rc = mv_config_add_disk(config, disk);
+    if (rc) {
+        rc = mv_fail_again(err, &config->first_error);
+        config->first_error.code = 0; /* the next try is a new one */
+        return rc;
+    }
+    rc = hv_slots_add_disk(m, &config->disk[config->disks - 1], err);
     if (rc)
-        return mv_fail_again(err, &config->first_error);
-    return hv_slots_add_disk(m, &config->disk[config->disks - 1], err);
+        mv_config_drop_disk(config);
+    return rc;
 }
 
 static int machine_console_open(struct microvm *vm, intptr_t *out, microvm_error *err)
@@ -228,14 +234,8 @@ static int machine_console_resize(struct microvm *vm, uint16_t columns, uint16_t
 {
     struct hv_machine *m = hv_machine(vm);
     (void)err;
-#if MV_HAVE_CONSOLE
     if (m->console)
         mv_console_resize(m->console, columns, rows);
-#else
-    (void)m;
-    (void)columns;
-    (void)rows;
-#endif
     return 0;
 }
 

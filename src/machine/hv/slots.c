@@ -101,15 +101,9 @@ static int slots_full(const struct hv_machine *m, microvm_error *err)
                    MV_SLOTS_MAX);
 }
 
-__attribute__((unused)) static int no_such_device(const char *what, microvm_error *err)
-{
-    return mv_fail(err, MICROVM_E_UNSUPPORTED, "%s: left out of this build", what);
-}
-
 int hv_slots_add_disk(struct hv_machine *m, const struct mv_disk_config *config,
                       microvm_error *err)
 {
-#if MV_HAVE_BLK
     struct mv_vdev_host host = slot_host(m);
     struct mv_disk *disk;
     struct mv_vdev *dev;
@@ -121,16 +115,10 @@ int hv_slots_add_disk(struct hv_machine *m, const struct mv_disk_config *config,
         letter[2] = (char)(letter[2] + (m->slot[i].disk ? 1 : 0));
     rc = mv_blk_open(&host, disk, config->id ? config->id : letter, &dev, err);
     return rc ? rc : slot_add(m, dev, disk, err);
-#else
-    (void)m;
-    (void)config;
-    return no_such_device("disk", err);
-#endif
 }
 
 static int slots_add_console(struct hv_machine *m, microvm_error *err)
 {
-#if MV_HAVE_CONSOLE
     struct mv_vdev_host host = slot_host(m);
     struct mv_chardev chardev = mv_tty_chardev(&m->tty);
     struct mv_vdev *dev;
@@ -139,30 +127,20 @@ static int slots_add_console(struct hv_machine *m, microvm_error *err)
         return rc;
     m->console = dev;
     return slot_add(m, dev, NULL, err);
-#else
-    (void)m;
-    return no_such_device("console=virtio", err);
-#endif
 }
 
 static int slots_add_rng(struct hv_machine *m, microvm_error *err)
 {
-#if MV_HAVE_RNG
     struct mv_vdev_host host = slot_host(m);
     struct mv_vdev *dev;
     int rc = slots_full(m, err);
     if (rc || (rc = mv_rng_open(&host, &dev, err)))
         return rc;
     return slot_add(m, dev, NULL, err);
-#else
-    (void)m;
-    return no_such_device("rng", err);
-#endif
 }
 
 static int slots_add_balloon(struct hv_machine *m, microvm_error *err)
 {
-#if MV_HAVE_BALLOON
     struct mv_vdev_host host = slot_host(m);
     struct mv_vdev *dev;
     int rc = slots_full(m, err);
@@ -170,10 +148,6 @@ static int slots_add_balloon(struct hv_machine *m, microvm_error *err)
         return rc;
     m->balloon = dev;
     return slot_add(m, dev, NULL, err);
-#else
-    (void)m;
-    return no_such_device("balloon", err);
-#endif
 }
 
 int hv_slots_open(struct hv_machine *m, microvm_error *err)
@@ -227,9 +201,7 @@ void hv_slots_stats(struct hv_machine *m, microvm_stats *out)
             out->disk_write_bytes += slot->disk->write_bytes;
             out->disk_requests += slot->disk->requests;
         }
-#if MV_HAVE_BALLOON
         if (slot->dev == m->balloon)
             out->balloon_bytes = mv_balloon_bytes(slot->dev);
-#endif
     }
 }

@@ -59,8 +59,13 @@ void mv_mem_unmap(void *base, size_t size_bytes)
         (void)munmap(base, size_bytes);
 }
 
+/* MADV_REMOVE is for shared mappings, whose pages MADV_DONTNEED would keep. */
 int mv_mem_discard(void *base, size_t size_bytes)
 {
+#ifdef MADV_REMOVE
+    if (madvise(base, size_bytes, MADV_REMOVE) == 0)
+        return 0;
+#endif
     return madvise(base, size_bytes, MADV_DONTNEED) ? MICROVM_E_IO : 0;
 }
 
