@@ -33,7 +33,7 @@ if ! ninja -C "$build" cli/microvm >"$log" 2>&1; then
     cat "$log" >&2
     exit 1
 fi
-microvm=$PWD/$build/cli/microvm
+microvm=$(realpath "$build/cli/microvm")
 
 kernel=$(tools/guest-kernel.sh $name 2>"$log") || {
     cat "$log" >&2
