@@ -204,7 +204,7 @@ static void the_thread_gets_its_signal_mask_back(void **state)
 
 struct spinner {
     struct mini mini;
-    atomic_uint ready, served;
+    atomic_uint ready, served, kicked;
 };
 
 static void spinner_run(void *arg)
@@ -215,6 +215,8 @@ static void spinner_run(void *arg)
     atomic_store(&s->ready, 1);
     if (mini_run(&s->mini, &err) == MV_HV_KICKED)
         atomic_store(&s->served, 1);
+    while (!atomic_load(&s->kicked)) /* the kicker is still at the vCPU */
+        uv_sleep(1);
     mini_close(&s->mini);
 }
 
@@ -234,6 +236,7 @@ static void setgid_of_the_application_does_not_hang(void **state)
     (void)alarm(0);
     assert_int_equal(atomic_load(&s.served), 0); /* that was no kick */
     s.mini.hv->vcpu_kick(s.mini.vcpu);
+    atomic_store(&s.kicked, 1);
     (void)uv_thread_join(&thread);
     assert_int_equal(atomic_load(&s.served), 1);
 }
