@@ -78,7 +78,7 @@ static bool run_open_stats(struct run *run)
 static int run_write_stats(struct run *run, microvm *vm)
 {
     char *text = microvm_stats_json(vm);
-    bool bad = !text || fprintf(run->stats, "%s\n", text) < 0;
+    bool bad = !text || fputs(text, run->stats) < 0;
     microvm_string_free(text);
     bad |= fclose(run->stats) != 0;
     run->stats = NULL;

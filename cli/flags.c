@@ -175,9 +175,18 @@ static bool args_fit(const struct args *args, const struct command *command)
     return false;
 }
 
+/* The most flags that the words can be: "-it" is two in one. */
+static size_t args_room(int argc, char **argv)
+{
+    size_t room = 1; /* calloc(0) may be NULL */
+    for (int i = 0; i < argc; i++)
+        room += 1 + strlen(argv[i]);
+    return room;
+}
+
 bool args_parse(struct args *args, const struct command *command, int argc, char **argv)
 {
-    size_t room = (size_t)argc;
+    size_t room = args_room(argc, argv);
     *args = (struct args){.uses = calloc(room, sizeof *args->uses),
                           .words = calloc(room, sizeof *args->words)};
     if (!args->uses || !args->words) {

@@ -52,6 +52,7 @@ def test_help_of_each_command(microvm, command):
     (["run", "-z"], "unknown flag -z; 'microvm help run' lists them"),
     (["run", "--memory"], "--memory: the value (SIZE) is missing"),
     (["run", "-k"], "--kernel: the value (FILE) is missing"),
+    (["run", "-" + 4096 * "i"], "--kernel: not given"),
     (["run", "--tty=1"], "--tty takes no value"),
     (["run"], "--kernel: not given; a machine needs a bzImage or vmlinux"),
     (["run", "-k", "x", "-m", "3M"], "--memory: 3M is less than the smallest machine, 16M"),
