@@ -224,10 +224,18 @@ void mv_tty_close(struct mv_tty *tty)
     uv_mutex_destroy(&tty->lock);
 }
 
+/* Nothing is watched while the guest reads no input and prints nothing, so a peer that
+ * has closed its end may not have been noticed. Sending no bytes tells (POSIX). */
+static bool tty_is_open(const struct mv_tty *tty)
+{
+    return tty->poll && !tty->input_ended &&
+           mv_socket_write(tty->socket, "", 0) != MV_SOCKET_GONE;
+}
+
 int mv_tty_attach(struct mv_tty *tty, intptr_t *out, microvm_error *err)
 {
     intptr_t pair[2];
-    if (tty->poll && !tty->input_ended)
+    if (tty_is_open(tty))
         return mv_fail(err, MICROVM_E_STATE, "console: it is open already");
     tty_detach(tty); /* somebody who stopped writing makes way */
     uv_poll_t *poll = malloc(sizeof *poll);
