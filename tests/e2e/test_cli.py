@@ -102,6 +102,8 @@ def test_info_json(microvm):
     for h in info["hypervisors"]:
         assert set(h) == {"name", "usable", "cpus_max", "features", "detail", "reason", "fix"}
         assert h["usable"] or h["reason"]
+        cpus = h["cpus_max"]
+        assert not h["usable"] or microvm("config", "-k", "x", "-c", cpus).returncode == 0
         usable = usable or h["usable"]
     assert r.returncode == (0 if usable else 1)
     assert microvm("doctor", "--json").stdout == r.stdout

@@ -167,9 +167,9 @@ void mv_kvm_probe(struct mv_hv_caps *caps)
     caps->rungs = 1u << MV_RUNG_FULL | (split ? 1u << MV_RUNG_LOCAL : 0);
     caps->bells = true;
     (void)snprintf(caps->detail, sizeof caps->detail,
-                   "API version %d, up to %u vCPUs, interrupt controllers in the "
-                   "kernel%s, irqfd, ioeventfd",
-                   MV_KVM_API_VERSION, caps->cpus_max, split ? " or split" : "");
+                   "API version %d, interrupt controllers in the kernel%s, irqfd, "
+                   "ioeventfd",
+                   MV_KVM_API_VERSION, split ? " or split" : "");
     if (!split)
         (void)snprintf(caps->reason, sizeof caps->reason,
                        "no split interrupt controller (Linux 4.5 or newer has it)");

@@ -30,7 +30,7 @@ static void probe_one(const struct mv_hv_ops *hv, microvm_backend *out)
     (void)snprintf(found.name, sizeof found.name, "%s", hv->name);
     found.usable = caps.usable;
     found.features = probe_features(hv, &caps);
-    found.cpus_max = caps.usable ? caps.cpus_max : 0;
+    found.cpus_max = caps.usable ? MV_MIN(caps.cpus_max, MV_CPUS_MAX) : 0;
     memcpy(found.detail, caps.detail, sizeof found.detail);
     memcpy(found.reason, caps.reason, sizeof found.reason);
     memcpy(found.fix, caps.fix, sizeof found.fix);
