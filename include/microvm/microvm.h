@@ -7,9 +7,9 @@
  *
  *     microvm_config *config = microvm_config_new();
  *     microvm_config_set(config, "kernel", "vmlinuz");
- *     microvm *vm = microvm_new(config, &err);      Created: memory, devices, no vCPU
- * runs microvm_start(vm, &err);                      Booting, then Running
- *     microvm_wait(vm, MICROVM_FOREVER, &exit, &err);   Stopped or Failed
+ *     microvm *vm = microvm_new(config, &err);         Created: nothing runs yet
+ *     microvm_start(vm, &err);                         Booting, then Running
+ *     microvm_wait(vm, MICROVM_FOREVER, &end, &err);   Stopped or Failed
  *     microvm_free(vm);
  *
  * Rules that hold for the whole header:
@@ -21,12 +21,12 @@
  *   a microvm_config belongs to one thread at a time and nothing may run beside
  *   microvm_free or microvm_config_free of the same object.
  * - Ownership. What a _new or _copy function returns is the caller's, to be given to
- * the _free function (which accepts NULL). Strings passed in are copied.
+ *   the _free function (which accepts NULL). Strings passed in are copied.
  * - Growth. Structs that carry a `size` field are extended at their end only; set it
  *   with the initialiser macro that stands beside the struct.
  * - The process is yours: the library never exits, prints, installs signal handlers,
  *   changes directory or locale, and keeps no global state. vCPU threads are kicked
- * with one real-time signal that stays blocked in them, so no handler runs anywhere.
+ *   with one real-time signal that stays blocked in them, so no handler runs anywhere.
  */
 #ifndef MICROVM_MICROVM_H
 #define MICROVM_MICROVM_H
@@ -91,15 +91,13 @@ typedef struct microvm_error {
 /* The name of a code, such as "invalid kernel"; never NULL. Static storage. */
 MICROVM_API const char *microvm_code_name(int code);
 
-/* ---- what this computer can do ----------------------------------------------------
- */
+/* ---- what this computer can do --------------------------------------------------- */
 
 enum {
     MICROVM_FEATURE_PAUSE = 1u << 0,
     MICROVM_FEATURE_SHUTDOWN = 1u << 1, /* the guest can be asked to power off */
     MICROVM_FEATURE_SMP = 1u << 2,
-    MICROVM_FEATURE_IRQ_SPLIT = 1u
-                                << 3, /* interrupts=split is possible (test setting) */
+    MICROVM_FEATURE_IRQ_SPLIT = 1u << 3, /* interrupts=split works (a test setting) */
     MICROVM_FEATURE_SNAPSHOT = 1u << 4
 };
 
@@ -122,8 +120,7 @@ typedef struct microvm_backend {
  */
 MICROVM_API unsigned microvm_probe(microvm_backend *out, unsigned capacity);
 
-/* ---- configuration -----------------------------------------------------------------
- */
+/* ---- configuration --------------------------------------------------------------- */
 
 typedef struct microvm_config microvm_config;
 
@@ -218,8 +215,7 @@ MICROVM_API const microvm_key *microvm_config_key(unsigned index);
  * for front ends that want to say "did you mean ...". */
 MICROVM_API const char *microvm_nearest(const char *word, const char *const *words);
 
-/* ---- machines -----------------------------------------------------------------------
- */
+/* ---- machines -------------------------------------------------------------------- */
 
 typedef struct microvm microvm;
 
@@ -311,8 +307,7 @@ MICROVM_API int microvm_wait(microvm *vm, int64_t timeout_ms, microvm_exit *out,
 
 MICROVM_API microvm_state microvm_get_state(microvm *vm);
 
-/* ---- events -------------------------------------------------------------------------
- */
+/* ---- events ---------------------------------------------------------------------- */
 
 typedef enum microvm_event_type {
     MICROVM_EVENT_STATE = 1,  /* state has changed */
@@ -343,8 +338,7 @@ MICROVM_API intptr_t microvm_event_handle(microvm *vm);
 /* Takes the next event: 1 got one, 0 none waits. Never blocks. */
 MICROVM_API int microvm_next_event(microvm *vm, microvm_event *event);
 
-/* ---- console ------------------------------------------------------------------------
- */
+/* ---- console --------------------------------------------------------------------- */
 
 /*
  * The guest's console as a connected, non-blocking stream socket (Windows: SOCKET):
@@ -370,8 +364,7 @@ MICROVM_API void microvm_console_close(intptr_t console);
 MICROVM_API int microvm_console_resize(microvm *vm, uint16_t columns, uint16_t rows,
                                        microvm_error *err);
 
-/* ---- log and counters
- * ---------------------------------------------------------------- */
+/* ---- log and counters ------------------------------------------------------------ */
 
 typedef enum microvm_log_level {
     MICROVM_LOG_ERROR = 1,
