@@ -352,6 +352,16 @@ def rule_folders_documented(root, sources):
                    " to docs/architecture.md, section 3" % folder)
 
 
+def rule_conformance_paths(root, sources):
+    """What docs/conformance.md names as proof must be there."""
+    text = next((s.text for s in sources if s.path == "docs/conformance.md"), "")
+    for number, line in enumerate(text.splitlines(), 1):
+        for path in re.findall(r"`([\w.-]+(?:/[\w.-]+)+)`", line):
+            if not os.path.exists(os.path.join(root, path)):
+                yield ("docs/conformance.md", number, "%s does not exist - name the test or"
+                       " file that shows it, or change the row's state" % path)
+
+
 STRICT = "-fsyntax-only -Wall -Wextra -pedantic -Wshadow -Wconversion -Wundef -Werror"
 LANGUAGES = (
     ("C99", ["gcc", "-std=c99", "-Wstrict-prototypes", "-x", "c"]),
@@ -388,7 +398,7 @@ def rule_public_headers(root, sources):
 
 RULES = (rule_layers, rule_system_headers, rule_os_conditionals, rule_banned_calls,
          rule_sizes, rule_nesting, rule_header_comment, rule_static_state, rule_words)
-TREE_RULES = (rule_folders_documented, rule_public_headers)
+TREE_RULES = (rule_folders_documented, rule_conformance_paths, rule_public_headers)
 
 
 def check(root):

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """What needs the library itself: C programs linked with it."""
+import os
+import signal
+import threading
+
+import guests
 
 
 def test_pause_and_clock(quick):
@@ -29,3 +34,18 @@ def test_cycles_with_all_devices(quick, tmp_path):
     r = quick.program("api_cycles", "5" if quick.slow else "60", "200", disk=disk,
                       rng="on", balloon="on", console="virtio", interrupts="split")
     assert r.status == 0, r
+
+
+def test_the_example_embeds_a_machine(quick):
+    """examples/embed.c: the guest's console on its standard output, until it is ended."""
+    program = os.path.join(guests.BUILD, "examples", "embed")
+    p = quick.bed.popen([program, quick.kernel.file, quick.kernel.initrd()], timeout=120)
+    killer = threading.Timer(100, os.killpg, (p.pid, signal.SIGKILL))
+    killer.start()
+    try:
+        said = next((line for line in p.stdout if b"GUEST-INIT-UP" in line), None)
+    finally:
+        killer.cancel()
+        os.killpg(p.pid, signal.SIGKILL)
+        p.wait()
+    assert said is not None

@@ -183,6 +183,13 @@ def test_map_of_folders_is_needed(tmp_path):
     assert [f[0] for f in check.check(str(tmp_path))[1]] == ["docs/architecture.md"]
 
 
+def test_conformance_names_what_exists(tmp_path):
+    table = "| R1 | x | works | `src/core/a.c`, `make test`, `tests/unit/gone.c` |\n"
+    found = findings(tmp_path, {"src/core/a.c": TOP, "docs/conformance.md": table})
+    assert [(f[0], f[1]) for f in found] == [("docs/conformance.md", 1)]
+    assert found[0][2].startswith("tests/unit/gone.c does not exist")
+
+
 def test_program_tells_file_and_line_and_fails(tmp_path):
     (tmp_path / "README.md").write_text("a \n")
     r = subprocess.run([sys.executable, CHECK, str(tmp_path)], stdout=subprocess.PIPE)
