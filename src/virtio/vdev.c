@@ -136,11 +136,12 @@ void mv_vdev_set_config(struct mv_vdev *dev, uint32_t offset, const void *data,
 
 void mv_vdev_fail(struct mv_vdev *dev, const char *why)
 {
-    if (dev->status & MV_STATUS_NEEDS_RESET)
-        return;
+    bool known = dev->status & MV_STATUS_NEEDS_RESET;
     dev->status |= MV_STATUS_NEEDS_RESET;
     for (unsigned q = 0; q < dev->class->queues; q++)
         mv_vq_stop(&dev->vq[q]);
+    if (known)
+        return;
     mv_log_limited(dev->host.log, &dev->log_limit, MICROVM_LOG_WARNING,
                    "%s: stopped until the guest resets it: %s", dev->name, why);
     if (dev->host.failed)
@@ -196,6 +197,8 @@ static bool vdev_start_queues(struct mv_vdev *dev)
  * kicks here. */
 static void vdev_start(struct mv_vdev *dev)
 {
+    if (dev->status & MV_STATUS_NEEDS_RESET)
+        return; /* only a saved state that somebody made up comes here */
     if (!vdev_start_queues(dev)) {
         mv_vdev_fail(dev, "a queue's size or the place of its rings is impossible");
         return;
@@ -270,7 +273,8 @@ static void vdev_write_status(void *arg)
     uint32_t set = old | (call->status & MV_STATUS_OF_DRIVER);
     if (!(set & MV_STATUS_DRIVER) || !vdev_features_ok(dev))
         set &= ~(uint32_t)MV_STATUS_FEATURES_OK | old;
-    if (!(set & MV_STATUS_FEATURES_OK) || set & MV_STATUS_FAILED)
+    const uint32_t given_up = MV_STATUS_FAILED | MV_STATUS_NEEDS_RESET;
+    if (!(set & MV_STATUS_FEATURES_OK) || set & given_up)
         set &= ~(uint32_t)MV_STATUS_DRIVER_OK | old;
     dev->status = set;
     if (set & ~old & MV_STATUS_DRIVER_OK)

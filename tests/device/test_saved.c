@@ -157,6 +157,29 @@ static void saves_a_failed_device(void **state)
     life_close(t);
 }
 
+/* A state that no device writes: failed before it was started. Found by fuzzing: the
+ * queues came to life and a bad ring kept the loop for ever. */
+static void a_failed_device_does_not_start(void **state)
+{
+    struct life *t = life_open(state);
+    struct saved saved;
+    const size_t status_at = 4 + 4 + 8; /* behind type, version, features */
+    assert_true(vdriver_negotiate(&t->rig.driver, ALL));
+    vdriver_setup_queue(&t->rig.driver, t->type->request_queue, 0);
+    life_save(t, &saved);
+    saved.bytes[status_at] |= NEEDS_RESET;
+    life_replace(t, &saved);
+    vdriver_offer(life_queue(t), 0xffff);
+    vdriver_write(&t->rig.driver, VREG_STATUS, RUNNING);
+    assert_int_equal(life_status(t), (RUNNING | NEEDS_RESET) & ~DRIVER_OK);
+    assert_false(t->rig.dev->vq[t->type->request_queue].live);
+    vdriver_reset(&t->rig.driver);
+    life_expect_new(t);
+    life_start(t);
+    life_ask(t);
+    life_close(t);
+}
+
 static void refuses_foreign_states(void **state)
 {
     struct life *t = life_open(state);
@@ -222,6 +245,7 @@ int main(void)
         LIFE(goes_on_after_a_save_when_idle),
         LIFE(goes_on_after_a_save_when_live),
         LIFE(saves_a_failed_device),
+        LIFE(a_failed_device_does_not_start),
         LIFE(refuses_foreign_states),
         LIFE(survives_damaged_states),
     };
