@@ -61,8 +61,7 @@ static struct mv_ioapic_route ioapic_route(uint64_t entry)
     };
 }
 
-/* -- sending -------------------------------------------------------------------------
- */
+/* -- sending -------------------------------------------------------------- */
 
 /* What was decided under the lock and is sent after it. */
 struct ioapic_batch {
@@ -158,8 +157,7 @@ void mv_ioapic_eoi(struct mv_ioapic *ioapic, uint8_t vector)
     ioapic_send(ioapic, &batch);
 }
 
-/* -- registers -----------------------------------------------------------------------
- */
+/* -- registers ------------------------------------------------------------ */
 
 /* With write_lock held, so that nobody else changes entries' messages. */
 static void ioapic_tell_routes(struct mv_ioapic *ioapic)
@@ -263,8 +261,7 @@ static void ioapic_write(void *chip, uint64_t offset, unsigned size, uint64_t va
 
 const struct mv_bus_ops mv_ioapic_bus = {ioapic_read, ioapic_write};
 
-/* -- life ----------------------------------------------------------------------------
- */
+/* -- life ----------------------------------------------------------------- */
 
 int mv_ioapic_open(struct mv_ioapic *ioapic, const struct mv_ioapic_host *host,
                    microvm_error *err)

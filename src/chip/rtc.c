@@ -42,8 +42,7 @@ enum {
 #define RTC_FIRST_S   (-719162ll * RTC_DAY_S)
 #define RTC_LAST_S    (2932897ll * RTC_DAY_S - 1)
 
-/* -- calendar ------------------------------------------------------------------------
- */
+/* -- calendar ------------------------------------------------------------- */
 
 struct rtc_date {
     int64_t year;
@@ -80,8 +79,7 @@ static struct rtc_date rtc_date(int64_t days)
                              days - (153 * month + 2) / 5 + 1};
 }
 
-/* -- registers of the time -----------------------------------------------------------
- */
+/* -- registers of the time ------------------------------------------------ */
 
 /* In the form that register B asks for. */
 static uint8_t rtc_encode(const struct mv_rtc *rtc, int64_t value)
@@ -168,8 +166,7 @@ static bool rtc_is_time(uint8_t index)
     }
 }
 
-/* -- the data port -------------------------------------------------------------------
- */
+/* -- the data port -------------------------------------------------------- */
 
 static bool rtc_updates(const struct mv_rtc *rtc)
 {
@@ -211,8 +208,7 @@ static void rtc_write_data(struct mv_rtc *rtc, uint8_t value)
     }
 }
 
-/* -- the bus's side ------------------------------------------------------------------
- */
+/* -- the bus's side ------------------------------------------------------- */
 
 /* The index port cannot be read. */
 static uint8_t rtc_read8(void *chip, uint64_t offset)
@@ -250,8 +246,7 @@ static void rtc_write(void *chip, uint64_t offset, unsigned size, uint64_t value
 
 const struct mv_bus_ops mv_rtc_bus = {rtc_read, rtc_write};
 
-/* -- life ----------------------------------------------------------------------------
- */
+/* -- life ----------------------------------------------------------------- */
 
 int mv_rtc_open(struct mv_rtc *rtc, mv_rtc_clock_fn *clock, void *ctx,
                 microvm_error *err)

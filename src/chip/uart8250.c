@@ -159,8 +159,7 @@ static void uart_update_line(struct mv_uart8250 *uart)
     mv_irq_set(&uart->irq, level);
 }
 
-/* -- registers that do more than keep a value ----------------------------------------
- */
+/* -- registers that do more than keep a value ----------------------------- */
 
 static void uart_write_thr(struct mv_uart8250 *uart, uint8_t value)
 {
@@ -251,8 +250,7 @@ static uint8_t uart_read_msr(struct mv_uart8250_regs *regs)
     return msr;
 }
 
-/* -- the bus's side ------------------------------------------------------------------
- */
+/* -- the bus's side ------------------------------------------------------- */
 
 static uint8_t uart_read_register(struct mv_uart8250 *uart, uint64_t offset)
 {
@@ -346,8 +344,7 @@ static void uart_write(void *chip, uint64_t offset, unsigned size, uint64_t valu
 
 const struct mv_bus_ops mv_uart8250_bus = {uart_read, uart_write};
 
-/* -- the host's side -----------------------------------------------------------------
- */
+/* -- the host's side ------------------------------------------------------ */
 
 static void uart_room(void *device)
 {
@@ -372,8 +369,7 @@ struct mv_chardev_user mv_uart8250_user(struct mv_uart8250 *uart)
     return (struct mv_chardev_user){uart_room, uart_input, uart};
 }
 
-/* -- life ----------------------------------------------------------------------------
- */
+/* -- life ----------------------------------------------------------------- */
 
 int mv_uart8250_open(struct mv_uart8250 *uart, const struct mv_irq *irq,
                      const struct mv_chardev *host, microvm_error *err)

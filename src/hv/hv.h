@@ -98,6 +98,13 @@ struct mv_hv_counts {
     _Atomic uint64_t entries, pio, mmio, kicks;
 };
 
+/* Counts one more. On the vCPU's thread only, so that a plain addition is enough. */
+static inline void mv_hv_count(_Atomic uint64_t *counter)
+{
+    uint64_t n = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, n + 1, memory_order_relaxed);
+}
+
 struct mv_hv_ops {
     const char *name; /* "kvm" */
 

@@ -85,9 +85,7 @@ static uint8_t *acpi_begin(struct acpi_area *area, const char *signature,
     return table;
 }
 
-/* ---- DSDT
- * ----------------------------------------------------------------------------
- */
+/* ---- DSDT ----------------------------------------------------------------- */
 
 static void acpi_put_serial(struct mv_aml *aml)
 {
@@ -191,9 +189,7 @@ static uint64_t acpi_put_dsdt(struct acpi_area *area,
     return acpi_finish(area, table, aml.length);
 }
 
-/* ---- the other tables
- * ----------------------------------------------------------------
- */
+/* ---- the other tables ----------------------------------------------------- */
 
 /* Generic address structure (5.2.3.2) of one byte in memory. */
 static void acpi_put_address(uint8_t *at, uint64_t gpa)

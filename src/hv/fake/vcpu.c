@@ -108,11 +108,6 @@ static enum fake_next fake_fail(struct mv_hv_vcpu *vcpu, const char *what,
     return FAKE_OVER;
 }
 
-static void fake_count(_Atomic uint64_t *counter)
-{
-    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
-}
-
 static bool fake_size_ok(unsigned size)
 {
     return size == 1 || size == 2 || size == 4 || size == 8;
@@ -125,8 +120,8 @@ static void fake_access(struct mv_hv_vcpu *vcpu, const struct mv_fake_step *step
     uint64_t mask = mv_size_mask(step->size);
     uint64_t *rax = &vcpu->cpu.gpr[MV_RAX];
     bool port = step->op == MV_FAKE_PIO_WRITE || step->op == MV_FAKE_PIO_READ;
-    fake_count(&vcpu->counts.entries);
-    fake_count(port ? &vcpu->counts.pio : &vcpu->counts.mmio);
+    mv_hv_count(&vcpu->counts.entries);
+    mv_hv_count(port ? &vcpu->counts.pio : &vcpu->counts.mmio);
     if (step->op == MV_FAKE_PIO_WRITE)
         up->pio_write(ctx, (uint16_t)step->address, step->size, step->value & mask);
     else if (step->op == MV_FAKE_PIO_READ)
@@ -286,8 +281,8 @@ enum mv_hv_exit mv_fake_vcpu_run(struct mv_hv_vcpu *vcpu, microvm_error *why)
         if (at)
             memcpy(&step, at, sizeof step);
         if (kicked) {
-            fake_count(&vcpu->counts.entries);
-            fake_count(&vcpu->counts.kicks);
+            mv_hv_count(&vcpu->counts.entries);
+            mv_hv_count(&vcpu->counts.kicks);
             if (runs && step.op == MV_FAKE_WAIT_KICK)
                 vcpu->cpu.rip += sizeof step;
             return MV_HV_KICKED;
@@ -296,7 +291,7 @@ enum mv_hv_exit mv_fake_vcpu_run(struct mv_hv_vcpu *vcpu, microvm_error *why)
         if (next == FAKE_NEXT)
             vcpu->cpu.rip += sizeof step;
     }
-    fake_count(&vcpu->counts.entries);
+    mv_hv_count(&vcpu->counts.entries);
     return exit;
 }
 

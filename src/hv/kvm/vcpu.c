@@ -188,13 +188,6 @@ void mv_kvm_vcpu_close(struct mv_hv_vcpu *vcpu)
     free(vcpu);
 }
 
-/* Written by this thread only, so that a plain addition is enough. */
-static void vcpu_count(_Atomic uint64_t *counter)
-{
-    uint64_t n = atomic_load_explicit(counter, memory_order_relaxed);
-    atomic_store_explicit(counter, n + 1, memory_order_relaxed);
-}
-
 /* KVM_RUN failed. True when the run is over, with *exit. */
 static bool vcpu_run_failed(struct mv_hv_vcpu *vcpu, int code, enum mv_hv_exit *exit,
                             microvm_error *why)
@@ -204,7 +197,7 @@ static bool vcpu_run_failed(struct mv_hv_vcpu *vcpu, int code, enum mv_hv_exit *
         (void)vcpu_signal_take();
         if (!atomic_exchange(&vcpu->kicked, false))
             return false; /* a debugger, setuid(), or a late signal */
-        vcpu_count(&vcpu->counts.kicks);
+        mv_hv_count(&vcpu->counts.kicks);
         *exit = MV_HV_KICKED;
         return true;
     case EAGAIN: /* a waiting vCPU has got its INIT or SIPI */
@@ -224,11 +217,11 @@ static bool vcpu_run_exit(struct mv_hv_vcpu *vcpu, enum mv_hv_exit *exit,
     const struct mv_hv_config *config = &vcpu->vm->config;
     switch (vcpu->run->exit_reason) {
     case KVM_EXIT_IO:
-        vcpu_count(&vcpu->counts.pio);
+        mv_hv_count(&vcpu->counts.pio);
         mv_kvm_exit_io(vcpu);
         return false;
     case KVM_EXIT_MMIO:
-        vcpu_count(&vcpu->counts.mmio);
+        mv_hv_count(&vcpu->counts.mmio);
         mv_kvm_exit_mmio(vcpu);
         return false;
     case KVM_EXIT_IOAPIC_EOI:
@@ -262,7 +255,7 @@ enum mv_hv_exit mv_kvm_vcpu_run(struct mv_hv_vcpu *vcpu, microvm_error *why)
     bool over;
     do {
         int rc = ioctl(vcpu->fd, KVM_RUN, 0);
-        vcpu_count(&vcpu->counts.entries);
+        mv_hv_count(&vcpu->counts.entries);
         over = rc < 0 ? vcpu_run_failed(vcpu, errno, &exit, why)
                       : vcpu_run_exit(vcpu, &exit, why);
     } while (!over);

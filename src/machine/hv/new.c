@@ -101,8 +101,7 @@ static int do_steps(struct hv_machine *m, microvm_error *err)
     return rc;
 }
 
-/* ---- operations, on the loop
- * --------------------------------------------------------- */
+/* ---- operations, on the loop ---------------------------------------------- */
 
 static const microvm_error success = {.code = 0};
 
