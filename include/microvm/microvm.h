@@ -26,7 +26,8 @@
  *   with the initialiser macro that stands beside the struct.
  * - The process is yours: the library never exits, prints, installs signal handlers,
  *   changes directory or locale, and keeps no global state. vCPU threads are kicked
- *   with one real-time signal that stays blocked in them, so no handler runs anywhere.
+ *   with one real-time signal (SIGRTMAX-1) that stays blocked in them, so no handler
+ *   runs anywhere.
  */
 #ifndef MICROVM_MICROVM_H
 #define MICROVM_MICROVM_H
