@@ -374,8 +374,9 @@ typedef enum microvm_log_level {
     MICROVM_LOG_DEBUG = 4
 } microvm_log_level;
 
-/* Called from the machine's own threads, never after microvm_free has returned; must
- * not call back into the same machine. `text` is one line without its end. */
+/* Called from the machine's own threads, and inside microvm_new and microvm_free from
+ * their caller's; never after microvm_free has returned. Must not call back into the
+ * same machine. `text` is one line without its end. */
 typedef void microvm_log_fn(void *user, int level, const char *text);
 
 MICROVM_API void microvm_config_set_log(microvm_config *config, microvm_log_fn *fn,
