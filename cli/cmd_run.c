@@ -62,12 +62,14 @@ static bool run_decide_input(struct run *run)
     return true;
 }
 
+/* That the file can be written is found out before the guest runs; what stands in it is
+ * kept until there is something to write. */
 static bool run_open_stats(struct run *run)
 {
     const char *path = args_get(run->args, "stats");
     if (!path)
         return true;
-    run->stats = fopen(path, "w");
+    run->stats = fopen(path, "a");
     if (!run->stats)
         say("--stats %s: %s", path, strerror(errno));
     return run->stats != NULL;
@@ -78,9 +80,10 @@ static bool run_open_stats(struct run *run)
 static int run_write_stats(struct run *run, microvm *vm)
 {
     char *text = microvm_stats_json(vm);
-    bool bad = !text || fputs(text, run->stats) < 0;
+    run->stats = freopen(args_get(run->args, "stats"), "w", run->stats);
+    bool bad = !text || !run->stats || fputs(text, run->stats) < 0;
     microvm_string_free(text);
-    bad |= fclose(run->stats) != 0;
+    bad |= run->stats && fclose(run->stats) != 0;
     run->stats = NULL;
     if (bad)
         say("--stats %s: writing failed", args_get(run->args, "stats"));

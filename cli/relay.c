@@ -29,20 +29,11 @@ unsigned escape_filter(struct escape *escape, const char *from, unsigned length,
     return used;
 }
 
-static void relay_operation_done(struct relay *relay, const microvm_event *event)
-{
-    /* A start that failed is the machine's end too, and told as that. */
-    if (event->code && event->operation == MICROVM_OP_SHUTDOWN)
-        (void)microvm_kill(relay->vm, NULL);
-}
-
 bool relay_events(struct relay *relay)
 {
     microvm_event event = MICROVM_EVENT_INIT;
     while (microvm_next_event(relay->vm, &event) == 1) {
-        if (event.type == MICROVM_EVENT_DONE)
-            relay_operation_done(relay, &event);
-        else if (event.type == MICROVM_EVENT_DEVICE && !relay->quiet)
+        if (event.type == MICROVM_EVENT_DEVICE && !relay->quiet)
             say("%s", event.message);
     }
     microvm_state state = microvm_get_state(relay->vm);
@@ -51,7 +42,11 @@ bool relay_events(struct relay *relay)
 
 bool relay_stop(struct relay *relay, bool *asked)
 {
-    if (!*asked && microvm_begin(relay->vm, MICROVM_OP_SHUTDOWN, NULL) == 0) {
+    microvm_error err;
+    int rc = *asked ? 0 : microvm_begin(relay->vm, MICROVM_OP_SHUTDOWN, &err);
+    if (rc == MICROVM_E_UNSUPPORTED && !relay->quiet)
+        say("%s", err.message);
+    if (!*asked && rc == 0) {
         *asked = true;
         if (!relay->quiet)
             say("asked the guest to power off; once more, or %d seconds, stop it",

@@ -207,10 +207,15 @@ static void life_begin(void *arg)
     uv_mutex_unlock(&vm->lock);
     if (b->rc || !life_call(vm, b->operation, &result))
         return;
-    if (b->operation == MICROVM_OP_START)
+    if (b->operation == MICROVM_OP_START) {
         mv_machine_ended(vm, MICROVM_EXIT_FAILED, &result);
-    else
-        mv_machine_done(vm, b->operation, vm->state, &result);
+        return;
+    }
+    uv_mutex_lock(&vm->lock);
+    op->pending = false; /* it never began, so there is no end to tell */
+    op->done = op->begun;
+    uv_mutex_unlock(&vm->lock);
+    b->rc = mv_fail_again(b->err, &result);
 }
 
 int mv_machine_begin(struct microvm *vm, int operation, unsigned *ticket,

@@ -57,6 +57,8 @@ def test_stats(kvm, guest, tmp_path):
     stats = json.loads(path.read_text())
     assert stats["console_out_bytes"] == 3 and stats["entries"] >= 3
     assert stats["created_ns"] <= stats["entered_ns"] <= stats["ended_ns"]
+    assert kvm("run", "-k", "/nowhere", "--stats", path).returncode == 125
+    assert json.loads(path.read_text()) == stats  # there was nothing to write
 
 
 def test_config_files_run(kvm, guest, tmp_path):
@@ -68,8 +70,9 @@ def test_config_files_run(kvm, guest, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_ask_then_stop(kvm, guest, number):
-    p = start(kvm, "-k", guest("sleep"))  # deaf to the power button
+    p = start(kvm, "-k", guest("sleep"), "--acpi", "on")  # deaf to the power button
     p.send_signal(number)
+    assert b"seems to have no ACPI" in p.stderr.readline()  # nor has it
     assert b"asked the guest to power off" in p.stderr.readline()
     p.send_signal(number)
     assert p.wait(5) == 137
@@ -79,6 +82,7 @@ def test_signals_ask_then_stop(kvm, guest, number):
 def test_without_a_power_button_a_signal_stops(kvm, guest):
     p = start(kvm, "-k", guest("sleep"), "--acpi", "off")
     p.send_signal(signal.SIGINT)
+    assert b"no ACPI power button" in p.stderr.readline()
     assert p.wait(5) == 137
     p.communicate()
 

@@ -169,6 +169,12 @@ static void begun_operations_end_as_events(void **state)
     assert_int_equal(event.code, 0);
     assert_false(handle_is_readable(vm));
     assert_int_equal(event.size, sizeof event);
+    assert_ok(microvm_begin(vm, MICROVM_OP_PAUSE, &err), &err);
+    while (microvm_next_event(vm, &event) == 1)
+        ;
+    assert_error(microvm_begin(vm, MICROVM_OP_RESUME, &err), &err,
+                 MICROVM_E_UNSUPPORTED, "kind counted");
+    assert_int_equal(microvm_next_event(vm, &event), 0); /* it never began */
     microvm_free(vm);
 }
 

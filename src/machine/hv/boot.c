@@ -50,6 +50,12 @@ static bool boot_wants_acpi(const struct hv_machine *m)
 {
     switch ((enum mv_acpi_mode)m->base.config.acpi) {
     case MV_ACPI_ON:
+        if (!mv_kernel_has_acpi(&m->kernel, &m->ram))
+            mv_log(
+                &m->base.log, MICROVM_LOG_WARNING,
+                "acpi=on: the kernel '%s' seems to have no ACPI and will not find its "
+                "devices",
+                m->base.config.kernel);
         return true;
     case MV_ACPI_OFF:
         return false;
