@@ -38,6 +38,14 @@ static struct mv_irq slot_irq(struct hv_machine *m, struct hv_slot *slot)
     return irq;
 }
 
+static void slot_unbind_bells(struct hv_machine *m, struct hv_slot *slot,
+                              unsigned bells)
+{
+    for (unsigned q = 0; q < bells && m->hv->bell_unbind; q++)
+        (void)m->hv->bell_unbind(m->vm, slot->base + MV_VMMIO_QUEUE_NOTIFY, 4, q,
+                                 &slot->dev->bell[q], NULL);
+}
+
 /* Without bells the transport rings them itself. */
 static int slot_bind_bells(struct hv_machine *m, struct hv_slot *slot,
                            microvm_error *err)
@@ -47,12 +55,15 @@ static int slot_bind_bells(struct hv_machine *m, struct hv_slot *slot,
     for (unsigned q = 0; q < slot->dev->class->queues; q++) {
         int rc = m->hv->bell_bind(m->vm, slot->base + MV_VMMIO_QUEUE_NOTIFY, 4, q,
                                   &slot->dev->bell[q], err);
-        if (rc)
+        if (rc) {
+            slot_unbind_bells(m, slot, q);
             return rc;
+        }
     }
     return 0;
 }
 
+/* Takes the device, also when it fails. */
 static int slot_add(struct hv_machine *m, struct mv_vdev *dev, struct mv_disk *disk,
                     microvm_error *err)
 {
@@ -64,15 +75,25 @@ static int slot_add(struct hv_machine *m, struct mv_vdev *dev, struct mv_disk *d
                              .gsi = slot_gsi[m->slots]};
     struct mv_irq irq = slot_irq(m, slot);
     int rc = mv_vmmio_open(&slot->mmio, dev, &irq, err);
-    if (rc) {
-        mv_notify_close(&slot->irq);
-        mv_vdev_close(dev);
-        return rc;
-    }
-    m->slots++; /* from here on hv_slots_close undoes it */
+    if (rc)
+        goto fail_irq;
+    if ((rc = slot_bind_bells(m, slot, err)))
+        goto fail_mmio;
     rc = mv_bus_add(&m->mmio, slot->base, MV_VMMIO_SIZE, &mv_vmmio_bus, &slot->mmio,
                     err);
-    return rc ? rc : slot_bind_bells(m, slot, err);
+    if (rc)
+        goto fail_bells;
+    m->slots++; /* from here on hv_slots_close undoes it */
+    return 0;
+
+fail_bells:
+    slot_unbind_bells(m, slot, dev->class->queues);
+fail_mmio:
+    mv_vmmio_close(&slot->mmio);
+fail_irq:
+    mv_notify_close(&slot->irq);
+    mv_vdev_close(dev);
+    return rc;
 }
 
 static void slot_failed(void *ctx, const char *text)
