@@ -41,6 +41,20 @@ static bool same_modes(const struct termios *a, const struct termios *b)
            a->c_cflag == b->c_cflag && a->c_lflag == b->c_lflag;
 }
 
+/* All descriptors but the terminal and `kept`: a file or pipe that somebody waits for
+ * the end of must not stay open in the guardian. */
+static void guardian_close_others(int kept)
+{
+    long most = sysconf(_SC_OPEN_MAX);
+    int end = most > 0 && most < 65536 ? (int)most : 65536;
+    (void)close(1);
+    (void)close(2);
+    for (int fd = 3; fd < end; fd++) {
+        if (fd != kept)
+            (void)close(fd);
+    }
+}
+
 static void guardian_run(int end) __attribute__((noreturn));
 static void guardian_run(int end)
 {
@@ -50,8 +64,7 @@ static void guardian_run(int end)
     (void)sigfillset(&all); /* SIGTTOU among them: we are in the background */
     (void)sigprocmask(SIG_SETMASK, &all, NULL);
     (void)setsid();
-    (void)close(1);
-    (void)close(2);
+    guardian_close_others(end);
     while (read(end, &told, 1) == 0) {
         if (tcgetattr(0, &now) == 0 && same_modes(&now, &term.ours))
             (void)tcsetattr(0, TCSANOW, &term.found);
