@@ -17,7 +17,6 @@ static const struct {
     {MICROVM_FEATURE_SHUTDOWN, "shutdown"},
     {MICROVM_FEATURE_SMP, "smp"},
     {MICROVM_FEATURE_IRQ_SPLIT, "interrupts-split"},
-    {MICROVM_FEATURE_SNAPSHOT, "snapshot"},
 };
 enum { FEATURES = sizeof info_features / sizeof info_features[0] };
 

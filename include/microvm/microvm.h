@@ -98,8 +98,7 @@ enum {
     MICROVM_FEATURE_PAUSE = 1u << 0,
     MICROVM_FEATURE_SHUTDOWN = 1u << 1, /* the guest can be asked to power off */
     MICROVM_FEATURE_SMP = 1u << 2,
-    MICROVM_FEATURE_IRQ_SPLIT = 1u << 3, /* interrupts=split works (a test setting) */
-    MICROVM_FEATURE_SNAPSHOT = 1u << 4
+    MICROVM_FEATURE_IRQ_SPLIT = 1u << 3 /* interrupts=split works (a test setting) */
 };
 
 /* One hypervisor backend of this build, as found on this computer now. */
@@ -276,6 +275,7 @@ MICROVM_API int microvm_attach_disk(microvm *vm, const microvm_disk *disk,
  * Operations, each in two forms. The blocking form returns when the machine has arrived
  * in the state it names. microvm_begin starts the same operation and returns at once;
  * its end comes as an event MICROVM_EVENT_DONE that carries the operation and its code.
+ * An operation that cannot begin fails there, without an event (a start always begins).
  *
  * start     Created -> Booting -> Running (all vCPUs have entered the guest)
  * pause     Running -> Paused: no vCPU executes, all device work is finished
@@ -307,6 +307,11 @@ MICROVM_API int microvm_wait(microvm *vm, int64_t timeout_ms, microvm_exit *out,
                              microvm_error *err);
 
 MICROVM_API microvm_state microvm_get_state(microvm *vm);
+
+/* Asks the guest to give `mib` MiB of its memory back, in all; 0 lets it have all
+ * again. The guest does so in its own time: see balloon_bytes of microvm_stats.
+ * UNSUPPORTED without balloon=on. */
+MICROVM_API int microvm_set_balloon_mb(microvm *vm, uint32_t mib, microvm_error *err);
 
 /* ---- events ---------------------------------------------------------------------- */
 

@@ -127,6 +127,31 @@ int microvm_attach_disk(microvm *vm, const microvm_disk *disk, microvm_error *er
     return attach.rc;
 }
 
+struct balloon {
+    microvm *vm;
+    uint32_t mib;
+    microvm_error *err;
+    int rc;
+};
+
+static void set_balloon(void *arg)
+{
+    struct balloon *b = arg;
+    b->rc = b->vm->ops->set_balloon
+                ? b->vm->ops->set_balloon(b->vm, b->mib, b->err)
+                : mv_fail(b->err, MICROVM_E_UNSUPPORTED,
+                          "balloon: machines of kind %s cannot", b->vm->ops->kind);
+}
+
+int microvm_set_balloon_mb(microvm *vm, uint32_t mib, microvm_error *err)
+{
+    struct balloon balloon = {vm, mib, err, 0};
+    if (!vm)
+        return no_machine(err);
+    mv_loop_run(&vm->loop, set_balloon, &balloon);
+    return balloon.rc;
+}
+
 intptr_t microvm_event_handle(microvm *vm)
 {
     return vm ? vm->events.notify.handle : -1;

@@ -297,6 +297,29 @@ static void disks_are_attached_before_the_start_only(void **state)
     microvm_free(vm);
 }
 
+/* The driver reads num_pages, virtio 1.2, 5.5.4: 4 KiB pages. */
+static void the_balloon_has_a_target(void **state)
+{
+    const uint64_t num_pages = MV_X86_VIRTIO + 0x1000 + 0x100; /* behind the rng */
+    microvm *vm = machine_new(SCRIPT({MV_FAKE_MMIO_READ, 4, num_pages, 0},
+                                     {MV_FAKE_CHECK, 0, 0, 5 * 256}, STEP(SHUTDOWN)),
+                              "balloon", "on");
+    microvm_exit how = exit_init;
+    microvm_error err;
+    (void)state;
+    assert_error(microvm_set_balloon_mb(vm, 16, &err), &err, MICROVM_E_INVALID,
+                 "16 MiB");
+    assert_ok(microvm_set_balloon_mb(vm, 5, &err), &err);
+    assert_ok(microvm_start(vm, &err), &err);
+    assert_ok(microvm_wait(vm, 10000, &how, &err), &err);
+    assert_int_equal(how.reason, MICROVM_EXIT_CRASH); /* not a failed check */
+    microvm_free(vm);
+    vm = machine_new(SCRIPT(STEP(SPIN)), NULL, NULL);
+    assert_error(microvm_set_balloon_mb(vm, 1, &err), &err, MICROVM_E_UNSUPPORTED,
+                 "balloon=on");
+    microvm_free(vm);
+}
+
 static void counters_are_json_too(void **state)
 {
     microvm *vm =
@@ -332,6 +355,7 @@ int main(void)
         cmocka_unit_test(the_power_button_is_an_interrupt),
         cmocka_unit_test(machines_do_not_know_of_each_other),
         cmocka_unit_test(disks_are_attached_before_the_start_only),
+        cmocka_unit_test(the_balloon_has_a_target),
         cmocka_unit_test(counters_are_json_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -238,6 +238,20 @@ static int machine_console_resize(struct microvm *vm, uint16_t columns, uint16_t
     return 0;
 }
 
+static int machine_set_balloon(struct microvm *vm, uint32_t mib, microvm_error *err)
+{
+    struct hv_machine *m = hv_machine(vm);
+    const uint32_t pages_per_mib = 256; /* of 4 KiB: virtio 1.2, 5.5.6 */
+    if (!m->balloon)
+        return mv_fail(err, MICROVM_E_UNSUPPORTED,
+                       "balloon: this machine has none; set balloon=on");
+    if (mib >= vm->config.memory_bytes >> 20)
+        return mv_fail(err, MICROVM_E_INVALID,
+                       "balloon: %u MiB is all of the machine's memory, or more", mib);
+    mv_balloon_set_target(m->balloon, mib * pages_per_mib);
+    return 0;
+}
+
 static void machine_stats(struct microvm *vm, microvm_stats *out)
 {
     struct hv_machine *m = hv_machine(vm);
@@ -268,6 +282,7 @@ static const struct mv_machine_ops hv_ops = {
     .attach_disk = machine_attach_disk,
     .console_open = machine_console_open,
     .console_resize = machine_console_resize,
+    .set_balloon = machine_set_balloon,
     .stats = machine_stats,
     .close = undo_steps,
     .free = machine_free,
