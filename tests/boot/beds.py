@@ -61,6 +61,28 @@ class Bed:
     def run(self, argv, timeout=60, share=None, mem=2048, give=b""):
         """Runs to the end; `timeout` is native, and six times that elsewhere."""
         timeout *= 6 if self.slow else 1
+        argv = self.limited(argv, timeout)
+        r = self.once(argv, timeout, share, mem, give)
+        if not self.stood_still(r):
+            return r
+        again.append("kvmbox itself stood still, once: %s" % " ".join(argv[-4:]))
+        return self.once(argv, timeout, share, mem, give)
+
+    def limited(self, argv, timeout):
+        """A machine that hangs in kvmbox is ended by microvm itself, while kvmbox lives:
+        so that can be told from an emulator that hangs."""
+        ours = argv[:2] == [guests.MICROVM, "run"] and "--timeout" not in argv
+        if self.name != "kvmbox" or not ours:
+            return argv
+        return argv[:2] + ["--timeout", "%ds" % max(timeout // 2, timeout - 30)] + argv[2:]
+
+    def stood_still(self, r):
+        """QEMU's emulation of nested virtualization hangs or panics now and then; when
+        it does, nothing has been said about us."""
+        return self.name == "kvmbox" and (b"kvmbox: time-out" in r.err or
+                                          b"kvmbox: L1 ended by itself" in r.err)
+
+    def once(self, argv, timeout, share, mem, give):
         began = time.time()
         p = self.popen(argv, timeout, share, mem)
         try:
@@ -70,6 +92,9 @@ class Bed:
             out, err = p.communicate()
             err += b"\n(killed by the test after %d s)" % timeout
         return Result(p.returncode, out, err, time.time() - began)
+
+
+again = []  # what was tried twice; the closing lines say so
 
 
 def has_hardware_virtualization():

@@ -80,3 +80,5 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line("bed: %s runs in %s: %s" % (name, bed.name, bed.why)
                                     if bed.name != "native" else
                                     "bed: %s runs natively: %s" % (name, bed.why))
+    for what in beds.again:
+        terminalreporter.write_line("bed: tried again: " + what)
