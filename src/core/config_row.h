@@ -7,6 +7,7 @@
 #define MV_CORE_CONFIG_ROW_H
 
 #include "core/config.h"
+#include "util/str.h"
 
 #include <stddef.h>
 
@@ -27,6 +28,10 @@ extern const struct mv_config_row mv_config_rows[MV_CONFIG_ROWS];
 
 /* NULL, and *err set, when there is no such key; the message names the nearest. */
 const struct mv_config_row *mv_config_row_find(const char *name, microvm_error *err);
+
+/* A value of a COUNT, SIZE or DURATION as it is written: "4", "512M", "300s". `out`. */
+const char *mv_config_row_show(const struct mv_config_row *row, uint64_t value,
+                               char out[MV_STR_NUMBER]);
 
 /* The names that JSON uses: "cmdline_only", "disks". */
 enum { MV_CONFIG_NAME_MAX = 32 };

@@ -47,7 +47,7 @@ static int text_replace(char **field, const char *what, const char *text,
 
 /* ---- numbers -------------------------------------------------------------------- */
 
-static const char *number_show(const struct mv_config_row *row, uint64_t value,
+const char *mv_config_row_show(const struct mv_config_row *row, uint64_t value,
                                char out[MV_STR_NUMBER])
 {
     if (row->key.type == MICROVM_KEY_SIZE)
@@ -69,15 +69,15 @@ int mv_config_row_set_number(struct mv_config *config, const struct mv_config_ro
     bool is_size = row->key.type == MICROVM_KEY_SIZE;
     char found[MV_STR_NUMBER], limit[MV_STR_NUMBER];
     int code = number_code(row);
-    (void)number_show(row, value, found);
+    (void)mv_config_row_show(row, value, found);
     if (value < row->least)
         return mv_fail(err, code, "%s: %s is less than the %s, %s", row->key.name,
                        found, is_size ? "smallest machine" : "least",
-                       number_show(row, row->least, limit));
+                       mv_config_row_show(row, row->least, limit));
     if (value > row->most)
         return mv_fail(err, code, "%s: %s is more than the %s, %s", row->key.name,
                        found, is_size ? "largest machine" : "most",
-                       number_show(row, row->most, limit));
+                       mv_config_row_show(row, row->most, limit));
     if (is_size && value % MV_MIB(1))
         return mv_fail(err, code, "%s: %s is no whole number of MiB", row->key.name,
                        found);

@@ -37,17 +37,6 @@ static const char head[] =
 static const char *const forms[] = {"text", "path",     "switch", "number",
                                     "size", "duration", "choice", "disk"};
 
-static const char *limit_text(const struct mv_config_row *row, uint64_t value,
-                              char out[MV_STR_NUMBER])
-{
-    if (row->key.type == MICROVM_KEY_SIZE)
-        return mv_str_from_size(out, value);
-    if (row->key.type == MICROVM_KEY_DURATION)
-        return mv_str_from_duration(out, value);
-    (void)snprintf(out, MV_STR_NUMBER, "%llu", (unsigned long long)value);
-    return out;
-}
-
 static void put_limits(FILE *to, const struct mv_config_row *row)
 {
     char least[MV_STR_NUMBER], most[MV_STR_NUMBER];
@@ -59,8 +48,8 @@ static void put_limits(FILE *to, const struct mv_config_row *row)
     case MICROVM_KEY_COUNT:
     case MICROVM_KEY_SIZE:
     case MICROVM_KEY_DURATION:
-        (void)fprintf(to, "%s to %s", limit_text(row, row->least, least),
-                      limit_text(row, row->most, most));
+        (void)fprintf(to, "%s to %s", mv_config_row_show(row, row->least, least),
+                      mv_config_row_show(row, row->most, most));
         break;
     case MICROVM_KEY_DISK:
         (void)fprintf(to, "%d disks in all", MV_DISKS_MAX);
