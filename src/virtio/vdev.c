@@ -46,12 +46,14 @@ static void vdev_free(struct mv_vdev *dev)
 }
 
 static void vdev_init(struct mv_vdev *dev, const struct mv_vdev_class *class,
-                      const char *name, const struct mv_vdev_host *host)
+                      unsigned queues, const char *name,
+                      const struct mv_vdev_host *host)
 {
-    MV_ASSERT(class->queues > 0 && class->queues <= MV_VDEV_QUEUES_MAX);
+    MV_ASSERT(queues > 0 && queues <= MV_VDEV_QUEUES_MAX);
     MV_ASSERT(class->queue_size <= MV_VQ_SIZE_MAX);
     MV_ASSERT(class->config_size <= MV_VDEV_CONFIG_MAX);
     dev->class = class;
+    dev->queues = queues;
     dev->host = *host;
     dev->features = MV_F_VERSION_1 | MV_F_INDIRECT_DESC | MV_F_EVENT_IDX;
     dev->log_limit.left = MV_LOG_LIMIT;
@@ -59,21 +61,21 @@ static void vdev_init(struct mv_vdev *dev, const struct mv_vdev_class *class,
                    name ? name : "");
 }
 
-int mv_vdev_open(const struct mv_vdev_class *class, size_t bytes, const char *name,
-                 const struct mv_vdev_host *host, struct mv_vdev **out,
-                 microvm_error *err)
+int mv_vdev_open_queues(const struct mv_vdev_class *class, unsigned queues,
+                        size_t bytes, const char *name, const struct mv_vdev_host *host,
+                        struct mv_vdev **out, microvm_error *err)
 {
     struct mv_vdev *dev = calloc(1, bytes);
     if (!dev)
         return mv_fail(err, MICROVM_E_NO_MEMORY, "%s: no memory for the device",
                        class->name);
-    vdev_init(dev, class, name, host);
+    vdev_init(dev, class, queues, name, host);
     if (uv_mutex_init(&dev->config_lock)) {
         int rc = mv_fail(err, MICROVM_E_NO_MEMORY, "%s: no lock can be had", dev->name);
         free(dev);
         return rc;
     }
-    for (unsigned q = 0; q < class->queues; q++) {
+    for (unsigned q = 0; q < queues; q++) {
         dev->port[q] = (struct mv_vdev_port){dev, q};
         int rc =
             mv_bell_open(&dev->bell[q], host->loop, vdev_heard, &dev->port[q], err);
@@ -88,11 +90,18 @@ int mv_vdev_open(const struct mv_vdev_class *class, size_t bytes, const char *na
     return 0;
 }
 
+int mv_vdev_open(const struct mv_vdev_class *class, size_t bytes, const char *name,
+                 const struct mv_vdev_host *host, struct mv_vdev **out,
+                 microvm_error *err)
+{
+    return mv_vdev_open_queues(class, class->queues, bytes, name, host, out, err);
+}
+
 static void vdev_stop(struct mv_vdev *dev)
 {
     if (dev->life == MV_VDEV_LIVE && dev->class->stop)
         dev->class->stop(dev);
-    for (unsigned q = 0; q < dev->class->queues; q++)
+    for (unsigned q = 0; q < dev->queues; q++)
         mv_vq_stop(&dev->vq[q]);
     dev->life = MV_VDEV_IDLE;
 }
@@ -138,7 +147,7 @@ void mv_vdev_fail(struct mv_vdev *dev, const char *why)
 {
     bool known = dev->status & MV_STATUS_NEEDS_RESET;
     dev->status |= MV_STATUS_NEEDS_RESET;
-    for (unsigned q = 0; q < dev->class->queues; q++)
+    for (unsigned q = 0; q < dev->queues; q++)
         mv_vq_stop(&dev->vq[q]);
     if (known)
         return;
@@ -182,7 +191,7 @@ void mv_vdev_serve(struct mv_vdev *dev, unsigned q,
 
 static bool vdev_start_queues(struct mv_vdev *dev)
 {
-    for (unsigned q = 0; q < dev->class->queues; q++) {
+    for (unsigned q = 0; q < dev->queues; q++) {
         struct mv_vq *vq = &dev->vq[q];
         if (!vq->config.ready)
             continue;
@@ -208,7 +217,7 @@ static void vdev_start(struct mv_vdev *dev)
         return;
     }
     dev->life = MV_VDEV_LIVE;
-    for (unsigned q = 0; q < dev->class->queues; q++) {
+    for (unsigned q = 0; q < dev->queues; q++) {
         if (dev->vq[q].live)
             dev->class->kick(dev, q);
     }
@@ -235,7 +244,7 @@ void mv_vdev_wake(struct mv_vdev *dev)
 static void vdev_reset(struct mv_vdev *dev)
 {
     vdev_stop(dev);
-    for (unsigned q = 0; q < dev->class->queues; q++)
+    for (unsigned q = 0; q < dev->queues; q++)
         mv_vq_reset(&dev->vq[q]);
     dev->negotiated = 0;
     dev->status = 0;
@@ -299,7 +308,7 @@ void mv_vdev_set_features(struct mv_vdev *dev, uint64_t features)
 struct mv_vq_config *mv_vdev_setup(struct mv_vdev *dev, uint32_t q)
 {
     uint32_t stage = dev->status & (MV_STATUS_FEATURES_OK | MV_STATUS_DRIVER_OK);
-    if (stage != MV_STATUS_FEATURES_OK || q >= dev->class->queues)
+    if (stage != MV_STATUS_FEATURES_OK || q >= dev->queues)
         return NULL;
     return dev->vq[q].config.ready ? NULL : &dev->vq[q].config;
 }
@@ -326,13 +335,13 @@ static void vdev_drop_queue(void *arg)
 void mv_vdev_disable_queue(struct mv_vdev *dev, uint32_t q)
 {
     struct queue_call call = {dev, q};
-    if (q < dev->class->queues)
+    if (q < dev->queues)
         mv_loop_run(dev->host.loop, vdev_drop_queue, &call);
 }
 
 void mv_vdev_notify(struct mv_vdev *dev, uint32_t q)
 {
-    if (q < dev->class->queues)
+    if (q < dev->queues)
         mv_bell_ring(&dev->bell[q]);
 }
 

@@ -28,7 +28,7 @@
 #include "virtio/vqueue.h"
 
 enum {
-    MV_VDEV_QUEUES_MAX = 8,
+    MV_VDEV_QUEUES_MAX = 18, /* a network device: 8 pairs and control, made even */
     MV_VDEV_CONFIG_MAX = 128 /* bytes of device-specific configuration */
 };
 
@@ -55,7 +55,7 @@ struct mv_vdev;
 struct mv_vdev_class {
     const char *name;     /* "virtio-rng" */
     uint32_t id;          /* device type, chapter 5 */
-    unsigned queues;      /* up to MV_VDEV_QUEUES_MAX */
+    unsigned queues;      /* of a device that is not opened with another number */
     uint16_t queue_size;  /* largest size offered, power of two <= MV_VQ_SIZE_MAX */
     uint32_t config_size; /* bytes, up to MV_VDEV_CONFIG_MAX */
     /* The one part of them that the driver may write; writes elsewhere are dropped. */
@@ -125,6 +125,7 @@ struct mv_vdev {
     uint64_t negotiated;     /* what the driver took; fixed by FEATURES_OK */
     _Atomic uint32_t status; /* changes on the loop */
     enum mv_vdev_life life;
+    unsigned queues; /* that it has: fixed when it is opened */
     struct mv_vq vq[MV_VDEV_QUEUES_MAX];
     struct mv_bell bell[MV_VDEV_QUEUES_MAX]; /* rung by the driver's notification */
     struct mv_vdev_port port[MV_VDEV_QUEUES_MAX];
@@ -145,6 +146,11 @@ struct mv_vdev {
 int mv_vdev_open(const struct mv_vdev_class *class, size_t bytes, const char *name,
                  const struct mv_vdev_host *host, struct mv_vdev **out,
                  microvm_error *err);
+/* The same with another number of queues than class->queues, 1 to MV_VDEV_QUEUES_MAX.
+ */
+int mv_vdev_open_queues(const struct mv_vdev_class *class, unsigned queues,
+                        size_t bytes, const char *name, const struct mv_vdev_host *host,
+                        struct mv_vdev **out, microvm_error *err);
 /* Stops, calls class->close. The memory goes when the loop has closed the bells, so the
  * pointer is the caller's no longer. Loop thread, no vCPU running. Accepts NULL. */
 void mv_vdev_close(struct mv_vdev *dev);

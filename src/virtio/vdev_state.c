@@ -19,7 +19,8 @@ void mv_vdev_save(const struct mv_vdev *dev, struct mv_writer *w)
     mv_put32(w, dev->status);
     mv_put32(w, dev->generation);
     mv_put_bytes(w, dev->config, class->config_size);
-    for (unsigned q = 0; q < class->queues; q++) {
+    mv_put32(w, dev->queues);
+    for (unsigned q = 0; q < dev->queues; q++) {
         const struct mv_vq *vq = &dev->vq[q];
         mv_put16(w, vq->config.size);
         mv_put8(w, vq->config.ready);
@@ -36,7 +37,7 @@ void mv_vdev_save(const struct mv_vdev *dev, struct mv_writer *w)
 /* What save wrote, before it is believed. */
 struct vdev_state {
     uint64_t negotiated;
-    uint32_t id, version, status, generation;
+    uint32_t id, version, queues, status, generation;
     uint8_t config[MV_VDEV_CONFIG_MAX];
     struct mv_vq vq[MV_VDEV_QUEUES_MAX];
 };
@@ -50,7 +51,8 @@ static void vdev_read_state(const struct mv_vdev *dev, struct mv_reader *r,
     s->status = mv_get32(r);
     s->generation = mv_get32(r);
     mv_get_bytes(r, s->config, dev->class->config_size);
-    for (unsigned q = 0; q < dev->class->queues; q++) {
+    s->queues = mv_get32(r);
+    for (unsigned q = 0; q < dev->queues; q++) {
         struct mv_vq *vq = &s->vq[q];
         vq->config.size = mv_get16(r);
         vq->config.ready = mv_get8(r) == 1;
@@ -73,6 +75,11 @@ static int vdev_check_state(const struct mv_vdev *dev, const struct vdev_state *
                        "%s: the saved state is of device type %u, version %u; this "
                        "device is type %u, version %u",
                        dev->name, s->id, s->version, class->id, class->state_version);
+    if (s->queues != dev->queues)
+        return mv_fail(err, MICROVM_E_DEVICE,
+                       "%s: the saved device has %u queues and this one %u; open it as "
+                       "it was when it was saved",
+                       dev->name, s->queues, dev->queues);
     if (agreed && strange)
         return mv_fail(err, MICROVM_E_DEVICE,
                        "%s: the saved guest uses features %#llx that this device does "

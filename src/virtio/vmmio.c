@@ -102,7 +102,7 @@ static uint32_t half(uint64_t value, uint32_t sel)
 static uint32_t vmmio_read_queue(const struct mv_vmmio *mmio, uint64_t reg)
 {
     const struct mv_vdev *dev = mmio->dev;
-    if (mmio->queue_sel >= dev->class->queues)
+    if (mmio->queue_sel >= dev->queues)
         return 0;
     if (reg == REG_QUEUE_NUM_MAX)
         return dev->class->queue_size;

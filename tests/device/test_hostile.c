@@ -89,7 +89,7 @@ static void ignores_queues_that_are_not(void **state)
 {
     struct life *t = life_open(state);
     struct vdriver *d = &t->rig.driver;
-    const uint32_t none[] = {t->type->queues, 8, 9, 0xffff, 0x10000, UINT32_MAX};
+    const uint32_t none[] = {t->type->queues, 18, 19, 0xffff, 0x10000, UINT32_MAX};
     assert_true(vdriver_negotiate(d, ALL));
     for (unsigned i = 0; i < MV_ARRAY_LEN(none); i++) {
         vdriver_write(d, VREG_QUEUE_SEL, none[i]);

@@ -203,6 +203,9 @@ static void refuses_foreign_states(void **state)
     assert_error(life_load(t, &bad, &err), &err, MICROVM_E_DEVICE, "damaged");
     mv_store32(bad.bytes + 16, 0x100);
     assert_error(life_load(t, &bad, &err), &err, MICROVM_E_DEVICE, "damaged");
+    bad = good;
+    bad.bytes[24 + t->type->config_bytes] ^= 0x40;
+    assert_error(life_load(t, &bad, &err), &err, MICROVM_E_DEVICE, "queues");
     for (bad = good; bad.length > 0;) {
         bad.length--;
         assert_error(life_load(t, &bad, &err), &err, MICROVM_E_DEVICE, "cut short");

@@ -126,7 +126,7 @@ static void vfuzz_save_and_load(struct vrig *rig, struct fuzz *in)
 void vfuzz_step(struct vrig *rig, struct fuzz *in)
 {
     uint8_t op = fuzz8(in);
-    unsigned q = op / 16 % rig->dev->class->queues;
+    unsigned q = op / 16 % rig->dev->queues;
     struct vdriver_queue *vq = &rig->driver.queue[q];
     switch (op % 16) {
     case 0:

@@ -11,7 +11,7 @@
 #include "core/bus.h"
 #include "core/ram.h"
 
-enum { VDRIVER_QUEUE_MAX = 1024, VDRIVER_QUEUES = 8 };
+enum { VDRIVER_QUEUE_MAX = 1024, VDRIVER_QUEUES = 18 };
 
 /* Guest memory that the driver may use, handed out once. */
 struct vdriver_heap {

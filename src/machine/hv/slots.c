@@ -52,7 +52,7 @@ static int slot_bind_bells(struct hv_machine *m, struct hv_slot *slot,
 {
     if (!m->hv->bell_bind)
         return 0;
-    for (unsigned q = 0; q < slot->dev->class->queues; q++) {
+    for (unsigned q = 0; q < slot->dev->queues; q++) {
         int rc = m->hv->bell_bind(m->vm, slot->base + MV_VMMIO_QUEUE_NOTIFY, 4, q,
                                   &slot->dev->bell[q], err);
         if (rc) {
@@ -87,7 +87,7 @@ static int slot_add(struct hv_machine *m, struct mv_vdev *dev, struct mv_disk *d
     return 0;
 
 fail_bells:
-    slot_unbind_bells(m, slot, dev->class->queues);
+    slot_unbind_bells(m, slot, dev->queues);
 fail_mmio:
     mv_vmmio_close(&slot->mmio);
 fail_irq:
