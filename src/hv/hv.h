@@ -58,6 +58,10 @@ struct mv_hv_up {
     void (*irq_ack)(void *ctx, unsigned vcpu, int vector);
 };
 
+/* Messages that can be bound to eventfds in one VM: 16 devices with 18 queues and a
+ * configuration vector each are 304. */
+enum { MV_HV_MESSAGES_MAX = 512 };
+
 /* An I/O APIC entry as the hypervisor sees it (rung 2). */
 struct mv_hv_route {
     uint64_t address;
@@ -147,8 +151,24 @@ struct mv_hv_ops {
     int (*irq_routes)(struct mv_hv_vm *vm, const struct mv_hv_route *route,
                       unsigned count, microvm_error *err);
 
+    /* Writing to `fd` (an eventfd) from now on sends message `index`, 0 to
+     * MV_HV_MESSAGES_MAX - 1; what was written before it was bound is one message now.
+     * Binding it again, with the same fd, changes what is sent: a write meanwhile
+     * sends the old or the new message, and one of them only. When unbind returns, all
+     * that was written before has been sent. Any thread, also while vCPUs run; bind may
+     * wait for milliseconds where the message is a new one. NULL where that does not
+     * exist; there, and after a failure, irq_msi serves. */
+    int (*msi_bind)(struct mv_hv_vm *vm, unsigned index, intptr_t fd, uint64_t address,
+                    uint32_t data, microvm_error *err);
+    int (*msi_unbind)(struct mv_hv_vm *vm, unsigned index, intptr_t fd,
+                      microvm_error *err);
+
     /* A guest write of `size` bytes of `value` at gpa rings the bell without coming
-     * up as mmio_write. May be NULL: then it comes up. */
+     * up as mmio_write; size 0: a write of any size and value (`value` is 0 then).
+     * bind refuses where such a write rings a bell already. Any thread, also while
+     * vCPUs run: a write that comes after unbind comes up. UNSUPPORTED where a
+     * hypervisor cannot do that size; NULL where it never can. Without a bell the write
+     * comes up. */
     int (*bell_bind)(struct mv_hv_vm *vm, uint64_t gpa, unsigned size, uint64_t value,
                      struct mv_bell *bell, microvm_error *err);
     int (*bell_unbind)(struct mv_hv_vm *vm, uint64_t gpa, unsigned size, uint64_t value,

@@ -105,18 +105,32 @@ static void raise_fd(struct irqs *irqs)
     mv_bell_ring(&bell);
 }
 
+/* A bell that nobody listens to: an eventfd, where there is such a thing. */
+static void silent_open(struct irqs *irqs, struct mv_loop *loop, struct mv_bell *bell)
+{
+    microvm_error err;
+    assert_ok(mv_loop_open(loop, &err), &err);
+    assert_ok(mv_bell_open(bell, loop, bell_silent, NULL, &err), &err);
+    irqs->fd = bell->fd;
+    mini_start(&irqs->mini, &guest_of_irq);
+    route_pin(&irqs->mini, false);
+}
+
+static void silent_close(struct irqs *irqs, struct mv_loop *loop, struct mv_bell *bell)
+{
+    mini_close(&irqs->mini);
+    mv_bell_close(bell);
+    mv_loop_close(loop);
+}
+
 static void a_thousand_writes_to_a_bound_eventfd(void **state)
 {
     struct irqs irqs = {.raise = raise_fd};
     struct mv_loop loop;
-    struct mv_bell bell; /* an eventfd, where there is such a thing; nobody listens */
+    struct mv_bell bell;
     microvm_error err;
     (void)state;
-    assert_ok(mv_loop_open(&loop, &err), &err);
-    assert_ok(mv_bell_open(&bell, &loop, bell_silent, NULL, &err), &err);
-    irqs.fd = bell.fd;
-    mini_start(&irqs.mini, &guest_of_irq);
-    route_pin(&irqs.mini, false);
+    silent_open(&irqs, &loop, &bell);
     int rc = irqs.mini.hv->irq_bind(irqs.mini.vm, MINI_PIN, irqs.fd, &err);
     if (rc == MICROVM_E_UNSUPPORTED && subject.hv == &mv_fake_ops) {
         print_message("no eventfds: %s\n", err.message);
@@ -124,9 +138,143 @@ static void a_thousand_writes_to_a_bound_eventfd(void **state)
         assert_ok(rc, &err);
         every_irq_arrives(&irqs);
     }
-    mini_close(&irqs.mini);
-    mv_bell_close(&bell);
-    mv_loop_close(&loop);
+    silent_close(&irqs, &loop, &bell);
+}
+
+/* ---- messages ---- */
+
+enum { MESSAGE = 300 };
+
+static void no_messages_here(void)
+{
+    if (subject.hv->msi_bind)
+        return;
+    print_message("skipped: no messages can be bound; irq_msi serves\n");
+    skip();
+}
+
+static void message_bind(struct irqs *irqs, unsigned index, uint32_t vector)
+{
+    microvm_error err;
+    assert_ok(irqs->mini.hv->msi_bind(irqs->mini.vm, index, irqs->fd, MSI_ADDRESS,
+                                      vector, &err),
+              &err);
+}
+
+static void message_unbind(struct irqs *irqs, unsigned index)
+{
+    microvm_error err;
+    assert_ok(irqs->mini.hv->msi_unbind(irqs->mini.vm, index, irqs->fd, &err), &err);
+}
+
+static void a_thousand_writes_to_a_message(void **state)
+{
+    struct irqs irqs = {.raise = raise_fd};
+    struct mv_loop loop;
+    struct mv_bell bell;
+    (void)state;
+    no_messages_here();
+    silent_open(&irqs, &loop, &bell);
+    message_bind(&irqs, MESSAGE, MINI_VECTOR);
+    every_irq_arrives(&irqs);
+    silent_close(&irqs, &loop, &bell);
+}
+
+/* The lines are in the same table as the messages. */
+static void lines_go_on_beside_messages(void **state)
+{
+    struct irqs irqs = {.raise = raise_line};
+    struct mv_loop loop;
+    struct mv_bell bell;
+    (void)state;
+    no_messages_here();
+    silent_open(&irqs, &loop, &bell);
+    message_bind(&irqs, MESSAGE, MINI_VECTOR);
+    every_irq_arrives(&irqs);
+    silent_close(&irqs, &loop, &bell);
+}
+
+struct retargeter {
+    struct irqs *irqs;
+    atomic_bool over;
+    unsigned times;
+};
+
+static void retarget_on(void *arg)
+{
+    struct retargeter *r = arg;
+    while (!atomic_load(&r->over)) {
+        (void)r->irqs->mini.hv->msi_bind(
+            r->irqs->mini.vm, MESSAGE, r->irqs->fd, MSI_ADDRESS,
+            r->times++ % 2 ? MINI_VECTOR : MINI_VECTOR_OTHER, NULL);
+    }
+}
+
+/* Each write is one interrupt, wherever the message points while it comes. */
+static void a_message_retargeted_while_it_fires(void **state)
+{
+    struct irqs irqs = {.raise = raise_fd};
+    struct retargeter r = {.irqs = &irqs};
+    struct mv_loop loop;
+    struct mv_bell bell;
+    uv_thread_t thread;
+    (void)state;
+    no_messages_here();
+    silent_open(&irqs, &loop, &bell);
+    message_bind(&irqs, MESSAGE, MINI_VECTOR);
+    assert_int_equal(mv_thread_start(&thread, retarget_on, &r), 0);
+    every_irq_arrives(&irqs);
+    atomic_store(&r.over, true);
+    (void)uv_thread_join(&thread);
+    print_message("retargeted %u times\n", r.times);
+    assert_true(r.times > 10);
+    silent_close(&irqs, &loop, &bell);
+}
+
+/* Each third interrupt is sent as another message, then the fd is unbound and bound to
+ * another index. */
+static void raise_changing(struct irqs *irqs)
+{
+    unsigned n = atomic_load(&irqs->mini.ticks);
+    message_bind(irqs, n, n % 3 ? MINI_VECTOR : MINI_VECTOR_OTHER);
+    raise_fd(irqs);
+    irqs->lost |= !mini_wait(&irqs->mini.ticks, n + 1) ||
+                  atomic_load(&irqs->mini.last) != (n % 3 ? 't' : 'u');
+    message_unbind(irqs, n);
+}
+
+static void raise_few(void *arg)
+{
+    struct irqs *irqs = arg;
+    irqs->lost = !mini_wait(&irqs->mini.said, 1);
+    for (unsigned i = 0; i < MV_HV_MESSAGES_MAX && !irqs->lost; i++)
+        raise_changing(irqs);
+    raise_fd(irqs); /* bound to nothing now */
+    (void)uv_sleep(20);
+    irqs->mini.hv->vcpu_kick(irqs->mini.vcpu);
+}
+
+static void every_message_goes_where_it_is_bound(void **state)
+{
+    struct irqs irqs = {.fd = -1};
+    struct mv_loop loop;
+    struct mv_bell bell;
+    uv_thread_t raiser;
+    microvm_error err;
+    (void)state;
+    no_messages_here();
+    silent_open(&irqs, &loop, &bell);
+    assert_int_equal(mv_thread_start(&raiser, raise_few, &irqs), 0);
+    assert_int_equal(mini_run(&irqs.mini, &err), MV_HV_KICKED);
+    (void)uv_thread_join(&raiser);
+    assert_false(irqs.lost);
+    assert_int_equal(atomic_load(&irqs.mini.ticks), MV_HV_MESSAGES_MAX);
+    assert_error(irqs.mini.hv->msi_unbind(irqs.mini.vm, 0, irqs.fd, &err), &err,
+                 MICROVM_E_INVALID, "message 0 is not bound");
+    assert_error(irqs.mini.hv->msi_bind(irqs.mini.vm, MV_HV_MESSAGES_MAX, irqs.fd,
+                                        MSI_ADDRESS, MINI_VECTOR, &err),
+                 &err, MICROVM_E_INVALID, "message 512");
+    silent_close(&irqs, &loop, &bell);
 }
 
 static void raise_level(struct irqs *irqs)
@@ -158,7 +306,14 @@ static void heard(void *arg)
     ++*times;
 }
 
-static void ring(const struct mini_access *wanted, unsigned count, bool unbind)
+#define RUNG_AT(offset, value, size)                            \
+    {                                                           \
+        false, true, MINI_DEVICE + 0x50 + (offset), value, size \
+    }
+
+/* Runs guest_of_bell with a bell bound to writes of `size` bytes of `value`. */
+static void ring(unsigned size, uint64_t value, const struct mini_access *wanted,
+                 unsigned count, unsigned times_wanted)
 {
     const uint64_t gpa = MINI_DEVICE + 0x50;
     struct mini mini;
@@ -169,16 +324,18 @@ static void ring(const struct mini_access *wanted, unsigned count, bool unbind)
     assert_ok(mv_loop_open(&loop, &err), &err);
     assert_ok(mv_bell_open(&bell, &loop, heard, &times, &err), &err);
     mini_start(&mini, &guest_of_bell);
-    assert_ok(mini.hv->bell_bind(mini.vm, gpa, 4, 3, &bell, &err), &err);
-    if (unbind) {
-        assert_ok(mini.hv->bell_unbind(mini.vm, gpa, 4, 3, &bell, &err), &err);
-        assert_int_equal(mini.hv->bell_unbind(mini.vm, gpa, 4, 3, &bell, &err),
+    assert_ok(mini.hv->bell_bind(mini.vm, gpa, size, value, &bell, &err), &err);
+    assert_int_equal(mini.hv->bell_bind(mini.vm, gpa, 4, 3, &bell, &err),
+                     MICROVM_E_HYPERVISOR);
+    if (times_wanted == 0) {
+        assert_ok(mini.hv->bell_unbind(mini.vm, gpa, size, value, &bell, &err), &err);
+        assert_int_equal(mini.hv->bell_unbind(mini.vm, gpa, size, value, &bell, &err),
                          MICROVM_E_HYPERVISOR);
     }
     mini_run_until(&mini, 'Y');
     mv_loop_turn(&loop);
     mini_expect(&mini, wanted, count);
-    assert_int_equal(times, unbind ? 0 : 1);
+    assert_int_equal(times, times_wanted);
     mini_close(&mini);
     mv_bell_close(&bell);
     mv_loop_close(&loop);
@@ -186,19 +343,28 @@ static void ring(const struct mini_access *wanted, unsigned count, bool unbind)
 
 static void a_bell_hears_its_value_only(void **state)
 {
-    const struct mini_access wanted[] = {{false, true, MINI_DEVICE + 0x50, 4, 4},
-                                         {false, true, MINI_DEVICE + 0x50, 3, 2}};
+    const struct mini_access wanted[] = {RUNG_AT(0, 4, 4), RUNG_AT(0, 3, 2),
+                                         RUNG_AT(0, 5, 8), RUNG_AT(0, 6, 1),
+                                         RUNG_AT(1, 7, 2)};
     (void)state;
-    ring(wanted, 2, false);
+    ring(4, 3, wanted, 5, 1);
+}
+
+static void a_bell_without_size_hears_every_write_there(void **state)
+{
+    const struct mini_access wanted[] = {RUNG_AT(1, 7, 2)};
+    (void)state;
+    ring(0, 0, wanted, 1, 1); /* rings that nobody has heard are one */
 }
 
 static void an_unbound_bell_hears_nothing(void **state)
 {
-    const struct mini_access wanted[] = {{false, true, MINI_DEVICE + 0x50, 3, 4},
-                                         {false, true, MINI_DEVICE + 0x50, 4, 4},
-                                         {false, true, MINI_DEVICE + 0x50, 3, 2}};
+    const struct mini_access wanted[] = {RUNG_AT(0, 3, 4), RUNG_AT(0, 4, 4),
+                                         RUNG_AT(0, 3, 2), RUNG_AT(0, 5, 8),
+                                         RUNG_AT(0, 6, 1), RUNG_AT(1, 7, 2)};
     (void)state;
-    ring(wanted, 3, true);
+    ring(4, 3, wanted, 6, 0);
+    ring(0, 0, wanted, 6, 0);
 }
 
 int main(int argc, char **argv)
@@ -207,8 +373,13 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_thousand_msis),
         cmocka_unit_test(a_thousand_edges_of_a_line),
         cmocka_unit_test(a_thousand_writes_to_a_bound_eventfd),
+        cmocka_unit_test(a_thousand_writes_to_a_message),
+        cmocka_unit_test(lines_go_on_beside_messages),
+        cmocka_unit_test(a_message_retargeted_while_it_fires),
+        cmocka_unit_test(every_message_goes_where_it_is_bound),
         cmocka_unit_test(the_end_of_a_level_interrupt_comes_up),
         cmocka_unit_test(a_bell_hears_its_value_only),
+        cmocka_unit_test(a_bell_without_size_hears_every_write_there),
         cmocka_unit_test(an_unbound_bell_hears_nothing),
     };
     subject = mini_subject(argc, argv);

@@ -65,7 +65,7 @@ static void mini_pio_write(void *ctx, uint16_t port, unsigned size, uint64_t val
         return;
     }
     atomic_store(&mini->last, (int)value);
-    atomic_fetch_add(&mini->ticks, value == 't');
+    atomic_fetch_add(&mini->ticks, value == 't' || value == 'u');
     atomic_fetch_add(&mini->said, 1);
     if (value == 'Y' || value == 'N')
         mini->hv->vcpu_kick(mini->vcpu);

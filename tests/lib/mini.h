@@ -21,6 +21,7 @@ enum {
     MINI_PORT = 0x600,
     MINI_PORT_SAY = 0xe9,
     MINI_VECTOR = 0x45,
+    MINI_VECTOR_OTHER = 0x46,
     MINI_PIN = 5,
     MINI_ACCESSES_MAX = 32
 };
@@ -49,7 +50,7 @@ struct mini {
     struct mini_access access[MINI_ACCESSES_MAX];
     unsigned accesses;
     atomic_uint said;  /* bytes said so far */
-    atomic_uint ticks; /* 't' among them */
+    atomic_uint ticks; /* 't' and 'u' among them */
     atomic_int last;   /* the last of them */
     atomic_int eoi;    /* the last vector whose EOI came up, -1 */
 };

@@ -83,6 +83,9 @@ static const struct mv_fake_step bell_steps[] = {
     {MV_FAKE_MMIO_WRITE, 4, MINI_DEVICE + 0x50, 3},
     {MV_FAKE_MMIO_WRITE, 4, MINI_DEVICE + 0x50, 4},
     {MV_FAKE_MMIO_WRITE, 2, MINI_DEVICE + 0x50, 3},
+    {MV_FAKE_MMIO_WRITE, 8, MINI_DEVICE + 0x50, 5},
+    {MV_FAKE_MMIO_WRITE, 1, MINI_DEVICE + 0x50, 6},
+    {MV_FAKE_MMIO_WRITE, 2, MINI_DEVICE + 0x51, 7},
     SAY('Y'),
 };
 

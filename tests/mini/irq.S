@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Waits for interrupts, halted, and says t in the handler of each: vector 0x45, which is
- * also where it directs pin 5 of the I/O APIC, edge-triggered. The handler ends the
- * interrupt, then says so. */
+/* Waits for interrupts, halted, and says t in the handler of vector 0x45, which is also
+ * where it directs pin 5 of the I/O APIC, edge-triggered, and u in that of 0x46. A
+ * handler ends the interrupt, then says so. */
 #include "guest.inc"
 
 GUEST irq
     GATE 0x45, 5f
+    GATE 0x46, 4f
     lidt 6f(%rip)
     LAPIC_ON
     mov $0xff, %al /* masks the 8259s, which have the pin too and no vectors yet */
@@ -23,6 +24,10 @@ GUEST irq
 5:  mov $LAPIC, %edi
     movl $0, 0xb0(%rdi) /* EOI */
     SAY 't'
+    iretq
+4:  mov $LAPIC, %edi
+    movl $0, 0xb0(%rdi)
+    SAY 'u'
     iretq
 6:  .word 0xfff
     .quad IDT

@@ -11,8 +11,8 @@
  * that finds mistakes: memory that is not mapped fails the vCPU instead of reading as
  * something.
  *
- * Not there: rung 1, binding eventfds to interrupts (irq_bind says UNSUPPORTED, as
- * hypervisors without eventfds do).
+ * Not there: rung 1, and binding eventfds to lines (irq_bind says UNSUPPORTED) and to
+ * messages (no msi_bind), as on hypervisors without eventfds.
  */
 #ifndef MV_HV_FAKE_FAKE_H
 #define MV_HV_FAKE_FAKE_H

@@ -141,8 +141,9 @@ static bool fake_ring(struct mv_hv_vm *vm, const struct mv_fake_step *step)
     uv_mutex_lock(&vm->lock);
     for (unsigned i = 0; i < vm->bells && !rung; i++) {
         const struct fake_bell *b = &vm->bell[i];
-        rung = b->gpa == step->address && b->size == step->size &&
-               b->value == (step->value & mv_size_mask(step->size));
+        rung = b->gpa == step->address &&
+               (b->size == 0 || (b->size == step->size &&
+                                 b->value == (step->value & mv_size_mask(step->size))));
         if (rung)
             mv_bell_ring(b->bell);
     }

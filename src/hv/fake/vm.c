@@ -191,7 +191,8 @@ static struct fake_bell *fake_bell_find(struct mv_hv_vm *vm, uint64_t gpa,
 {
     for (unsigned i = 0; i < vm->bells; i++) {
         struct fake_bell *b = &vm->bell[i];
-        if (b->gpa == gpa && b->size == size && b->value == value)
+        bool any = b->size == 0 || size == 0;
+        if (b->gpa == gpa && (any || (b->size == size && b->value == value)))
             return b;
     }
     return NULL;
@@ -219,7 +220,7 @@ static int fake_bell_unbind(struct mv_hv_vm *vm, uint64_t gpa, unsigned size,
     int rc = 0;
     uv_mutex_lock(&vm->lock);
     struct fake_bell *found = fake_bell_find(vm, gpa, size, value);
-    if (found && found->bell == bell)
+    if (found && found->bell == bell && found->size == size)
         *found = vm->bell[--vm->bells];
     else
         rc = mv_fail(err, MICROVM_E_HYPERVISOR, "this bell is not there");

@@ -26,9 +26,10 @@
 #include <unistd.h>
 
 enum {
-    MV_KVM_CPUS_MAX = 254,  /* xAPIC ids of 8 bits, 255 is the broadcast */
-    MV_KVM_SLOTS_MAX = 16,  /* two regions of RAM, and room for what devices map */
-    MV_KVM_PINS = 24,       /* of the I/O APIC, KVM's or ours */
+    MV_KVM_CPUS_MAX = 254, /* xAPIC ids of 8 bits, 255 is the broadcast */
+    MV_KVM_SLOTS_MAX = 16, /* two regions of RAM, and room for what devices map */
+    MV_KVM_PINS = 24,      /* of the I/O APIC, KVM's or ours; messages' GSIs follow */
+    MV_KVM_ROUTES_MAX = 16 + MV_KVM_PINS + MV_HV_MESSAGES_MAX, /* 8259s and all GSIs */
     MV_KVM_CPUID_MAX = 256, /* KVM_MAX_CPUID_ENTRIES of the kernel */
     MV_KVM_API_VERSION = 12 /* the only one there ever was since Linux 2.6.22 */
 };
@@ -42,7 +43,7 @@ struct mv_kvm_cpuid {
 /* struct kvm_irq_routing and the array that follows it. */
 struct mv_kvm_routes {
     struct kvm_irq_routing head;
-    struct kvm_irq_routing_entry entry[MV_KVM_PINS];
+    struct kvm_irq_routing_entry entry[MV_KVM_ROUTES_MAX];
 };
 
 struct mv_kvm_slot {
@@ -56,11 +57,13 @@ struct mv_hv_vm {
     size_t run_bytes;     /* of the area that KVM shares with us for each vCPU */
     pthread_mutex_t lock; /* guards slot, cpuid */
     struct mv_kvm_slot slot[MV_KVM_SLOTS_MAX];
-    struct mv_kvm_routes routes; /* rung 2: as KVM knows them; who calls irq_routes
-                                    takes care that only one does */
-    struct mv_kvm_cpuid cpuid;   /* what KVM supports here, unfiltered; empty until the
-                                    first vCPU asks */
-    _Atomic int vcpu_fd[];       /* config.cpus of them, -1 while not open */
+    pthread_mutex_t irq_lock;    /* guards routes, routes_known, bound */
+    struct mv_kvm_routes routes; /* each GSI's, in no order */
+    bool routes_known;           /* KVM has them */
+    bool bound[MV_HV_MESSAGES_MAX];
+    struct mv_kvm_cpuid cpuid; /* what KVM supports here, unfiltered; empty until the
+                                  first vCPU asks */
+    _Atomic int vcpu_fd[];     /* config.cpus of them, -1 while not open */
 };
 
 struct mv_hv_vcpu {
@@ -124,6 +127,10 @@ void mv_kvm_irq_msi(struct mv_hv_vm *vm, uint64_t address, uint32_t data);
 int mv_kvm_irq_bind(struct mv_hv_vm *vm, unsigned gsi, intptr_t fd, microvm_error *err);
 int mv_kvm_irq_routes(struct mv_hv_vm *vm, const struct mv_hv_route *route,
                       unsigned count, microvm_error *err);
+int mv_kvm_msi_bind(struct mv_hv_vm *vm, unsigned index, intptr_t fd, uint64_t address,
+                    uint32_t data, microvm_error *err);
+int mv_kvm_msi_unbind(struct mv_hv_vm *vm, unsigned index, intptr_t fd,
+                      microvm_error *err);
 int mv_kvm_bell_bind(struct mv_hv_vm *vm, uint64_t gpa, unsigned size, uint64_t value,
                      struct mv_bell *bell, microvm_error *err);
 int mv_kvm_bell_unbind(struct mv_hv_vm *vm, uint64_t gpa, unsigned size, uint64_t value,
