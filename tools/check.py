@@ -23,12 +23,13 @@ LAYERS = {
     "util": set(),
     "os": {"util"},
     "core": {"util", "os"},
+    "pci": {"util", "os", "core"},
     "arch": {"util", "os", "core"},
     "hv": {"util", "os", "core", "arch"},
     "chip": {"util", "os", "core"},
     "backing": {"util", "os", "core"},
-    "virtio": {"util", "os", "core", "backing"},
-    "machine": {"util", "os", "core", "arch", "hv", "chip", "backing", "virtio"},
+    "virtio": {"util", "os", "core", "pci", "backing"},
+    "machine": {"util", "os", "core", "pci", "arch", "hv", "chip", "backing", "virtio"},
     "api": {"util", "os", "core", "machine"},
 }
 STANDARD_HEADERS = set("""assert.h ctype.h errno.h float.h inttypes.h limits.h math.h
