@@ -24,6 +24,23 @@ WANTED = {
         r'Memory32Fixed \(ReadWrite,\s*0xD000B000,[^\n]*\s*0x00001000,[^\n]*\s*\)\s*'
         r'Interrupt \(ResourceConsumer, Edge, ActiveHigh, Exclusive, ,, \)\s*'
         r'\{\s*0x00000010,',
+        r'Device \(PCI0\)\s*\{\s*Name \(_HID, EisaId \("PNP0A08"\)[^\n]*\s*'
+        r'Name \(_CID, EisaId \("PNP0A03"\)[^\n]*\s*Name \(_UID, Zero\)[^\n]*\s*'
+        r'Name \(_SEG, Zero\)[^\n]*\s*Name \(_BBN, Zero\)',
+        r'WordBusNumber \(ResourceProducer, MinFixed, MaxFixed, PosDecode,\s*'
+        r'0x0000,[^\n]*\s*0x0000,[^\n]*\s*0x0000,[^\n]*\s*0x0000,[^\n]*\s*0x0001,',
+        r'DWordMemory \(ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, '
+        r'ReadWrite,\s*0x00000000,[^\n]*\s*0xC0000000,[^\n]*\s*0xCFFFFFFF,[^\n]*\s*'
+        r'0x00000000,[^\n]*\s*0x10000000,',
+        r'QWordMemory \(ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, '
+        r'ReadWrite,\s*0x0000000000000000,[^\n]*\s*0x0000004000000000,[^\n]*\s*'
+        r'0x0000004FFFFFFFFF,[^\n]*\s*0x0000000000000000,[^\n]*\s*0x0000001000000000,',
+        r'Name \(_PRT, Package \(0x1F\)[^\n]*\s*\{\s*Package \(0x04\)\s*\{\s*0x0001FFFF,'
+        r'\s*Zero,\s*Zero,\s*0x11\s*\},',
+        r'0x0018FFFF,\s*Zero,\s*Zero,\s*0x10\s*\},',
+        r'Name \(_HID, EisaId \("PNP0C02"\)[^\n]*\s*Name \(_UID, Zero\)[^\n]*\s*'
+        r'Name \(_CRS, ResourceTemplate \(\)[^\n]*\s*\{\s*'
+        r'Memory32Fixed \(ReadWrite,\s*0xE0000000,[^\n]*\s*0x00100000,',
         r'OperationRegion \(EREG, SystemMemory, 0xD1000000, 0x04\)',
         r'Method \(_EVT, 1, Serialized\)[^\n]*\s*\{\s*Local0 = ESEL[^\n]*\s*'
         r'If \(\(Local0 & One\)\)\s*\{\s*Notify \(PWRB, 0x80\)',
@@ -35,6 +52,7 @@ WANTED = {
         r"VGA Not Present \(V4\) : 1",
         r"Value to cause reset : 42",
     ],
+    "MCFG": [r"Base Address : 00000000E0000000", r"End Bus Number : 00"],
     "APIC": [r"Local Apic ID : 03", r"Address : FEC00000", r"Interrupt Input LINT : 01"],
 }
 

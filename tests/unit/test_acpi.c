@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * ACPI tables: every pointer, length and checksum, and the fields that a kernel acts
- * on. With an argument this program writes the tables of a machine with four processors
- * and twelve devices to that folder, for acpi_iasl.py, which has ACPICA read them.
+ * on. With an argument this program writes the tables of a machine with four
+ * processors, PCI and twelve devices to that folder, for acpi_iasl.py, which has ACPICA
+ * read them.
  */
 #include "check.h"
 
@@ -63,7 +64,7 @@ static bool contains(const uint8_t *t, const char *text)
 }
 
 struct tables {
-    const uint8_t *fadt, *madt, *dsdt;
+    const uint8_t *fadt, *madt, *dsdt, *mcfg;
 };
 
 static struct tables written(const struct mv_acpi_config *config)
@@ -77,9 +78,11 @@ static struct tables written(const struct mv_acpi_config *config)
     assert_int_equal(sum(rsdp, 36), 0);
     assert_int_equal(rsdp[15], 2);
     const uint8_t *xsdt = table(mv_load64(rsdp + 24), "XSDT");
-    assert_int_equal(mv_load32(xsdt + 4), 36 + 2 * 8);
+    assert_int_equal(mv_load32(xsdt + 4), 36 + (2 + config->pci) * 8);
     struct tables t = {.fadt = table(mv_load64(xsdt + 36), "FACP"),
                        .madt = table(mv_load64(xsdt + 44), "APIC")};
+    if (config->pci)
+        t.mcfg = table(mv_load64(xsdt + 52), "MCFG");
     t.dsdt = table(mv_load64(t.fadt + 140), "DSDT");
     return t;
 }
@@ -153,6 +156,22 @@ static void leaves_the_ioapic_to_the_mp_table(void **state)
     mv_ram_close(&ram);
 }
 
+static void describes_pci(void **state)
+{
+    (void)state;
+    open_ram();
+    struct mv_acpi_config config = machine(1, 0);
+    struct tables t = written(&config);
+    assert_false(contains(t.dsdt, "PCI0"));
+    config.pci = true;
+    t = written(&config);
+    assert_true(contains(t.dsdt, "PCI0"));
+    assert_int_equal(mv_load32(t.mcfg + 4), 36 + 8 + 16);
+    assert_int_equal(mv_load64(t.mcfg + 44), MV_X86_ECAM);
+    assert_int_equal(mv_load64(t.mcfg + 52), 0); /* segment 0, buses 0 to 0 */
+    mv_ram_close(&ram);
+}
+
 static void needs_low_memory(void **state)
 {
     struct mv_acpi_config config = machine(1, 0);
@@ -208,8 +227,9 @@ static int dump(const char *folder)
     struct mv_acpi_config config = machine(4, 12);
     open_ram();
     config.rtc = true;
+    config.pci = true;
     struct tables t = written(&config);
-    const uint8_t *all[] = {t.fadt, t.madt, t.dsdt};
+    const uint8_t *all[] = {t.fadt, t.madt, t.dsdt, t.mcfg};
     for (unsigned i = 0; i < MV_ARRAY_LEN(all); i++) {
         char path[512];
         (void)snprintf(path, sizeof path, "%s/%.4s.aml", folder, (const char *)all[i]);
@@ -230,6 +250,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(describes_a_reduced_machine),
         cmocka_unit_test(counts_processors),
         cmocka_unit_test(leaves_the_ioapic_to_the_mp_table),
+        cmocka_unit_test(describes_pci),
         cmocka_unit_test(needs_low_memory),
         cmocka_unit_test(remembers_that_aml_did_not_fit),
         cmocka_unit_test(encodes_as_the_specification_says),

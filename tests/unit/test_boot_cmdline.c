@@ -9,7 +9,8 @@
 
 #include <string.h>
 
-#define OURS "reboot=panic_warm,k panic=-1 pci=off tsc=reliable 8250.nr_uarts="
+#define OURS     "reboot=panic_warm,k panic=-1 pci=off tsc=reliable 8250.nr_uarts="
+#define OURS_PCI "reboot=panic_warm,k panic=-1 tsc=reliable 8250.nr_uarts="
 
 static void composed(const struct mv_cmdline_request *request, const char *wanted)
 {
@@ -28,6 +29,13 @@ static void names_the_console(void **state)
     composed(&r, "console=hvc0 " OURS "0");
     r.console = MV_CONSOLE_NONE;
     composed(&r, OURS "0");
+}
+
+static void lets_the_kernel_look_for_pci(void **state)
+{
+    struct mv_cmdline_request r = {.console = MV_CONSOLE_NONE, .pci = true};
+    (void)state;
+    composed(&r, OURS_PCI "0");
 }
 
 static void puts_the_user_last(void **state)
@@ -87,6 +95,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_the_console),
+        cmocka_unit_test(lets_the_kernel_look_for_pci),
         cmocka_unit_test(puts_the_user_last),
         cmocka_unit_test(adds_nothing_when_told),
         cmocka_unit_test(refuses_what_does_not_fit),

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What a loaded kernel can do, found by searching its data: the questions of acpi=auto.
- * First of kernels made for the purpose, then of real ones, which the environment
- * names.
+ * What a loaded kernel can do, found by searching its data: the questions of acpi=auto
+ * and transport=auto. First of kernels made for the purpose, then of real ones, which
+ * the environment names.
  */
 #include "check.h"
 #include "image.h"
@@ -76,6 +76,26 @@ static void finds_the_serial_driver_by_its_table(void **state)
     assert_true(mv_kernel_has_serial_pnp(&kernel, &ram));
 }
 
+/* Linux's struct pci_device_id of the virtio driver. */
+static void finds_virtio_pci_by_its_ids(void **state)
+{
+    uint8_t *text = image.data + 0x1000;
+    (void)state;
+    for (unsigned at = 0; at + 32 <= IMAGE_ELF_TEXT_BYTES; at += 0x7f8) {
+        image_elf(&image);
+        load();
+        assert_false(mv_kernel_has_virtio_pci(&kernel, &ram));
+        mv_store32(text + at, 0x1af4);
+        memset(text + at + 4, 0xff, 12);
+        memset(text + at + 16, 0, 16);
+        load();
+        assert_true(mv_kernel_has_virtio_pci(&kernel, &ram));
+        mv_store32(text + at + 4, 0x1000); /* somebody who wants one device only */
+        load();
+        assert_false(mv_kernel_has_virtio_pci(&kernel, &ram));
+    }
+}
+
 static void says_yes_for_distribution_kernels(void **state)
 {
     (void)state;
@@ -83,8 +103,10 @@ static void says_yes_for_distribution_kernels(void **state)
     load();
     assert_true(mv_kernel_has_acpi(&kernel, &ram));
     assert_true(mv_kernel_has_serial_pnp(&kernel, &ram));
+    assert_true(mv_kernel_has_virtio_pci(&kernel, &ram));
 }
 
+/* All of the kernels have virtio over PCI. */
 static void real(const char *variable, bool acpi, bool serial_pnp)
 {
     const char *path = getenv(variable);
@@ -103,6 +125,7 @@ static void real(const char *variable, bool acpi, bool serial_pnp)
     mv_file_close(&file);
     assert_int_equal(mv_kernel_has_acpi(&kernel, &ram), acpi);
     assert_int_equal(mv_kernel_has_serial_pnp(&kernel, &ram), serial_pnp);
+    assert_true(mv_kernel_has_virtio_pci(&kernel, &ram));
 }
 
 static void knows_the_ring3_kernel(void **state)
@@ -128,6 +151,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_acpi_by_a_parameter),
         cmocka_unit_test(finds_the_serial_driver_by_its_table),
+        cmocka_unit_test(finds_virtio_pci_by_its_ids),
         cmocka_unit_test(says_yes_for_distribution_kernels),
         cmocka_unit_test(knows_the_ring3_kernel),
         cmocka_unit_test(knows_the_lean_kernel),

@@ -110,6 +110,7 @@ static void placed(uint64_t size, uint64_t low_end, uint64_t high_bytes,
         {0x1000, 0x9fc00 - 0x1000, 1},
         {0x9fc00, 0x100000 - 0x9fc00, 2},
         {0x100000, low_end - 0x100000, 1},
+        {MV_X86_ECAM, MV_X86_ECAM_SIZE, 2}, /* the large ones here have PCI */
         {MV_GIB(4), high_bytes, 1},
     };
     if (!open_ram(size))
@@ -117,13 +118,14 @@ static void placed(uint64_t size, uint64_t low_end, uint64_t high_bytes,
     assert_ok(load(&err), &err);
     make_initrd(INITRD_BYTES);
     struct mv_boot_request r = request();
+    r.pci = high_bytes > 0;
     assert_ok(mv_boot_prepare(&r, &entry, &err), &err);
     assert_int_equal(entry.initrd_gpa, (initrd_top - INITRD_BYTES) & ~0xfffull);
     assert_int_equal(entry.initrd_bytes, INITRD_BYTES);
     assert_memory_equal(mv_ram_at(&ram, entry.initrd_gpa, INITRD_BYTES), initrd.data,
                         INITRD_BYTES);
     uint8_t *bp = mv_ram_at(&ram, entry.params_gpa, 4096);
-    assert_int_equal(bp[0x1e8], high_bytes ? 5 : 4);
+    assert_int_equal(bp[0x1e8], high_bytes ? 6 : 4);
     for (unsigned i = 0; i < bp[0x1e8]; i++) {
         const uint8_t *e = bp + 0x2d0 + i * 20;
         assert_int_equal(mv_load64(e), map[i][0]);

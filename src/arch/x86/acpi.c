@@ -40,6 +40,8 @@ enum {
     FADT_BOOT_NO_VGA = 1 << 2,
     FADT_BOOT_NO_RTC = 1 << 5,
 
+    ACPI_MCFG_BYTES = ACPI_HEADER_BYTES + 8 + 16,
+
     /* MADT, 5.2.12 */
     MADT_LAPIC = 0,
     MADT_IOAPIC = 1,
@@ -132,6 +134,61 @@ static void acpi_put_virtio(struct mv_aml *aml, unsigned index,
     mv_aml_end(aml);
 }
 
+/* 6.2.13: slot n's pin A has an I/O APIC line of its own, no link device between. Slot
+ * 0 is the host bridge. */
+static void acpi_put_pci_lines(struct mv_aml *aml)
+{
+    enum { FIRST = 1, SLOTS = 32, ANY_FUNCTION = 0xffff };
+    mv_aml_name(aml, "_PRT");
+    mv_aml_package(aml, SLOTS - FIRST);
+    for (uint32_t slot = FIRST; slot < SLOTS; slot++) {
+        mv_aml_package(aml, 4);
+        mv_aml_integer(aml, slot << 16 | ANY_FUNCTION);
+        mv_aml_integer(aml, 0); /* pin A */
+        mv_aml_integer(aml, 0); /* no link device: */
+        mv_aml_integer(aml, MV_X86_GSI_PCI + (slot & MV_X86_GSI_PCI_MASK));
+        mv_aml_end(aml);
+    }
+    mv_aml_end(aml);
+}
+
+static void acpi_put_pci(struct mv_aml *aml)
+{
+    mv_aml_device(aml, "PCI0");
+    mv_aml_name(aml, "_HID");
+    mv_aml_eisa_id(aml, "PNP0A08");
+    mv_aml_name(aml, "_CID");
+    mv_aml_eisa_id(aml, "PNP0A03");
+    mv_aml_name(aml, "_UID");
+    mv_aml_integer(aml, 0);
+    mv_aml_name(aml, "_SEG");
+    mv_aml_integer(aml, 0);
+    mv_aml_name(aml, "_BBN");
+    mv_aml_integer(aml, 0);
+    mv_aml_name(aml, "_CRS");
+    mv_aml_resources(aml);
+    mv_aml_bus_numbers(aml, 0, 0);
+    mv_aml_io(aml, MV_X86_PORT_PCI, 8);
+    mv_aml_window32(aml, MV_X86_PCI32, MV_X86_PCI32_SIZE);
+    mv_aml_window64(aml, MV_X86_PCI64, MV_X86_PCI64_SIZE);
+    mv_aml_resources_end(aml);
+    acpi_put_pci_lines(aml);
+    mv_aml_end(aml);
+
+    /* PCI Firmware Specification 3.3, 4.1.2: ECAM is reserved by a device of the
+     * motherboard, or kernels do not believe the MCFG. */
+    mv_aml_device(aml, "ECAM");
+    mv_aml_name(aml, "_HID");
+    mv_aml_eisa_id(aml, "PNP0C02");
+    mv_aml_name(aml, "_UID");
+    mv_aml_integer(aml, 0);
+    mv_aml_name(aml, "_CRS");
+    mv_aml_resources(aml);
+    mv_aml_memory32(aml, MV_X86_ECAM, MV_X86_ECAM_SIZE);
+    mv_aml_resources_end(aml);
+    mv_aml_end(aml);
+}
+
 /* The generic event device (5.6.9): its interrupt runs _EVT, which asks the power chip
  * what happened and tells the button. */
 static void acpi_put_power(struct mv_aml *aml)
@@ -173,6 +230,8 @@ static uint64_t acpi_put_dsdt(struct acpi_area *area,
         acpi_put_serial(&aml);
     if (config->rtc)
         acpi_put_rtc(&aml);
+    if (config->pci)
+        acpi_put_pci(&aml);
     for (unsigned i = 0; i < config->devices; i++)
         acpi_put_virtio(&aml, i, &config->device[i]);
     acpi_put_power(&aml);
@@ -246,13 +305,23 @@ static uint64_t acpi_put_madt(struct acpi_area *area, unsigned cpus, bool ioapic
     return acpi_finish(area, table, bytes);
 }
 
-static uint64_t acpi_put_xsdt(struct acpi_area *area, uint64_t fadt_gpa,
-                              uint64_t madt_gpa)
+/* PCI Firmware Specification 3.3, table 4-2. */
+static uint64_t acpi_put_mcfg(struct acpi_area *area)
 {
-    uint8_t *table = acpi_begin(area, "XSDT", 1, ACPI_HEADER_BYTES + 16);
-    mv_store64(table + ACPI_HEADER_BYTES, fadt_gpa);
-    mv_store64(table + ACPI_HEADER_BYTES + 8, madt_gpa);
-    return acpi_finish(area, table, ACPI_HEADER_BYTES + 16);
+    uint8_t *table = acpi_begin(area, "MCFG", 1, ACPI_MCFG_BYTES);
+    mv_store64(table + ACPI_HEADER_BYTES + 8, MV_X86_ECAM);
+    /* segment, first and last bus: all 0 */
+    return acpi_finish(area, table, ACPI_MCFG_BYTES);
+}
+
+static uint64_t acpi_put_xsdt(struct acpi_area *area, const uint64_t *gpa,
+                              unsigned count)
+{
+    size_t bytes = ACPI_HEADER_BYTES + count * 8;
+    uint8_t *table = acpi_begin(area, "XSDT", 1, bytes);
+    for (unsigned i = 0; i < count; i++)
+        mv_store64(table + ACPI_HEADER_BYTES + i * 8, gpa[i]);
+    return acpi_finish(area, table, bytes);
 }
 
 static void acpi_put_rsdp(uint8_t *rsdp, uint64_t xsdt_gpa)
@@ -283,10 +352,13 @@ bool mv_acpi_write(const struct mv_ram *ram, const struct mv_acpi_config *config
     if (!area.data)
         return false;
     area.length = mv_align_up(ACPI_RSDP_BYTES, 16);
-    uint64_t dsdt_gpa = acpi_put_dsdt(&area, config);
-    uint64_t fadt_gpa = acpi_put_fadt(&area, dsdt_gpa, config->rtc);
-    uint64_t madt_gpa = acpi_put_madt(&area, config->cpus, !config->isa_interrupts);
-    acpi_put_rsdp(area.data, acpi_put_xsdt(&area, fadt_gpa, madt_gpa));
+    uint64_t dsdt_gpa = acpi_put_dsdt(&area, config), gpa[3];
+    unsigned count = 0;
+    gpa[count++] = acpi_put_fadt(&area, dsdt_gpa, config->rtc);
+    gpa[count++] = acpi_put_madt(&area, config->cpus, !config->isa_interrupts);
+    if (config->pci)
+        gpa[count++] = acpi_put_mcfg(&area);
+    acpi_put_rsdp(area.data, acpi_put_xsdt(&area, gpa, count));
     *rsdp_gpa = MV_X86_ACPI;
     return true;
 }

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * ACPI tables of a machine: RSDP, XSDT, FADT, MADT, DSDT, at MV_X86_ACPI, where a BIOS
- * would have them. The machine is "hardware-reduced" (ACPI 6.4, 4.1): no timers, no
- * legacy power registers, no interrupt controllers of the PC behind the I/O APIC;
- * sleep, reset and the power button are registers of the power chip
- * (core/power_regs.h).
+ * ACPI tables of a machine: RSDP, XSDT, FADT, MADT, DSDT, and MCFG with PCI, at
+ * MV_X86_ACPI, where a BIOS would have them. The machine is "hardware-reduced"
+ * (ACPI 6.4, 4.1): no timers, no legacy power registers, no interrupt controllers of
+ * the PC behind the I/O APIC; sleep, reset and the power button are registers of the
+ * power chip (core/power_regs.h).
  *
  * Deliberately absent: RSDT and FACS (nothing that knows revision 2 wants them),
- * processor devices (kernels count the MADT's entries), PCI, HPET, tables of NUMA.
+ * processor devices (kernels count the MADT's entries), HPET, tables of NUMA; _OSC of
+ * the PCI host bridge, whose absence means that no service of PCI Express (hot-plug,
+ * error reports, power management) is there to be handed over.
  */
 #ifndef MV_ARCH_X86_ACPI_H
 #define MV_ARCH_X86_ACPI_H
@@ -28,6 +30,7 @@ struct mv_acpi_config {
      * tables. Linux takes processors from the one and interrupts from the other, whose
      * numbers are those of ISA (see mv_kernel_has_serial_pnp). */
     bool isa_interrupts;
+    bool pci; /* the root is there: layout.h says where */
     bool rtc; /* the guest shall use the CMOS clock; it asks its hypervisor else */
     struct mv_acpi_device device[MV_ACPI_DEVICES_MAX]; /* virtio-mmio */
     unsigned devices;

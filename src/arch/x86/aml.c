@@ -38,8 +38,15 @@ enum {
     RES_IO_DECODE_16 = 1,
     RES_END = 0x79,
     RES_MEMORY32_FIXED = 0x86,
+    RES_SPACE32 = 0x87,
+    RES_SPACE16 = 0x88,
     RES_INTERRUPT = 0x89,
-    RES_CONSUMER_EDGE_HIGH = 0x03
+    RES_SPACE64 = 0x8a,
+    RES_CONSUMER_EDGE_HIGH = 0x03,
+    RES_MEMORY = 0, /* types of address space */
+    RES_BUS_NUMBERS = 2,
+    RES_PRODUCER_FIXED = 0x0c, /* both ends, 6.4.3.5 */
+    RES_READ_WRITE = 0x01      /* and not cacheable */
 };
 
 static void aml_byte(struct mv_aml *aml, unsigned value)
@@ -60,6 +67,12 @@ static void aml_dword(struct mv_aml *aml, uint32_t value)
 {
     aml_word(aml, value & 0xffff);
     aml_word(aml, value >> 16);
+}
+
+static void aml_qword(struct mv_aml *aml, uint64_t value)
+{
+    aml_dword(aml, (uint32_t)value);
+    aml_dword(aml, (uint32_t)(value >> 32));
 }
 
 static void aml_text(struct mv_aml *aml, const char *text)
@@ -256,4 +269,47 @@ void mv_aml_interrupt(struct mv_aml *aml, uint32_t gsi)
     aml_byte(aml, RES_CONSUMER_EDGE_HIGH);
     aml_byte(aml, 1); /* one interrupt */
     aml_dword(aml, gsi);
+}
+
+/* The head of an address space descriptor with five numbers of `width` bytes: 6.4.3.5.
+ */
+static void aml_space(struct mv_aml *aml, uint8_t tag, unsigned width, uint8_t type,
+                      uint8_t flags)
+{
+    aml_byte(aml, tag);
+    aml_word(aml, 3 + 5 * width);
+    aml_byte(aml, type);
+    aml_byte(aml, RES_PRODUCER_FIXED);
+    aml_byte(aml, flags);
+}
+
+/* Granularity, minimum, maximum, translation, length. */
+void mv_aml_bus_numbers(struct mv_aml *aml, uint16_t first, uint16_t last)
+{
+    aml_space(aml, RES_SPACE16, 2, RES_BUS_NUMBERS, 0);
+    aml_word(aml, 0);
+    aml_word(aml, first);
+    aml_word(aml, last);
+    aml_word(aml, 0);
+    aml_word(aml, last - first + 1u);
+}
+
+void mv_aml_window32(struct mv_aml *aml, uint32_t address, uint32_t length)
+{
+    aml_space(aml, RES_SPACE32, 4, RES_MEMORY, RES_READ_WRITE);
+    aml_dword(aml, 0);
+    aml_dword(aml, address);
+    aml_dword(aml, address + (length - 1));
+    aml_dword(aml, 0);
+    aml_dword(aml, length);
+}
+
+void mv_aml_window64(struct mv_aml *aml, uint64_t address, uint64_t length)
+{
+    aml_space(aml, RES_SPACE64, 8, RES_MEMORY, RES_READ_WRITE);
+    aml_qword(aml, 0);
+    aml_qword(aml, address);
+    aml_qword(aml, address + (length - 1));
+    aml_qword(aml, 0);
+    aml_qword(aml, length);
 }

@@ -55,6 +55,10 @@ void mv_aml_io(struct mv_aml *aml, uint16_t port, uint8_t length);
 void mv_aml_memory32(struct mv_aml *aml, uint32_t address, uint32_t length);
 /* Edge-triggered, active high, exclusive. */
 void mv_aml_interrupt(struct mv_aml *aml, uint32_t gsi);
+/* What a bridge hands on to those behind it: bus numbers, windows of memory. */
+void mv_aml_bus_numbers(struct mv_aml *aml, uint16_t first, uint16_t last);
+void mv_aml_window32(struct mv_aml *aml, uint32_t address, uint32_t length);
+void mv_aml_window64(struct mv_aml *aml, uint64_t address, uint64_t length);
 void mv_aml_resources_end(struct mv_aml *aml);
 
 #endif

@@ -5,7 +5,8 @@
  * (boot_params of Linux's 64-bit protocol, or hvm_start_info of PVH). Where: layout.h.
  *
  * The memory map says what saves the guest searching: page 0, the EBDA and everything
- * to 1 MiB are reserved; ACPI's root pointer is named, so nobody scans for it; the
+ * to 1 MiB are reserved, and ECAM, which Linux does not use until it has seen that;
+ * ACPI's root pointer is named, so nobody scans for it; the
  * screen has 0 columns, so nobody looks for a VGA adapter.
  */
 #include "arch/x86/boot.h"
@@ -50,7 +51,7 @@ struct boot_range {
     uint32_t type;
 };
 
-static unsigned boot_memory_map(const struct mv_ram *ram,
+static unsigned boot_memory_map(const struct mv_ram *ram, bool pci,
                                 struct boot_range range[E820_MAX])
 {
     const struct mv_ram_region *low = &ram->region[0];
@@ -62,6 +63,8 @@ static unsigned boot_memory_map(const struct mv_ram *ram,
         (struct boot_range){MV_X86_EBDA, MV_X86_KERNEL - MV_X86_EBDA, E820_RESERVED};
     range[n++] =
         (struct boot_range){MV_X86_KERNEL, low->size - MV_X86_KERNEL, E820_RAM};
+    if (pci)
+        range[n++] = (struct boot_range){MV_X86_ECAM, MV_X86_ECAM_SIZE, E820_RESERVED};
     for (unsigned i = 1; i < ram->count; i++)
         range[n++] =
             (struct boot_range){ram->region[i].gpa, ram->region[i].size, E820_RAM};
@@ -166,7 +169,7 @@ static void boot_put_linux(const struct mv_boot_request *request,
                            const struct mv_boot_entry *entry)
 {
     struct boot_range range[E820_MAX];
-    unsigned count = boot_memory_map(request->ram, range);
+    unsigned count = boot_memory_map(request->ram, request->pci, range);
     uint8_t *bp = boot_low(request->ram, MV_X86_PARAMS, BP_SIZE);
     memset(bp, 0, BP_SIZE);
     memcpy(bp + BP_HEADER, request->kernel->header, MV_KERNEL_HEADER_MAX);
@@ -198,7 +201,7 @@ static void boot_put_pvh(const struct mv_boot_request *request,
                          const struct mv_boot_entry *entry)
 {
     struct boot_range range[E820_MAX];
-    unsigned count = boot_memory_map(request->ram, range);
+    unsigned count = boot_memory_map(request->ram, request->pci, range);
     uint8_t *si = boot_low(request->ram, MV_X86_PARAMS, BP_SIZE);
     memset(si, 0, BP_SIZE);
     mv_store32(si, PVH_MAGIC);

@@ -10,6 +10,7 @@
  *     mv_kernel_load        its segments into guest memory
  *     mv_kernel_has_acpi    for acpi=auto: ACPI tables, or an MP table and parameters?
  *     and _has_serial_pnp   where does it learn its interrupts?
+ *     and _has_virtio_pci   for transport=auto
  *     mv_cmdline_compose    with virtio_mmio.device= when there is no ACPI
  *     mv_boot_prepare       initrd, command line, memory map, page tables
  *     mv_boot_cpu           registers of the first vCPU; the others wait for its SIPI
@@ -74,8 +75,8 @@ int mv_kernel_load(const struct mv_kernel *kernel, const struct mv_ram *ram,
                    microvm_error *err);
 
 /*
- * Two questions for acpi=auto. A bzImage is a distribution's kernel, the answers are
- * yes. An ELF kernel's data is searched, 4 MiB at most.
+ * Questions for acpi=auto and transport=auto. A bzImage is a distribution's kernel, the
+ * answers are yes. An ELF kernel's data is searched, 4 MiB at most.
  *
  * has_acpi: it was built with CONFIG_ACPI; looked for is the name of a parameter that
  * only such kernels have.
@@ -85,9 +86,13 @@ int mv_kernel_load(const struct mv_kernel *kernel, const struct mv_ram *ram,
  * CONFIG_SERIAL_8250_PNP prints on ttyS0 but cannot open it; such a one needs
  * mv_acpi_config.isa_interrupts. Yes when in doubt: leaving that driver out takes
  * CONFIG_EXPERT.
+ *
+ * has_virtio_pci: the driver is built in; looked for is its table of PCI ids. No for a
+ * kernel that would load it as a module.
  */
 bool mv_kernel_has_acpi(const struct mv_kernel *kernel, const struct mv_ram *ram);
 bool mv_kernel_has_serial_pnp(const struct mv_kernel *kernel, const struct mv_ram *ram);
+bool mv_kernel_has_virtio_pci(const struct mv_kernel *kernel, const struct mv_ram *ram);
 
 struct mv_boot_request {
     const struct mv_ram *ram;
@@ -96,6 +101,7 @@ struct mv_boot_request {
     const char *cmdline;            /* as the kernel shall see it */
     enum mv_boot_mode mode;
     uint64_t rsdp_gpa; /* 0: no ACPI tables */
+    bool pci;          /* the memory map keeps ECAM's place free */
 };
 
 struct mv_boot_entry {
@@ -122,6 +128,7 @@ struct mv_cmdline_request {
     bool only;        /* the user's text as it is, nothing of ours */
     enum mv_console_kind console;
     bool rootfs, rootfs_read_only;
+    bool pci;      /* there is a PCI bus to be looked for */
     bool acpi_off; /* the kernel has ACPI but shall not look for tables */
     /* virtio-mmio devices that the kernel must be told of: those without ACPI. */
     struct mv_cmdline_device device[MV_CMDLINE_DEVICES_MAX];

@@ -60,9 +60,8 @@ static void cmdline_add_ours(struct cmdline_text *text,
     case MV_CONSOLE_NONE:
         break;
     }
-    cmdline_add(text,
-                "reboot=panic_warm,k panic=-1 pci=off tsc=reliable 8250.nr_uarts=%d",
-                request->console == MV_CONSOLE_SERIAL);
+    cmdline_add(text, "reboot=panic_warm,k panic=-1 %stsc=reliable 8250.nr_uarts=%d",
+                request->pci ? "" : "pci=off ", request->console == MV_CONSOLE_SERIAL);
     if (request->console == MV_CONSOLE_SERIAL)
         cmdline_add(text, "8250.skip_txen_test=1");
     if (request->acpi_off)

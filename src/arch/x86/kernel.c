@@ -139,6 +139,16 @@ bool mv_kernel_has_acpi(const struct mv_kernel *kernel, const struct mv_ram *ram
            (data && kernel_contains(data, length, name, sizeof name));
 }
 
+/* The end of the first segment, where read-only data is, as far as it is searched. */
+static const uint8_t *kernel_read_only_data(const struct mv_kernel *kernel,
+                                            const struct mv_ram *ram, uint64_t *length)
+{
+    const struct mv_kernel_segment *first = &kernel->segment[0];
+    *length = MV_MIN(first->file_bytes, (uint64_t)KERNEL_SEARCH_BYTES);
+    uint64_t from = mv_align_down(first->gpa + first->file_bytes - *length, 16);
+    return mv_ram_at(ram, from, *length);
+}
+
 /*
  * A driver's table of plug and play ids is an array of 8 letters and 8 bytes of flags,
  * that of ACPI's core (all drivers' ids) has 32 bytes an entry. The core's comes first,
@@ -147,10 +157,8 @@ bool mv_kernel_has_acpi(const struct mv_kernel *kernel, const struct mv_ram *ram
 bool mv_kernel_has_serial_pnp(const struct mv_kernel *kernel, const struct mv_ram *ram)
 {
     static const char driver[24] = "PNP0500\0\0\0\0\0\0\0\0\0PNP0501";
-    const struct mv_kernel_segment *first = &kernel->segment[0];
-    uint64_t length = MV_MIN(first->file_bytes, (uint64_t)KERNEL_SEARCH_BYTES);
-    uint64_t from = mv_align_down(first->gpa + first->file_bytes - length, 16);
-    const uint8_t *data = mv_ram_at(ram, from, length);
+    uint64_t length;
+    const uint8_t *data = kernel_read_only_data(kernel, ram, &length);
     uint64_t id = mv_load64(driver);
     bool core_seen = false;
     if (kernel->format == MV_KERNEL_BZIMAGE || !data)
@@ -163,4 +171,21 @@ bool mv_kernel_has_serial_pnp(const struct mv_kernel *kernel, const struct mv_ra
         core_seen = true;
     }
     return !core_seen;
+}
+
+/* struct pci_device_id, since Linux 2.6: vendor, device, both subsystem ids, class and
+ * its mask, of 4 bytes each. Every device of this vendor, whatever else it says, is
+ * what only the virtio driver asks for. */
+bool mv_kernel_has_virtio_pci(const struct mv_kernel *kernel, const struct mv_ram *ram)
+{
+    static const uint8_t any[24] = {0xf4, 0x1a, 0,    0,    0xff, 0xff, 0xff, 0xff,
+                                    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+    uint64_t length, head = mv_load64(any);
+    const uint8_t *data = kernel_read_only_data(kernel, ram, &length);
+    if (kernel->format == MV_KERNEL_BZIMAGE)
+        return true;
+    for (uint64_t at = 0; data && at + sizeof any <= length; at += 8)
+        if (mv_load64(data + at) == head && memcmp(data + at, any, sizeof any) == 0)
+            return true;
+    return false;
 }

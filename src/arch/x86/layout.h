@@ -8,8 +8,12 @@
  *   0x000d_0000  MP table, in the area where a BIOS would have option ROMs
  *   0x000e_0000  ACPI tables, in the area where a BIOS would have them
  *   0x0010_0000  kernel and usable RAM, up to 3 GiB
- *   0xc000_0000  the hole: 32-bit PCI window (later), devices, chips
+ *   0xc000_0000  the hole: 32-bit PCI window
+ *   0xd000_0000  virtio-mmio devices, power chip
+ *   0xe000_0000  ECAM of PCI bus 0
+ *   0xfec0_0000  I/O APIC, local APICs
  *   0x1_0000_0000  RAM again
+ *   0x40_0000_0000  64-bit PCI window: machines with more RAM have no PCI
  */
 #ifndef MV_ARCH_X86_LAYOUT_H
 #define MV_ARCH_X86_LAYOUT_H
@@ -28,11 +32,17 @@
 #define MV_X86_ACPI_SIZE    0x00020000u
 #define MV_X86_KERNEL       0x00100000u
 #define MV_X86_HOLE         0xc0000000u
+#define MV_X86_PCI32        0xc0000000u
+#define MV_X86_PCI32_SIZE   0x10000000u
 #define MV_X86_VIRTIO       0xd0000000u /* virtio-mmio devices, one page each */
 #define MV_X86_POWER        0xd1000000u /* chip/power.h: GED, sleep and reset registers */
+#define MV_X86_ECAM         0xe0000000u
+#define MV_X86_ECAM_SIZE    0x00100000u /* one bus */
 #define MV_X86_IOAPIC       0xfec00000u
 #define MV_X86_LAPIC        0xfee00000u
 #define MV_X86_HOLE_END     0x100000000ull
+#define MV_X86_PCI64        0x4000000000ull /* ends below 2^39: see config_keys.def */
+#define MV_X86_PCI64_SIZE   0x1000000000ull
 
 /* Warm reset flag of the BIOS data area: Linux leaves its reboot mode here before it
  * resets the machine (native_machine_emergency_restart). */
@@ -42,6 +52,8 @@
 #define MV_X86_GSI_SERIAL   4u
 #define MV_X86_GSI_RTC      8u
 #define MV_X86_GSI_POWER    9u
+#define MV_X86_GSI_PCI      16u /* pin A of slot n: this + n % 8, level-triggered */
+#define MV_X86_GSI_PCI_MASK 7u
 #define MV_X86_GSI_COUNT    24u
 
 /* Ports. */
@@ -49,5 +61,6 @@
 #define MV_X86_PORT_I8042   0x60u /* and 0x64 */
 #define MV_X86_PORT_RTC     0x70u
 #define MV_X86_PORT_DEBUG   0x0e9u /* boot time marks */
+#define MV_X86_PORT_PCI     0xcf8u /* configuration mechanism #1 */
 
 #endif

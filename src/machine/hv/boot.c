@@ -78,7 +78,7 @@ static int boot_tables(struct hv_machine *m, uint64_t *rsdp_gpa, microvm_error *
             (struct mv_acpi_device){.gpa = m->slot[i].base, .gsi = m->slot[i].gsi};
     *rsdp_gpa = 0;
     /* Both, as the user can still say acpi=off on the kernel's command line. */
-    bool written = mv_mptable_write(&m->ram, config.cpus) &&
+    bool written = mv_mptable_write(&m->ram, config.cpus, false) &&
                    (!m->acpi || mv_acpi_write(&m->ram, &config, rsdp_gpa));
     return written ? 0
                    : mv_fail(err, MICROVM_E_MEMORY, "memory: too small for a kernel");
