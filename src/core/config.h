@@ -13,6 +13,7 @@
 
 enum {
     MV_DISKS_MAX = 8,
+    MV_NETS_MAX = 4,
     MV_CPUS_MAX = 64,
     MV_DISK_ID_MAX = 20 /* bytes: virtio 1.2, 5.2.6 */
 };
@@ -21,6 +22,25 @@ struct mv_disk_config {
     char *path;
     char *id; /* NULL: vda, vdb, ... */
     bool read_only, direct;
+};
+
+enum mv_net_kind {
+    MV_NET_USER,       /* through the helper process microvm-netd */
+    MV_NET_TAP,        /* where: name of the interface */
+    MV_NET_UNIXSTREAM, /* where: path of the socket */
+    MV_NET_UNIXGRAM,   /* where: path of the socket */
+    MV_NET_FD,         /* fd */
+    MV_NET_CALLBACK    /* the application sends and receives frames */
+};
+
+struct mv_net_config {
+    int kind;    /* enum mv_net_kind */
+    char *where; /* NULL for a kind that has no place */
+    char *id;    /* NULL: net0, net1, ... */
+    intptr_t fd; /* borrowed: duplicated when it is opened */
+    bool has_mac;
+    uint8_t mac[6];
+    uint16_t mtu; /* 0: the backing's */
 };
 
 enum mv_console_kind { MV_CONSOLE_SERIAL, MV_CONSOLE_VIRTIO, MV_CONSOLE_NONE };
