@@ -208,6 +208,10 @@ static void vdev_start(struct mv_vdev *dev)
 {
     if (dev->status & MV_STATUS_NEEDS_RESET)
         return; /* only a saved state that somebody made up comes here */
+    if (dev->held) {
+        dev->life = MV_VDEV_ASLEEP;
+        return;
+    }
     if (!vdev_start_queues(dev)) {
         mv_vdev_fail(dev, "a queue's size or the place of its rings is impossible");
         return;
@@ -235,10 +239,31 @@ void mv_vdev_sleep(struct mv_vdev *dev)
 
 void mv_vdev_wake(struct mv_vdev *dev)
 {
-    if (dev->life != MV_VDEV_ASLEEP)
+    if (dev->life != MV_VDEV_ASLEEP || dev->held)
         return;
     dev->life = MV_VDEV_IDLE;
     vdev_start(dev);
+}
+
+struct hold_call {
+    struct mv_vdev *dev;
+    bool held;
+};
+
+static void vdev_hold(void *arg)
+{
+    const struct hold_call *call = arg;
+    call->dev->held = call->held;
+    if (call->held)
+        mv_vdev_sleep(call->dev);
+    else
+        mv_vdev_wake(call->dev);
+}
+
+void mv_vdev_hold(struct mv_vdev *dev, bool held)
+{
+    struct hold_call call = {dev, held};
+    mv_loop_run(dev->host.loop, vdev_hold, &call);
 }
 
 static void vdev_reset(struct mv_vdev *dev)

@@ -125,6 +125,7 @@ struct mv_vdev {
     uint64_t negotiated;     /* what the driver took; fixed by FEATURES_OK */
     _Atomic uint32_t status; /* changes on the loop */
     enum mv_vdev_life life;
+    bool held;       /* may not be LIVE: it would be ASLEEP */
     unsigned queues; /* that it has: fixed when it is opened */
     struct mv_vq vq[MV_VDEV_QUEUES_MAX];
     struct mv_bell bell[MV_VDEV_QUEUES_MAX]; /* rung by the driver's notification */
@@ -193,6 +194,11 @@ struct mv_vq_config *mv_vdev_setup(struct mv_vdev *dev, uint32_t q);
 /* Takes a queue that is ready away from the device (4.2.2.2): runs on the loop, waits;
  * when this returns nothing of the queue is in flight. */
 void mv_vdev_disable_queue(struct mv_vdev *dev, uint32_t q);
+/* Whether the device must keep away from guest memory, whatever its status (a PCI
+ * function that is no bus master): runs on the loop, waits. Held, it is ASLEEP where it
+ * would be LIVE, and mv_vdev_wake does nothing; when it is let go it wakes up. A
+ * transport that loads a state sets dev->held itself, and the machine's wake obeys. */
+void mv_vdev_hold(struct mv_vdev *dev, bool held);
 /* The driver's notification; any thread. A queue that does not exist: nothing. */
 void mv_vdev_notify(struct mv_vdev *dev, uint32_t q);
 /* Bytes beyond the configuration read as zero; a write that does not lie in what the

@@ -94,11 +94,6 @@ static void vmmio_acknowledge(struct mv_vmmio *mmio, uint32_t bits)
 
 /* -- reading -- */
 
-static uint32_t half(uint64_t value, uint32_t sel)
-{
-    return sel > 1 ? 0 : (uint32_t)(value >> (32 * sel));
-}
-
 static uint32_t vmmio_read_queue(const struct mv_vmmio *mmio, uint64_t reg)
 {
     const struct mv_vdev *dev = mmio->dev;
@@ -121,7 +116,7 @@ static uint32_t vmmio_read_register(struct mv_vmmio *mmio, uint64_t reg)
     case REG_VENDOR_ID:
         return VENDOR;
     case REG_DEVICE_FEATURES:
-        return half(mmio->dev->features, mmio->device_features_sel);
+        return mv_vfeatures_half(mmio->dev->features, mmio->features.device_sel);
     case REG_QUEUE_NUM_MAX:
     case REG_QUEUE_READY:
         return vmmio_read_queue(mmio, reg);
@@ -159,32 +154,13 @@ static uint64_t vmmio_read(void *chip, uint64_t offset, unsigned size)
 
 /* -- writing -- */
 
-static void set_half(uint64_t *value, unsigned high, uint32_t to)
-{
-    unsigned shift = high ? 32 : 0;
-    *value = (*value & ~((uint64_t)UINT32_MAX << shift)) | (uint64_t)to << shift;
-}
-
-/* Bits from 64 on are ones that no device here offers: taking one must fail the
- * negotiation (2.2.2), so it is passed on as taking everything. */
-static void vmmio_set_features(struct mv_vmmio *mmio, uint32_t value)
-{
-    if (mmio->driver_features_sel > 1)
-        mmio->strange_features |= value != 0;
-    else
-        set_half(&mmio->driver_features, mmio->driver_features_sel, value);
-    mv_vdev_set_features(mmio->dev,
-                         mmio->strange_features ? UINT64_MAX : mmio->driver_features);
-}
-
 static void vmmio_set_status(struct mv_vmmio *mmio, uint32_t value)
 {
     mv_vdev_set_status(mmio->dev, value);
     if (value)
         return;
-    mmio->device_features_sel = mmio->driver_features_sel = mmio->queue_sel = 0;
-    mmio->driver_features = 0;
-    mmio->strange_features = false;
+    mmio->features = (struct mv_vfeatures){0};
+    mmio->queue_sel = 0;
     mmio->interrupts = 0;
 }
 
@@ -208,15 +184,15 @@ static void vmmio_write_queue(struct mv_vmmio *mmio, uint64_t reg, uint32_t valu
         break;
     case REG_QUEUE_DESC_LOW:
     case REG_QUEUE_DESC_HIGH:
-        set_half(&queue->desc, reg == REG_QUEUE_DESC_HIGH, value);
+        mv_vfeatures_set_half(&queue->desc, reg == REG_QUEUE_DESC_HIGH, value);
         break;
     case REG_QUEUE_DRIVER_LOW:
     case REG_QUEUE_DRIVER_HIGH:
-        set_half(&queue->driver, reg == REG_QUEUE_DRIVER_HIGH, value);
+        mv_vfeatures_set_half(&queue->driver, reg == REG_QUEUE_DRIVER_HIGH, value);
         break;
     case REG_QUEUE_DEVICE_LOW:
     case REG_QUEUE_DEVICE_HIGH:
-        set_half(&queue->device, reg == REG_QUEUE_DEVICE_HIGH, value);
+        mv_vfeatures_set_half(&queue->device, reg == REG_QUEUE_DEVICE_HIGH, value);
         break;
     default: /* read-only or reserved */
         break;
@@ -227,13 +203,13 @@ static void vmmio_write_register(struct mv_vmmio *mmio, uint64_t reg, uint32_t v
 {
     switch (reg) {
     case REG_DEVICE_FEATURES_SEL:
-        mmio->device_features_sel = value;
+        mmio->features.device_sel = value;
         break;
     case REG_DRIVER_FEATURES_SEL:
-        mmio->driver_features_sel = value;
+        mmio->features.driver_sel = value;
         break;
     case REG_DRIVER_FEATURES:
-        vmmio_set_features(mmio, value);
+        mv_vfeatures_write(&mmio->features, mmio->dev, value);
         break;
     case REG_QUEUE_SEL:
         mmio->queue_sel = value;
@@ -298,30 +274,22 @@ void mv_vmmio_close(struct mv_vmmio *mmio)
 
 void mv_vmmio_save(const struct mv_vmmio *mmio, struct mv_writer *w)
 {
-    mv_put32(w, mmio->device_features_sel);
-    mv_put32(w, mmio->driver_features_sel);
+    mv_vfeatures_save(&mmio->features, w);
     mv_put32(w, mmio->queue_sel);
-    mv_put64(w, mmio->driver_features);
-    mv_put8(w, mmio->strange_features);
     mv_put32(w, mmio->interrupts);
 }
 
 int mv_vmmio_load(struct mv_vmmio *mmio, struct mv_reader *r, microvm_error *err)
 {
-    uint32_t device_sel = mv_get32(r), driver_sel = mv_get32(r);
+    struct mv_vfeatures features = mv_vfeatures_load(r);
     uint32_t queue_sel = mv_get32(r);
-    uint64_t features = mv_get64(r);
-    bool strange = mv_get8(r) != 0;
     uint32_t interrupts = mv_get32(r);
     if (r->failed)
         return mv_fail(err, MICROVM_E_DEVICE,
                        "%s: the saved state of its transport is cut short",
                        mmio->dev->name);
-    mmio->device_features_sel = device_sel;
-    mmio->driver_features_sel = driver_sel;
+    mmio->features = features;
     mmio->queue_sel = queue_sel;
-    mmio->driver_features = features;
-    mmio->strange_features = strange;
     mmio->interrupts = interrupts & (INTERRUPT_ALL | INTERRUPT_ALL << UNREAD_SHIFT);
     if (mmio->interrupts)
         mv_irq_pulse(&mmio->irq);

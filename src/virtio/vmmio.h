@@ -13,6 +13,7 @@
 #include "core/bus.h"
 #include "core/irq.h"
 #include "virtio/vdev.h"
+#include "virtio/vfeatures.h"
 
 enum {
     MV_VMMIO_SIZE = 0x1000,        /* address space of one device */
@@ -26,9 +27,8 @@ struct mv_vmmio {
      * vCPUs may come at once. Held while a status write waits for the loop, so the loop
      * never takes it. */
     uv_mutex_t lock;
-    uint32_t device_features_sel, driver_features_sel, queue_sel;
-    uint64_t driver_features;
-    bool strange_features; /* the driver took one of bit 64 or above */
+    struct mv_vfeatures features;
+    uint32_t queue_sel;
     /* InterruptStatus (4.2.2.2), and above it the bits set since it was last read. */
     _Atomic uint32_t interrupts;
 };

@@ -128,8 +128,8 @@ static void other_widths_mean_nothing(void **state)
     for (uint32_t i = 0; i < VREG_CONFIG / 4; i++)
         assert_int_equal(vdriver_read(d, 4 * i), before[i]);
     assert_int_equal(rig->mmio.queue_sel, mmio.queue_sel);
-    assert_int_equal(rig->mmio.device_features_sel, mmio.device_features_sel);
-    assert_int_equal(rig->mmio.driver_features_sel, mmio.driver_features_sel);
+    assert_int_equal(rig->mmio.features.device_sel, mmio.features.device_sel);
+    assert_int_equal(rig->mmio.features.driver_sel, mmio.features.driver_sel);
     vrig_turn(rig);
     assert_int_equal(rig->dev->kicks, 0);
 }
@@ -342,8 +342,8 @@ static void state_holds_the_selectors(void **state)
     struct mv_reader r = {.data = w.data + 16, .length = w.length - 16};
     assert_ok(mv_vmmio_load(&rig->mmio, &r, &err), &err);
     assert_true(mv_reader_done(&r));
-    assert_int_equal(rig->mmio.device_features_sel, was.device_features_sel);
-    assert_int_equal(rig->mmio.driver_features_sel, was.driver_features_sel);
+    assert_int_equal(rig->mmio.features.device_sel, was.features.device_sel);
+    assert_int_equal(rig->mmio.features.driver_sel, was.features.driver_sel);
     assert_int_equal(rig->mmio.queue_sel, was.queue_sel);
     assert_int_equal(rig->pulses, 2);
     vdriver_write(d, VREG_INTERRUPT_ACK, USED); /* it had been read */
