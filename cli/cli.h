@@ -54,8 +54,9 @@ struct command {
     int (*run)(const struct args *args);
 };
 
-extern const struct command cmd_run, cmd_info, cmd_config, cmd_version, cmd_help,
-    cmd_completion;
+extern const struct command cmd_run, cmd_ps, cmd_stop, cmd_kill, cmd_pause, cmd_resume,
+    cmd_logs, cmd_attach, cmd_inspect, cmd_stats, cmd_info, cmd_config, cmd_version,
+    cmd_help, cmd_completion;
 /* All of them, ends with NULL. */
 extern const struct command *const commands[];
 /* By name or alias; else NULL, after an error that names the nearest. */
@@ -78,6 +79,8 @@ const char *args_get(const struct args *args, const char *name);
 /* The machine that the flags describe: --config files first, then the other flags over
  * them. NULL after an error message. */
 microvm_config *settings_from_args(const struct args *args);
+/* The machine's name, "" when it has none. */
+void settings_name(const microvm_config *config, char *name, size_t size);
 /* Says err; a message about a setting gets the "--" of its flag. */
 void say_error(const microvm_error *err);
 

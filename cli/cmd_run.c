@@ -4,6 +4,7 @@
  * on. Nothing is done before the guest's first instruction that could be done after.
  */
 #include "cli.h"
+#include "detach.h"
 #include "relay.h"
 #include "term.h"
 
@@ -16,8 +17,10 @@
 
 struct run {
     const struct args *args;
-    bool quiet, input, raw;
+    bool quiet, input, raw, detach;
     FILE *stats;
+    const microvm_config *config;
+    struct claim claim;
 };
 
 /* ---- what the flags mean -------------------------------------------------------- */
@@ -51,6 +54,13 @@ static bool run_decide_input(struct run *run)
     bool terminal = term_is_terminal(0);
     bool interactive = args_get(run->args, "interactive") != NULL;
     bool tty = args_get(run->args, "tty") != NULL;
+    if (run->detach && (interactive || tty)) {
+        say("--detach: there is no terminal behind it; leave -i and -t away, and use "
+            "'microvm attach NAME'");
+        return false;
+    }
+    if (run->detach)
+        return true;
     if (tty && !terminal) {
         say("--tty: standard input is no terminal; leave -t away, -i alone reads it");
         return false;
@@ -109,8 +119,14 @@ static int run_status(const struct run *run, microvm *vm)
 
 static int run_machine(struct run *run, microvm *vm)
 {
-    struct relay relay = {
-        .vm = vm, .console = -1, .input = run->input, .quiet = run->quiet};
+    struct relay relay = {.vm = vm,
+                          .config = run->config,
+                          .claim = &run->claim,
+                          .console = -1,
+                          .input = run->input,
+                          .output = !run->detach,
+                          .quiet = run->quiet,
+                          .running = run->detach ? detach_running : NULL};
     microvm_error err;
     int rc = microvm_console_open(vm, &relay.console, &err);
     if (rc && rc != MICROVM_E_UNSUPPORTED) { /* console=none has none */
@@ -135,10 +151,22 @@ static void run_log(void *user, int level, const char *text)
     say("%s%s", level >= 0 && level <= MICROVM_LOG_DEBUG ? names[level] : "", text);
 }
 
+/* A name that the user gave is claimed before anything else is done; another one when
+ * there is time. */
+static bool run_claim(struct run *run, const microvm_config *config)
+{
+    char name[NAMED_BYTES];
+    settings_name(config, name, sizeof name);
+    return !*name || claim_name(&run->claim, name);
+}
+
 static int run_config(struct run *run, microvm_config *config)
 {
     bool verbose = args_get(run->args, "verbose") != NULL;
     microvm_error err;
+    run->config = config;
+    if (!run_claim(run, config))
+        return STATUS_OURS;
     if (!run->quiet || verbose)
         microvm_config_set_log(config, run_log, NULL,
                                verbose ? MICROVM_LOG_DEBUG : MICROVM_LOG_WARNING);
@@ -166,14 +194,20 @@ static int run_run(const struct args *args)
      * nothing, and making one costs more system calls than it will ever save. */
     (void)mallopt(M_ARENA_MAX, 1);
 #endif
-    struct run run = {.args = args, .quiet = args_get(args, "quiet") != NULL};
+    struct run run = {.args = args,
+                      .quiet = args_get(args, "quiet") != NULL,
+                      .detach = args_get(args, "detach") != NULL,
+                      .claim = CLAIM_NONE};
+    int status = STATUS_OURS;
     if (run_refuse(args) || !run_decide_input(&run) || !run_open_stats(&run))
         return STATUS_OURS;
-    int status = STATUS_OURS;
+    if (run.detach && !detach(&status))
+        return status;
     microvm_config *config = settings_from_args(args);
     if (config)
         status = run_config(&run, config);
     microvm_config_free(config);
+    claim_release(&run.claim);
     if (run.stats)
         (void)fclose(run.stats);
     return status;
@@ -186,6 +220,8 @@ static const struct flag run_flags[] = {
     {"tty", 't', NULL,
      "Give the terminal to the guest. Without -i and -t, on a terminal, both are the "
      "default; Ctrl-] Ctrl-] stops the machine and leaves"},
+    {"detach", 'd', NULL,
+     "Run in the background; prints the machine's name when it runs"},
     {"net", 0, "none", "Network; only 'none' in this build, which is the default"},
     {"stats", 0, "FILE", "Write counters as JSON at the end"},
     {"rm", 0, NULL, "Accepted and the default: nothing of a run stays behind"},
@@ -203,7 +239,9 @@ const struct command cmd_run = {
         "  microvm run --kernel vmlinuz --initrd initrd.img\n"
         "  microvm run -k vmlinuz --rootfs debian.img -m 1G -c 2 --timeout 5m\n"
         "  microvm run -k vmlinux --initrd i.cpio --cmdline quiet --disk data.img,ro\n"
-        "  microvm run --config vm.json --memory 2G --stats stats.json\n\n"
+        "  microvm run --config vm.json --memory 2G --stats stats.json\n"
+        "  microvm run -d --name web -k vmlinuz --rootfs web.img; microvm logs -f web"
+        "\n\n"
         "Standard output is the guest's console alone; microvm's own words go to\n"
         "standard error. On a terminal all keys go to the guest, Ctrl-C too.\n"
         "Otherwise Ctrl-C presses the power button, and a second one stops the\n"

@@ -7,15 +7,20 @@
 #ifndef CLI_RELAY_H
 #define CLI_RELAY_H
 
-#include <microvm/microvm.h>
+#include "named.h"
 
-#include <stdbool.h>
+#include <microvm/microvm.h>
 
 struct relay {
     microvm *vm;
-    intptr_t console; /* -1: none */
-    bool input;       /* standard input goes to the console */
+    const microvm_config *config;
+    struct claim *claim; /* the machine's name; without one, it gets one of two words */
+    intptr_t console;    /* -1: none */
+    bool input;          /* standard input goes to the console */
+    bool output;         /* the console goes to standard output */
     bool quiet;
+    void (*running)(
+        const char *name); /* all vCPUs are in the guest; NULL: never mind */
 };
 
 /* Starts the machine, catches signals, and returns when the machine has ended and its

@@ -11,6 +11,7 @@
 #include "relay.h"
 
 #include "cli.h"
+#include "control.h"
 #include "term.h"
 
 #include <errno.h>
@@ -21,10 +22,19 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { IN_BYTES = 4096, OUT_BYTES = 64 * 1024 };
+enum {
+    IN_BYTES = 4096,
+    OUT_BYTES = 64 * 1024,
+    /* Of the console's output, for `microvm logs`: where it is seen anyway, and where
+     * it is seen nowhere else. */
+    HISTORY_SHOWN_BYTES = 64 * 1024,
+    HISTORY_HIDDEN_BYTES = 1024 * 1024
+};
 
 struct pump {
     struct relay *relay;
+    struct verb_machine machine;
+    struct control *control; /* NULL: nobody can ask for it */
     struct escape escape;
     char in[IN_BYTES + 1], out[OUT_BYTES];
     size_t in_at, in_end, out_at, out_end; /* what waits in the buffers */
@@ -87,6 +97,20 @@ static void pump_stop(struct pump *pump)
     pump->deadline_ms = wait ? now_ms() + SHUTDOWN_GRACE_MS : 0;
 }
 
+/* Asked for by `microvm stop`: the deadline is the asker's. */
+static void pump_stop_within(struct pump *pump, uint64_t timeout_ms)
+{
+    bool before = pump->asked, quiet = pump->relay->quiet;
+    if (timeout_ms == 0) {
+        (void)microvm_kill(pump->relay->vm, NULL);
+        return;
+    }
+    pump->relay->quiet = true;
+    if (before || relay_stop(pump->relay, &pump->asked))
+        pump->deadline_ms = now_ms() + timeout_ms;
+    pump->relay->quiet = quiet;
+}
+
 static void pump_resize(struct pump *pump)
 {
     uint16_t columns, rows;
@@ -137,8 +161,10 @@ static void pump_read_console(struct pump *pump)
 {
     ssize_t n = read((int)pump->relay->console, pump->out, OUT_BYTES);
     if (n > 0) {
+        if (pump->control)
+            control_output(pump->control, pump->out, (size_t)n);
         pump->out_at = 0;
-        pump->out_end = (size_t)n;
+        pump->out_end = pump->relay->output ? (size_t)n : 0;
     } else if (n == 0 || !passing(errno)) {
         pump->console = false;
     }
@@ -170,6 +196,15 @@ static void pump_read_input(struct pump *pump)
         (void)microvm_kill(pump->relay->vm, NULL);
 }
 
+static void pump_read_attached(struct pump *pump)
+{
+    size_t n = control_input(pump->control, pump->in, IN_BYTES);
+    if (n > 0) {
+        pump->in_at = 0;
+        pump->in_end = n;
+    }
+}
+
 static void pump_write_console(struct pump *pump)
 {
     ssize_t n = write((int)pump->relay->console, pump->in + pump->in_at,
@@ -178,6 +213,43 @@ static void pump_write_console(struct pump *pump)
         pump->in_at += (size_t)n;
     else if (n < 0 && !passing(errno))
         pump->in_at = pump->in_end; /* the machine has ended: nobody reads */
+}
+
+/* ---- who asks from outside ------------------------------------------------------- */
+
+/* After the guest has begun: its name is nothing it waits for. */
+static void pump_open_control(struct pump *pump)
+{
+    struct relay *relay = pump->relay;
+    if (relay->claim->lock < 0 && !claim_name(relay->claim, NULL))
+        return;
+    pump->machine = (struct verb_machine){.vm = relay->vm,
+                                          .config = relay->config,
+                                          .name = relay->claim->name,
+                                          .since = (int64_t)time(NULL),
+                                          .pid = (long)getpid()};
+    pump->control =
+        control_open(relay->claim, &pump->machine,
+                     relay->output ? HISTORY_SHOWN_BYTES : HISTORY_HIDDEN_BYTES);
+}
+
+static void pump_control(struct pump *pump, const struct pollfd *fds, int count)
+{
+    uint64_t timeout_ms;
+    control_turn(pump->control, fds, count);
+    if (pump->console && pump->in_at == pump->in_end)
+        pump_read_attached(pump);
+    if (control_stop_asked(pump->control, &timeout_ms))
+        pump_stop_within(pump, timeout_ms);
+}
+
+static void pump_tell_running(struct pump *pump)
+{
+    struct relay *relay = pump->relay;
+    if (relay->running && microvm_get_state(relay->vm) == MICROVM_RUNNING) {
+        relay->running(relay->claim->name);
+        relay->running = NULL;
+    }
 }
 
 /* ---- the loop ------------------------------------------------------------------- */
@@ -213,9 +285,13 @@ static int pump_wait_ms(const struct pump *pump)
 
 static void pump_turn(struct pump *pump)
 {
-    struct pollfd fds[FDS];
+    struct pollfd fds[FDS + CONTROL_FDS];
+    bool idle = pump->in_at == pump->in_end;
+    int asking = 0;
     pump_interest(pump, fds);
-    int ready = poll(fds, FDS, pump_wait_ms(pump));
+    if (pump->control)
+        asking = control_interest(pump->control, fds + FDS, pump->console && idle);
+    int ready = poll(fds, FDS + (nfds_t)asking, pump_wait_ms(pump));
     if (ready < 0)
         return; /* EINTR: the pipe has it on the next turn */
     if (ready == 0)
@@ -231,8 +307,12 @@ static void pump_turn(struct pump *pump)
         pump_read_console(pump);
     if (fds[FD_INPUT].revents)
         pump_read_input(pump);
-    if (fds[FD_EVENTS].revents)
+    if (fds[FD_EVENTS].revents) {
         pump->running = relay_events(pump->relay);
+        pump_tell_running(pump);
+    }
+    if (pump->control && pump->running)
+        pump_control(pump, fds + FDS, asking);
 }
 
 bool relay_run(struct relay *relay)
@@ -252,7 +332,10 @@ bool relay_run(struct relay *relay)
         return false;
     pump.running = true;
     pump_resize(&pump);
+    pump_open_control(&pump);
     while (pump.running || pump.console || pump.out_at < pump.out_end)
         pump_turn(&pump);
+    claim_release(relay->claim); /* first: who waited for the end finds it free */
+    control_close(pump.control);
     return !pump.failed;
 }

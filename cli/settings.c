@@ -6,6 +6,7 @@
  */
 #include "cli.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,4 +69,14 @@ microvm_config *settings_from_args(const struct args *args)
         return config;
     microvm_config_free(config);
     return NULL;
+}
+
+void settings_name(const microvm_config *config, char *name, size_t size)
+{
+    char *text = microvm_config_to_json(config, 0);
+    json_t *json = text ? json_loads(text, 0, NULL) : NULL;
+    const char *found = json_string_value(json_object_get(json, "name"));
+    (void)snprintf(name, size, "%s", found ? found : "");
+    json_decref(json);
+    microvm_string_free(text);
 }

@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 
-COMMANDS = ["run", "info", "config", "version", "help", "completion"]
+COMMANDS = ["run", "ps", "stop", "kill", "pause", "resume", "logs", "attach", "inspect",
+            "stats", "info", "config", "version", "help", "completion"]
 
 
 def test_version(microvm):

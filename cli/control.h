@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The end of a named machine's socket that answers (named.h tells the conversation).
+ * control_posix.c moves bytes, inside the relay's poll loop; verbs.c knows what is
+ * asked for and is the same on every system.
+ *
+ * Console output goes through one ring of history; everybody who follows it has a place
+ * in the ring, so a slow reader costs no memory and is told what it missed.
+ */
+#ifndef CLI_CONTROL_H
+#define CLI_CONTROL_H
+
+#include "named.h"
+
+#include <microvm/microvm.h>
+#include <stdint.h>
+
+/* ---- verbs.c --------------------------------------------------------------------- */
+
+/* What a request leads to besides its answer. */
+enum verb_then {
+    THEN_NOTHING,
+    THEN_LOGS,   /* send the history, then end */
+    THEN_FOLLOW, /* send the history and go on */
+    THEN_ATTACH, /* send what comes from now on, take input */
+    THEN_STOP,   /* shut the machine down; the answer comes when it has ended */
+    THEN_STREAM  /* pass bytes between the client and `stream` */
+};
+
+struct verb_machine {
+    microvm *vm;
+    const microvm_config *config;
+    const char *name;
+    int64_t since; /* seconds since 1970 */
+    long pid;
+};
+
+struct verb_result {
+    enum verb_then then;
+    uint64_t timeout_ms; /* THEN_STOP: until the machine is killed */
+    intptr_t stream;     /* THEN_STREAM: the caller's to close */
+};
+
+/* Does what one line asks for; the answer, the caller's; NULL: no memory. */
+json_t *verb_do(const struct verb_machine *machine, const char *line,
+                struct verb_result *result);
+/* The answer to those who wait for the end. */
+json_t *verb_ended(const struct verb_machine *machine);
+
+/* ---- control_posix.c ------------------------------------------------------------- */
+
+enum { CONTROL_CLIENTS = 32, CONTROL_FDS = 1 + 2 * CONTROL_CLIENTS };
+
+struct control;
+struct pollfd;
+
+/* `history_bytes` of console output are kept. NULL: no memory. The machine's strings
+ * and the claim stay the caller's, and must outlive it. */
+struct control *control_open(const struct claim *claim,
+                             const struct verb_machine *machine, size_t history_bytes);
+/* What to poll for, into fds; how many of CONTROL_FDS they are. */
+int control_interest(struct control *control, struct pollfd *fds, bool input_wanted);
+void control_turn(struct control *control, const struct pollfd *fds, int count);
+/* The guest's output. */
+void control_output(struct control *control, const char *data, size_t length);
+/* Takes what was typed by one who is attached, up to `room` bytes. */
+size_t control_input(struct control *control, char *to, size_t room);
+/* True once after somebody has asked the machine to stop within *timeout_ms. */
+bool control_stop_asked(struct control *control, uint64_t *timeout_ms);
+/* The machine has ended: answers those who wait, sends what is left for a short while,
+ * frees everything. Accepts NULL. */
+void control_close(struct control *control);
+
+#endif

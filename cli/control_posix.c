@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The control socket on POSIX systems: clients come and go inside the relay's poll
+ * loop, and none of them can make it wait. What is owed to a client is its answer,
+ * then, for one that follows the console, the ring from its place on.
+ */
+#define _GNU_SOURCE
+#include "control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { LAST_WORDS_MS = 1000, PIECE_BYTES = 4096 };
+
+struct client {
+    int fd;        /* -1: nobody */
+    char *line;    /* NAMED_REQUEST_MAX bytes, until the request is complete */
+    size_t length; /* of the request so far */
+    char *answer;  /* still to be sent from answer_at on; NULL: none */
+    size_t answer_at;
+    bool asked, waits, follows, typing, ending;
+    uint64_t at; /* its place in all that the console ever said */
+};
+
+struct control {
+    const struct claim *claim;
+    const struct verb_machine *machine;
+    struct client client[CONTROL_CLIENTS];
+    struct client *polled[CONTROL_FDS]; /* whom each descriptor belongs to */
+    bool stop;
+    uint64_t stop_ms;
+    uint64_t end; /* bytes that the console has said */
+    size_t size;
+    char ring[];
+};
+
+struct control *control_open(const struct claim *claim,
+                             const struct verb_machine *machine, size_t history_bytes)
+{
+    struct control *control = calloc(1, sizeof *control + history_bytes);
+    if (!control)
+        return NULL;
+    control->claim = claim;
+    control->machine = machine;
+    control->size = history_bytes;
+    for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
+        control->client[i].fd = -1;
+    return control;
+}
+
+static void client_drop(struct client *client)
+{
+    (void)close(client->fd);
+    free(client->line);
+    free(client->answer);
+    *client = (struct client){.fd = -1};
+}
+
+/* ---- the ring -------------------------------------------------------------------- */
+
+void control_output(struct control *control, const char *data, size_t length)
+{
+    while (length > 0) {
+        size_t at = control->end % control->size;
+        size_t n = control->size - at < length ? control->size - at : length;
+        memcpy(control->ring + at, data, n);
+        control->end += n;
+        data += n;
+        length -= n;
+    }
+}
+
+static uint64_t ring_start(const struct control *control)
+{
+    return control->end > control->size ? control->end - control->size : 0;
+}
+
+/* What the client has missed is said in its place. */
+static void client_mark_loss(struct control *control, struct client *client)
+{
+    uint64_t start = ring_start(control);
+    if (client->at >= start)
+        return;
+    if (asprintf(&client->answer, "\r\n[microvm: %llu bytes lost]\r\n",
+                 (unsigned long long)(start - client->at)) < 0)
+        client->answer = NULL;
+    client->answer_at = 0;
+    client->at = start;
+}
+
+/* ---- sending --------------------------------------------------------------------- */
+
+static bool client_owes(const struct control *control, const struct client *client)
+{
+    return client->answer || (client->follows && client->at < control->end);
+}
+
+static ssize_t client_send(struct client *client, const char *data, size_t length)
+{
+    ssize_t n = send(client->fd, data, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+        return 0;
+    return n;
+}
+
+/* Sends what the socket takes at once; false: the client has gone. */
+static bool client_pay(struct control *control, struct client *client)
+{
+    ssize_t n;
+    if (!client->answer)
+        client_mark_loss(control, client);
+    if (client->answer) {
+        const char *rest = client->answer + client->answer_at;
+        n = client_send(client, rest, strlen(rest));
+        if (n > 0 && (size_t)n == strlen(rest)) {
+            free(client->answer);
+            client->answer = NULL;
+        } else if (n > 0) {
+            client->answer_at += (size_t)n;
+        }
+        return n >= 0;
+    }
+    size_t at = client->at % control->size;
+    uint64_t length = control->end - client->at;
+    if (length > control->size - at)
+        length = control->size - at;
+    n = client_send(client, control->ring + at, (size_t)length);
+    client->at += n > 0 ? (uint64_t)n : 0;
+    return n >= 0;
+}
+
+/* ---- asking ---------------------------------------------------------------------- */
+
+static void client_answer(struct client *client, json_t *answer)
+{
+    char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
+    json_decref(answer);
+    client->answer = NULL;
+    client->answer_at = 0;
+    if (text && asprintf(&client->answer, "%s\n", text) < 0)
+        client->answer = NULL;
+    free(text);
+}
+
+static void client_do(struct control *control, struct client *client)
+{
+    struct verb_result result;
+    json_t *answer = verb_do(control->machine, client->line, &result);
+    client->asked = true;
+    free(client->line);
+    client->line = NULL;
+    client->waits = result.then == THEN_STOP;
+    client->follows = result.then == THEN_FOLLOW || result.then == THEN_LOGS ||
+                      result.then == THEN_ATTACH;
+    client->typing = result.then == THEN_ATTACH;
+    client->ending = result.then == THEN_NOTHING || result.then == THEN_LOGS;
+    client->at = client->typing ? control->end : ring_start(control);
+    if (client->waits) {
+        control->stop = true;
+        control->stop_ms = result.timeout_ms;
+        json_decref(answer);
+    } else {
+        client_answer(client, answer);
+    }
+}
+
+/* Before the request is complete its bytes, afterwards only whether somebody is there:
+ * those who are attached are heard by control_input. */
+static void client_hear(struct control *control, struct client *client)
+{
+    char nothing[64];
+    char *to = client->asked ? nothing : client->line + client->length;
+    size_t room =
+        client->asked ? sizeof nothing : NAMED_REQUEST_MAX - 1 - client->length;
+    ssize_t n = recv(client->fd, to, room, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        client_drop(client);
+        return;
+    }
+    if (client->asked)
+        return;
+    client->length += (size_t)n;
+    client->line[client->length] = '\0';
+    char *end = strchr(client->line, '\n');
+    if (end) {
+        *end = '\0';
+        client_do(control, client);
+    } else if (client->length == NAMED_REQUEST_MAX - 1) {
+        client_drop(client);
+    }
+}
+
+/* ---- in the poll loop ------------------------------------------------------------ */
+
+static void control_accept(struct control *control)
+{
+    int fd = accept(control->claim->listener, NULL, NULL);
+    if (fd < 0)
+        return;
+    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+    char *line = malloc(NAMED_REQUEST_MAX);
+    for (unsigned i = 0; i < CONTROL_CLIENTS && line; i++) {
+        struct client *client = &control->client[i];
+        if (client->fd < 0) {
+            client->fd = fd;
+            client->line = line;
+            return;
+        }
+    }
+    free(line);
+    (void)close(fd);
+}
+
+int control_interest(struct control *control, struct pollfd *fds, bool input_wanted)
+{
+    int count = 0;
+    fds[count++] = (struct pollfd){control->claim->listener, POLLIN, 0};
+    for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
+        struct client *client = &control->client[i];
+        if (client->fd < 0)
+            continue;
+        short events = client_owes(control, client) ? POLLOUT : 0;
+        if (!client->typing || input_wanted)
+            events |= POLLIN;
+        control->polled[count] = client;
+        fds[count++] = (struct pollfd){client->fd, events, 0};
+    }
+    return count;
+}
+
+void control_turn(struct control *control, const struct pollfd *fds, int count)
+{
+    for (int i = 1; i < count; i++) {
+        struct client *client = control->polled[i];
+        if (fds[i].revents & (POLLIN | POLLHUP | POLLERR) && !client->typing)
+            client_hear(control, client);
+        if (client->fd >= 0 && fds[i].revents & POLLOUT &&
+            client_owes(control, client) && !client_pay(control, client))
+            client_drop(client);
+        if (client->fd >= 0 && client->ending && !client_owes(control, client))
+            client_drop(client);
+    }
+    if (count > 0 && fds[0].revents & POLLIN)
+        control_accept(control);
+}
+
+size_t control_input(struct control *control, char *to, size_t room)
+{
+    for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
+        struct client *client = &control->client[i];
+        if (client->fd < 0 || !client->typing)
+            continue;
+        ssize_t n = recv(client->fd, to, room, MSG_DONTWAIT);
+        if (n > 0)
+            return (size_t)n;
+        if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
+            client_drop(client);
+    }
+    return 0;
+}
+
+bool control_stop_asked(struct control *control, uint64_t *timeout_ms)
+{
+    bool asked = control->stop;
+    control->stop = false;
+    *timeout_ms = control->stop_ms;
+    return asked;
+}
+
+/* ---- the end --------------------------------------------------------------------- */
+
+/* True while somebody is owed something and still takes it. */
+static bool control_last_turn(struct control *control)
+{
+    struct pollfd fds[CONTROL_FDS];
+    bool owed = false;
+    int count = control_interest(control, fds, false);
+    for (int i = 1; i < count; i++)
+        owed = owed || client_owes(control, control->polled[i]);
+    fds[0].fd = -1;
+    if (!owed || poll(fds, (nfds_t)count, LAST_WORDS_MS) <= 0)
+        return false;
+    control_turn(control, fds, count);
+    return true;
+}
+
+void control_close(struct control *control)
+{
+    if (!control)
+        return;
+    for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
+        struct client *client = &control->client[i];
+        if (client->fd >= 0 && client->waits)
+            client_answer(client, verb_ended(control->machine));
+    }
+    while (control_last_turn(control))
+        ;
+    for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
+        if (control->client[i].fd >= 0)
+            client_drop(&control->client[i]);
+    }
+    free(control);
+}

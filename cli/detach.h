@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * `microvm run -d`: the machine lives on in a process of its own. The one that was
+ * started waits until the machine runs, prints its name and ends; or passes on how it
+ * failed. detach_posix.c; detach_win.c refuses.
+ */
+#ifndef CLI_DETACH_H
+#define CLI_DETACH_H
+
+#include <stdbool.h>
+
+/* Splits the process in two, while it is still small. In the new one, which runs the
+ * machine, true. The old one does not come back before the machine runs or has failed:
+ * false then, with its exit status in *status. */
+bool detach(int *status);
+/* In the new one: the machine runs under this name; from now on nobody listens to what
+ * it says. */
+void detach_running(const char *name);
+
+#endif

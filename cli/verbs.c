@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * What can be asked of a named machine. Every verb is a row of a table and a function
+ * that gives its answer.
+ */
+#include "control.h"
+
+#include <string.h>
+
+typedef json_t *verb_fn(const struct verb_machine *machine, const json_t *request,
+                        struct verb_result *result);
+
+static json_t *answer_error(const char *message)
+{
+    return json_pack("{s:s}", "error", message);
+}
+
+static json_t *answer_of(int rc, const microvm_error *err)
+{
+    return rc ? answer_error(err->message) : json_pack("{s:b}", "ok", 1);
+}
+
+static json_t *parse(char *text)
+{
+    json_t *json = text ? json_loads(text, 0, NULL) : NULL;
+    microvm_string_free(text);
+    return json ? json : json_object();
+}
+
+/* A whole number of the request from `least` to `most`; `usual` when it is not there;
+ * -1: it is something else. */
+static int64_t number_of(const json_t *request, const char *key, int64_t usual,
+                         int64_t least, int64_t most)
+{
+    const json_t *value = json_object_get(request, key);
+    if (!value)
+        return usual;
+    int64_t n = json_integer_value(value);
+    return json_is_integer(value) && n >= least && n <= most ? n : -1;
+}
+
+/* ---- looking --------------------------------------------------------------------- */
+
+static const char *image_of(const json_t *config)
+{
+    const char *kernel = json_string_value(json_object_get(config, "kernel"));
+    const char *slash = kernel ? strrchr(kernel, '/') : NULL;
+    return slash ? slash + 1 : kernel ? kernel : "";
+}
+
+static json_t *verb_info(const struct verb_machine *machine, const json_t *request,
+                         struct verb_result *result)
+{
+    (void)request, (void)result;
+    json_t *config = parse(microvm_config_to_json(machine->config, 1));
+    const json_t *cpus = json_object_get(config, "cpus");
+    json_t *answer =
+        json_pack("{s:s, s:s, s:s, s:I, s:O?, s:I, s:I, s:[]}", "name", machine->name,
+                  "state", microvm_state_name((int)microvm_get_state(machine->vm)),
+                  "image", image_of(config), "cpus", json_integer_value(cpus), "memory",
+                  json_object_get(config, "memory"), "pid", (json_int_t)machine->pid,
+                  "since", (json_int_t)machine->since, "ports");
+    json_decref(config);
+    return answer;
+}
+
+static json_t *verb_inspect(const struct verb_machine *machine, const json_t *request,
+                            struct verb_result *result)
+{
+    json_t *answer = verb_info(machine, request, result);
+    (void)json_object_set_new(answer, "config",
+                              parse(microvm_config_to_json(machine->config, 1)));
+    (void)json_object_set_new(answer, "stats", parse(microvm_stats_json(machine->vm)));
+    return answer;
+}
+
+static json_t *verb_stats(const struct verb_machine *machine, const json_t *request,
+                          struct verb_result *result)
+{
+    (void)request, (void)result;
+    return parse(microvm_stats_json(machine->vm));
+}
+
+/* ---- changing -------------------------------------------------------------------- */
+
+static json_t *verb_pause(const struct verb_machine *machine, const json_t *request,
+                          struct verb_result *result)
+{
+    microvm_error err;
+    (void)request, (void)result;
+    return answer_of(microvm_pause(machine->vm, &err), &err);
+}
+
+static json_t *verb_resume(const struct verb_machine *machine, const json_t *request,
+                           struct verb_result *result)
+{
+    microvm_error err;
+    (void)request, (void)result;
+    return answer_of(microvm_resume(machine->vm, &err), &err);
+}
+
+static json_t *verb_stop(const struct verb_machine *machine, const json_t *request,
+                         struct verb_result *result)
+{
+    int64_t timeout_ms = number_of(request, "timeout_ms", 10000, 0, INT32_MAX);
+    (void)machine;
+    if (timeout_ms < 0)
+        return answer_error("stop: timeout_ms is no number of milliseconds");
+    result->then = THEN_STOP;
+    result->timeout_ms = (uint64_t)timeout_ms;
+    return json_object();
+}
+
+/* Answered when it has ended, too. */
+static json_t *verb_kill(const struct verb_machine *machine, const json_t *request,
+                         struct verb_result *result)
+{
+    (void)machine, (void)request;
+    result->then = THEN_STOP;
+    return json_object();
+}
+
+/* ---- the console ----------------------------------------------------------------- */
+
+static json_t *verb_logs(const struct verb_machine *machine, const json_t *request,
+                         struct verb_result *result)
+{
+    (void)machine;
+    bool follow = json_is_true(json_object_get(request, "follow"));
+    result->then = follow ? THEN_FOLLOW : THEN_LOGS;
+    return json_pack("{s:b}", "ok", 1);
+}
+
+static json_t *verb_attach(const struct verb_machine *machine, const json_t *request,
+                           struct verb_result *result)
+{
+    (void)machine, (void)request;
+    result->then = THEN_ATTACH;
+    return json_pack("{s:b}", "ok", 1);
+}
+
+static json_t *verb_resize(const struct verb_machine *machine, const json_t *request,
+                           struct verb_result *result)
+{
+    microvm_error err;
+    int64_t columns = number_of(request, "columns", -1, 1, UINT16_MAX);
+    int64_t rows = number_of(request, "rows", -1, 1, UINT16_MAX);
+    (void)result;
+    if (columns < 0 || rows < 0)
+        return answer_error("resize: columns and rows must be 1 to 65535");
+    return answer_of(
+        microvm_console_resize(machine->vm, (uint16_t)columns, (uint16_t)rows, &err),
+        &err);
+}
+
+/* ---- the table ------------------------------------------------------------------- */
+
+static const struct verb {
+    const char *name;
+    verb_fn *fn;
+} verbs[] = {
+    {"info", verb_info},     {"inspect", verb_inspect}, {"stats", verb_stats},
+    {"pause", verb_pause},   {"resume", verb_resume},   {"stop", verb_stop},
+    {"kill", verb_kill},     {"logs", verb_logs},       {"attach", verb_attach},
+    {"resize", verb_resize},
+};
+
+json_t *verb_do(const struct verb_machine *machine, const char *line,
+                struct verb_result *result)
+{
+    json_t *request = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+    const char *name = json_string_value(json_object_get(request, "do"));
+    json_t *answer = NULL;
+    *result = (struct verb_result){.then = THEN_NOTHING, .stream = -1};
+    for (size_t i = 0; name && i < sizeof verbs / sizeof verbs[0]; i++) {
+        if (!strcmp(name, verbs[i].name)) {
+            answer = verbs[i].fn(machine, request, result);
+            json_decref(request);
+            return answer;
+        }
+    }
+    answer = answer_error(name ? "it does not know how to do that: it was started by "
+                                 "another version of microvm"
+                               : "the request is no JSON object that says what to do");
+    json_decref(request);
+    return answer;
+}
+
+json_t *verb_ended(const struct verb_machine *machine)
+{
+    microvm_exit end = MICROVM_EXIT_INIT;
+    microvm_error err;
+    int rc = microvm_wait(machine->vm, 0, &end, &err);
+    if (rc)
+        return answer_error(err.message);
+    return json_pack("{s:b, s:i, s:s}", "ok", 1, "code", (int)end.code, "message",
+                     end.message);
+}

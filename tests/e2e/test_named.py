@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Named machines: running in the background, found again, asked and stopped by name."""
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from test_terminal import Terminal
+
+
+@pytest.fixture
+def named(kvm, tmp_path):
+    """The program with a runtime directory of its own; what still runs there is ended."""
+    tmp_path.chmod(0o700)
+
+    def run(*args, **kw):
+        return kvm(*args, XDG_RUNTIME_DIR=str(tmp_path), **kw)
+
+    run.folder = tmp_path / "microvm"
+    run.env = dict(os.environ, XDG_RUNTIME_DIR=str(tmp_path))
+    run.path = kvm.path
+
+    def refuses(*args, **kw):
+        return kvm.refuses(*args, XDG_RUNTIME_DIR=str(tmp_path), **kw)
+
+    run.refuses = refuses
+    yield run
+    for name in run("ps", "-q").stdout.decode().split():
+        run("kill", name)
+
+
+def ps(named):
+    return {m["name"]: m for m in json.loads(named("ps", "--json").stdout)}
+
+
+def wait_until(what, seconds=10):
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def wait_for_log(named, name, text):
+    wait_until(lambda: text in named("logs", name).stdout)
+
+
+def test_detached_machines_are_listed_and_stopped(named, guest):
+    r = named("run", "-d", "--name", "web", "-k", guest("sleep"), "-m", "64", "-c", "2")
+    assert (r.returncode, r.stdout, r.stderr) == (0, b"web\n", b"")
+    other = named("run", "-d", "-k", guest("sleep")).stdout.decode().strip()
+    assert other.count("-") == 1
+    machines = ps(named)
+    assert sorted(machines) == sorted(["web", other])
+    web = machines["web"]
+    assert (web["state"], web["image"], web["cpus"], web["memory"]) == \
+        ("running", "sleep", 2, "64M")
+    assert os.readlink("/proc/%d/exe" % web["pid"]) == os.path.realpath(named.path)
+    assert abs(web["since"] - time.time()) < 60
+    lines = named("ps").stdout.decode().splitlines()
+    assert lines[0].split() == ["NAME", "STATE", "IMAGE", "CPUS", "MEMORY", "PID", "SINCE",
+                                "PORTS"]
+    assert sorted(line.split()[0] for line in lines[1:]) == sorted(["web", other])
+    r = named("stop", "-t", "0", "web", other)
+    assert (r.returncode, r.stdout.decode().split()) == (0, ["web", other])
+    assert named("ps", "-q").stdout == b"" and os.listdir(named.folder) == []
+    wait_until(lambda: not os.path.exists("/proc/%d" % web["pid"]))
+
+
+def test_the_directory_is_private(named, guest):
+    named("run", "-d", "--name", "a", "-k", guest("sleep"))
+    assert named.folder.stat().st_mode & 0o777 == 0o700
+    named("kill", "a")
+    named.folder.chmod(0o755)
+    assert "is open to others" in named.refuses("run", "--name", "a", "-k", guest("hi"))
+    assert named("run", "-k", guest("hi")).stdout == b"Hi\n"  # no name is no reason
+    named.folder.chmod(0o700)
+
+
+def test_a_name_is_taken_while_its_machine_lives(named, guest):
+    named("run", "-d", "--name", "web", "-k", guest("sleep"))
+    assert named.refuses("run", "-d", "--name", "web", "-k", guest("hi")) == (
+        "--name web: a machine of that name is running; 'microvm ps' lists them, "
+        "'microvm stop web' ends it")
+    assert named.refuses("stop", "wbe") == "there is no machine 'wbe': did you mean 'web'?"
+    named("kill", "web")
+    assert named.refuses("stop", "web") == \
+        "there is no machine 'web'; 'microvm ps' lists them"
+    for bad in ["a/b", "../x", ".x", "-x", "a b", ""]:
+        assert named.refuses("run", "--name=" + bad, "-k", guest("hi")).startswith("--name")
+
+
+def test_names_of_the_dead_are_cleaned_up(named, guest):
+    named("run", "-d", "--name", "web", "-k", guest("sleep"))
+    pid = ps(named)["web"]["pid"]
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not os.path.exists("/proc/%d" % pid))
+    assert sorted(os.listdir(named.folder)) == ["web.lock", "web.sock"]
+    r = named("ps", "-q")
+    assert (r.stdout, r.stderr) == (b"", b"") and os.listdir(named.folder) == []
+    assert named("run", "-d", "--name", "web", "-k", guest("sleep")).returncode == 0
+    os.kill(ps(named)["web"]["pid"], signal.SIGKILL)
+    # the next one of that name needs no ps in between
+    wait_until(lambda: named("run", "-d", "--name", "web", "-k",
+                             guest("sleep")).returncode == 0)
+
+
+def test_a_failed_start_is_said_by_the_one_that_was_asked(named, guest):
+    assert named.refuses("run", "-d", "-k", "/nowhere/k").startswith("kernel '/nowhere/k'")
+    assert named.refuses("run", "-d", "-t", "-k", guest("hi")).startswith("--detach: ")
+    assert not named.folder.exists() or os.listdir(named.folder) == []
+
+
+def test_pause_and_resume(named, guest):
+    named("run", "-d", "--name", "web", "-k", guest("sleep"))
+    assert named("pause", "web").stdout == b"web\n"
+    assert ps(named)["web"]["state"] == "paused"
+    assert "paused" in named.refuses("pause", "web")
+    assert named("resume", "web").stdout == b"web\n"
+    assert ps(named)["web"]["state"] == "running"
+
+
+def test_inspect_and_stats(named, guest):
+    named("run", "-d", "--name", "web", "-k", guest("sleep"))
+    wait_for_log(named, "web", b"Hi\n")
+    (all_of_it,) = json.loads(named("inspect", "web").stdout)
+    assert all_of_it["config"]["kernel"] == guest("sleep")
+    assert all_of_it["stats"]["entries"] >= 1 and all_of_it["state"] == "running"
+    assert json.loads(named("stats", "--json").stdout)["web"]["entries"] >= 1
+    assert b"EXITS/s" in named("stats", "--no-stream", "web").stdout
+    r = named("inspect", "web", "bew")
+    assert r.returncode == 125 and len(json.loads(r.stdout)) == 1
+
+
+def test_logs_and_their_end(named, guest):
+    named("run", "-d", "--name", "web", "-k", guest("echo"))
+    wait_for_log(named, "web", b"Hi\n")
+    p = subprocess.Popen([named.path, "logs", "-f", "web"], env=named.env,
+                         stdout=subprocess.PIPE)
+    assert p.stdout.readline() == b"Hi\n"
+    named("attach", "web", stdin=b"more\nq")
+    assert p.stdout.read() == b"more\nq" and p.wait(10) == 0
+
+
+def test_attach_takes_part(named, guest):
+    named("run", "-d", "--name", "web", "-k", guest("echo"))
+    t = Terminal("env", "XDG_RUNTIME_DIR=" + named.env["XDG_RUNTIME_DIR"], named.path,
+                 "attach", "web")
+    wait_until(t.is_raw)
+    t.type(b"abc")
+    t.until(b"abc")
+    t.type(b"\x1d\x1d")
+    assert t.process.wait(10) == 0 and t.given_back()
+    t.close()
+    assert ps(named)["web"]["state"] == "running"  # leaving is not stopping
+
+
+def test_a_reader_who_does_not_read_stops_nothing(named, guest):
+    """And is told what it missed: the history is a ring."""
+    machine = subprocess.Popen([named.path, "run", "--name", "web", "-k", guest("flood")],
+                               env=named.env, stdout=subprocess.DEVNULL)
+    wait_for_log(named, "web", b"Hi\n")
+    p = subprocess.Popen([named.path, "logs", "-f", "web"], env=named.env,
+                         stdout=subprocess.PIPE)
+    assert p.stdout.readline() == b"Hi\n"
+    p.send_signal(signal.SIGSTOP)
+    named("attach", "web", stdin=b"g")
+    wait_until(lambda: json.loads(named("stats", "--json", "web").stdout)["web"]
+               ["console_out_bytes"] == 3 + (384 << 10), 90)
+    p.send_signal(signal.SIGCONT)
+    named("attach", "web", stdin=b"q")
+    assert b"bytes lost]" in p.stdout.read() and p.wait(10) == 0
+    assert machine.wait(10) == 0
+
+
+def test_a_foreground_machine_has_a_name_too(named, guest):
+    p = subprocess.Popen([named.path, "run", "--name", "here", "-k", guest("sleep")],
+                         env=named.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert p.stdout.readline() == b"Hi\n"
+    assert named("logs", "here").stdout == b"Hi\n"
+    assert named("stop", "-t", "0", "here").returncode == 0
+    assert p.wait(10) == 137
+
+
+def test_several_at_once(named, guest):
+    names = ["m%d" % i for i in range(8)]
+    for name in names:
+        assert named("run", "-d", "--name", name, "-m", "32",
+                     "-k", guest("sleep")).returncode == 0
+    assert sorted(ps(named)) == names
+    assert named("kill", *names).stdout.decode().split() == names
+    wait_until(lambda: ps(named) == {})
+
+
+@pytest.mark.parametrize("line", [b"", b"x\n", b"{}\n", b'{"do": "dance"}\n',
+                                  b'{"do": "stop", "timeout_ms": -1}\n',
+                                  b'{"do": "resize", "columns": 0, "rows": 1e9}\n',
+                                  b"y" * 10000 + b"\n", b"\0\0\0\n"])
+def test_nonsense_on_the_socket_harms_nobody(named, guest, line):
+    import socket
+    named("run", "-d", "--name", "web", "-k", guest("sleep"))
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(10)
+    s.connect(str(named.folder / "web.sock"))
+    try:
+        s.sendall(line)
+        s.shutdown(socket.SHUT_WR)
+        answer = s.recv(4096)
+    except (BrokenPipeError, ConnectionResetError):
+        answer = b""
+    assert answer == b"" or "error" in json.loads(answer)
+    assert ps(named)["web"]["state"] == "running"
