@@ -11,13 +11,20 @@
 
 #if !MV_HAVE_BLK
 int mv_blk_open(const struct mv_vdev_host *host, struct mv_disk *disk, const char *id,
-                struct mv_vdev **out, microvm_error *err)
+                unsigned queues, struct mv_vdev **out, microvm_error *err)
 {
     (void)host;
     (void)id;
+    (void)queues;
     (void)out;
     disk->ops->close(disk);
     return ABSENT("disk", err);
+}
+
+void mv_blk_set_limit(struct mv_vdev *dev, const struct mv_limit_rates *rates)
+{
+    (void)dev;
+    (void)rates;
 }
 #endif
 

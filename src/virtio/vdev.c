@@ -27,22 +27,36 @@ static void vdev_heard(void *arg)
     dev->class->kick(dev, port->q);
 }
 
-static void vdev_bell_closed(void *arg)
+static void vdev_waited(uv_timer_t *timer)
 {
-    struct mv_vdev_port *port = arg;
-    struct mv_vdev *dev = port->dev;
-    if (--dev->bells == 0)
+    struct mv_vdev *dev = timer->data;
+    dev->class->waited(dev);
+}
+
+static void vdev_handle_closed(struct mv_vdev *dev)
+{
+    if (--dev->handles == 0)
         free(dev);
 }
 
+static void vdev_bell_closed(void *arg)
+{
+    const struct mv_vdev_port *port = arg;
+    vdev_handle_closed(port->dev);
+}
+
+static void vdev_timer_closed(uv_handle_t *timer)
+{
+    vdev_handle_closed(timer->data);
+}
+
+/* The last handle's end frees dev. */
 static void vdev_free(struct mv_vdev *dev)
 {
-    unsigned bells = dev->bells;
     uv_mutex_destroy(&dev->config_lock);
-    for (unsigned q = 0; q < bells; q++)
-        mv_bell_close(&dev->bell[q]); /* the last one's end frees dev */
-    if (bells == 0)
-        free(dev);
+    for (unsigned q = 0; q < dev->queues; q++)
+        mv_bell_close(&dev->bell[q]);
+    uv_close((uv_handle_t *)&dev->timer, vdev_timer_closed);
 }
 
 static void vdev_init(struct mv_vdev *dev, const struct mv_vdev_class *class,
@@ -75,6 +89,9 @@ int mv_vdev_open_queues(const struct mv_vdev_class *class, unsigned queues,
         free(dev);
         return rc;
     }
+    (void)uv_timer_init(&host->loop->uv, &dev->timer); /* never fails */
+    dev->timer.data = dev;
+    dev->handles = 1;
     for (unsigned q = 0; q < queues; q++) {
         dev->port[q] = (struct mv_vdev_port){dev, q};
         int rc =
@@ -84,7 +101,7 @@ int mv_vdev_open_queues(const struct mv_vdev_class *class, unsigned queues,
             return rc;
         }
         dev->bell[q].closed = vdev_bell_closed;
-        dev->bells++;
+        dev->handles++;
     }
     *out = dev;
     return 0;
@@ -99,6 +116,7 @@ int mv_vdev_open(const struct mv_vdev_class *class, size_t bytes, const char *na
 
 static void vdev_stop(struct mv_vdev *dev)
 {
+    (void)uv_timer_stop(&dev->timer);
     if (dev->life == MV_VDEV_LIVE && dev->class->stop)
         dev->class->stop(dev);
     for (unsigned q = 0; q < dev->queues; q++)
@@ -181,10 +199,23 @@ void mv_vdev_serve(struct mv_vdev *dev, unsigned q,
     do {
         for (; more && left > 0 && mv_vdev_pop(dev, q, &chain); left--)
             more = serve(dev, q, &chain);
+        if (dev->class->commit)
+            dev->class->commit(dev);
     } while (more && left > 0 && mv_vq_listen(vq));
     mv_vdev_signal(dev, q);
     if (more && left == 0)
         mv_bell_ring(&dev->bell[q]);
+}
+
+void mv_vdev_wait(struct mv_vdev *dev, uint64_t wait_ns)
+{
+    const uint64_t ns_per_ms = 1000000;
+    uint64_t ms = wait_ns / ns_per_ms + 1;
+    uv_update_time(&dev->host.loop->uv); /* else counted from when the loop woke up */
+    if (uv_is_active((uv_handle_t *)&dev->timer) &&
+        uv_timer_get_due_in(&dev->timer) <= ms)
+        return;
+    (void)uv_timer_start(&dev->timer, vdev_waited, ms, 0);
 }
 
 /* -- the life cycle -- */

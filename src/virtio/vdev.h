@@ -74,6 +74,12 @@ struct mv_vdev_class {
     int (*start)(struct mv_vdev *dev);
     /* The driver has put something into queue `q` (or may have). The queue is live. */
     void (*kick)(struct mv_vdev *dev, unsigned q);
+    /* mv_vdev_serve has taken what there was: what was put together goes on its way.
+     * Comes before the driver is asked to kick again, so that what it adds meanwhile
+     * costs no kick. NULL: serve does all the work. */
+    void (*commit)(struct mv_vdev *dev);
+    /* The time of mv_vdev_wait is over; not called after stop. NULL: it never waits. */
+    void (*waited)(struct mv_vdev *dev);
     /* Finish what is in flight, wait for it, push nothing afterwards; of a device that
      * has failed too, whose queues are no longer live. NULL: never in flight. */
     void (*stop)(struct mv_vdev *dev);
@@ -130,7 +136,8 @@ struct mv_vdev {
     struct mv_vq vq[MV_VDEV_QUEUES_MAX];
     struct mv_bell bell[MV_VDEV_QUEUES_MAX]; /* rung by the driver's notification */
     struct mv_vdev_port port[MV_VDEV_QUEUES_MAX];
-    unsigned bells; /* open ones: the memory goes with the last */
+    uv_timer_t timer; /* of mv_vdev_wait */
+    unsigned handles; /* bells and timer that are open: the memory goes with the last */
 
     uv_mutex_t config_lock; /* config and generation: the loop writes, vCPUs read */
     uint8_t config[MV_VDEV_CONFIG_MAX];
@@ -168,6 +175,9 @@ bool mv_vdev_pop(struct mv_vdev *dev, unsigned q, struct mv_chain *chain);
 void mv_vdev_serve(struct mv_vdev *dev, unsigned q,
                    bool (*serve)(struct mv_vdev *dev, unsigned q,
                                  const struct mv_chain *chain));
+/* Calls class->waited in `wait_ns`, or up to some milliseconds later. There is one such
+ * time, and the sooner one counts. It costs nothing until it is used. */
+void mv_vdev_wait(struct mv_vdev *dev, uint64_t wait_ns);
 /* Interrupt if the driver wants one for what was pushed on queue q. Once per batch. */
 void mv_vdev_signal(struct mv_vdev *dev, unsigned q);
 /* Replaces bytes of the configuration space, counts the generation up, tells the driver

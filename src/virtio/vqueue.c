@@ -114,6 +114,15 @@ static bool walk_enter(const struct mv_vq *vq, struct walk *w, const struct desc
     return true;
 }
 
+/* Makes the last span longer, if `base` is where it ends. */
+static bool chain_grow(struct mv_span *last, const void *base, uint32_t length)
+{
+    if ((uint8_t *)last->base + last->length != base)
+        return false;
+    last->length += length;
+    return true;
+}
+
 /* Adds the buffer of `d`; those that the device writes come last (2.7.4.2). */
 static bool chain_add(const struct mv_vq *vq, struct mv_chain *chain,
                       const struct desc *d)
@@ -121,24 +130,25 @@ static bool chain_add(const struct mv_vq *vq, struct mv_chain *chain,
     bool write = d->flags & DESC_WRITE;
     uint32_t *bytes = write ? &chain->write_bytes : &chain->read_bytes;
     unsigned n = (unsigned)chain->readable + chain->writable;
-    if (n == vq->config.size || (chain->writable && !write) || d->length == 0)
+    if ((chain->writable && !write) || d->length == 0)
         return false;
     void *base = mv_ram_at(vq->ram, d->address, d->length);
     if (!base || __builtin_add_overflow(*bytes, d->length, bytes))
         return false;
+    uint16_t *count = write ? &chain->writable : &chain->readable;
+    if (*count && chain_grow(&chain->span[n - 1], base, d->length))
+        return true;
     chain->span[n] = (struct mv_span){base, d->length};
-    if (write)
-        chain->writable++;
-    else
-        chain->readable++;
+    ++*count;
     return true;
 }
 
-/* Ends for every content of the tables: each round adds a span, of which there are at
- * most config.size, or is the one that enters an indirect table. */
+/* Ends for every content of the tables: each round takes a buffer, of which a chain has
+ * at most config.size, or is the one that enters an indirect table. */
 static bool chain_collect(const struct mv_vq *vq, struct mv_chain *chain)
 {
     struct walk w = {vq->desc, vq->config.size, chain->head, false};
+    unsigned left = vq->config.size;
     while (w.at < w.entries) {
         struct desc d = walk_fetch(&w);
         if (d.flags & DESC_INDIRECT) {
@@ -146,7 +156,7 @@ static bool chain_collect(const struct mv_vq *vq, struct mv_chain *chain)
                 return false;
             continue;
         }
-        if (!chain_add(vq, chain, &d))
+        if (left-- == 0 || !chain_add(vq, chain, &d))
             return false;
         if (!(d.flags & DESC_NEXT))
             return true;

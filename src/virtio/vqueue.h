@@ -22,10 +22,10 @@
 
 #include <stdbool.h>
 
-enum { MV_VQ_SIZE_MAX = 256 }; /* descriptors; lets one request carry 1 MiB in pages */
+enum { MV_VQ_SIZE_MAX = 512 }; /* descriptors; lets one request carry 2 MiB in pages */
 
 /* One request: first what the device reads, then what it writes (2.7.4.2). The spans
- * are checked pieces of guest memory. */
+ * are checked pieces of guest memory; buffers that lie one behind the other are one. */
 struct mv_chain {
     uint16_t head;                    /* to be given to mv_vq_push */
     uint16_t readable, writable;      /* number of spans of each kind */

@@ -81,7 +81,7 @@ static void tells_its_id_and_shape(void **state)
     assert_int_equal(vdriver_read(&b->rig.driver, VREG_DEVICE_ID), 2);
     assert_int_equal(vdriver_read(&b->rig.driver, VREG_CONFIG), IMAGE_SECTORS);
     assert_int_equal(vdriver_read(&b->rig.driver, VREG_CONFIG + 4), 0);
-    assert_int_equal(vdriver_read(&b->rig.driver, VREG_CONFIG + 12), 254);
+    assert_int_equal(vdriver_read(&b->rig.driver, VREG_CONFIG + 12), 510);
     assert_int_equal(vdriver_read(&b->rig.driver, VREG_CONFIG + 20), 512);
     blk_finish(b);
 }

@@ -113,7 +113,7 @@ static void a_full_queue_comes_back(void **state)
     struct vdriver_queue *vq = &b->rig.driver.queue[0];
     for (unsigned round = 0; round < 3; round++) {
         unsigned n = vq->free;
-        assert_int_equal(n, 256);
+        assert_int_equal(n, 512);
         for (unsigned i = 0; i < n; i++) {
             uint64_t at = 0x40000 + 32 * i;
             uint8_t *header = vrig_at(&b->rig, at, 17);
@@ -201,7 +201,7 @@ static void survives_save_and_load(void **state)
         assert_int_equal(blkrig_status(b, i), BLK_OK);
         assert_int_equal(*blkrig_data(b, i), sector_value(8 * i));
     }
-    assert_int_equal(b->rig.driver.queue[0].free, 256);
+    assert_int_equal(b->rig.driver.queue[0].free, 512);
     assert_int_equal(blkrig_do(b, BLK_IN, 3, 512, NULL), BLK_OK);
     blk_finish(b);
 }

@@ -26,7 +26,8 @@ static unsigned rng_request(struct vrig *rig, uint64_t gpa,
 
 #if MV_HAVE_BLK
 /* The disk has its own handle: the image can go at once, where files can. */
-static int blk_open(struct vrig *rig, struct mv_vdev **out, microvm_error *err)
+static int blk_open_with(struct vrig *rig, unsigned queues, struct mv_vdev **out,
+                         microvm_error *err)
 {
     char path[SCRATCH_PATH];
     const struct mv_disk_config config = {.path = path, .read_only = true};
@@ -34,7 +35,17 @@ static int blk_open(struct vrig *rig, struct mv_vdev **out, microvm_error *err)
     scratch_sparse(path, 1 << 20);
     int rc = mv_disk_open(&config, &rig->loop, &rig->log, &disk, err);
     scratch_remove(path);
-    return rc ? rc : mv_blk_open(&rig->host, disk, "vda", out, err);
+    return rc ? rc : mv_blk_open(&rig->host, disk, "vda", queues, out, err);
+}
+
+static int blk_open(struct vrig *rig, struct mv_vdev **out, microvm_error *err)
+{
+    return blk_open_with(rig, 1, out, err);
+}
+
+static int blk_open_queues(struct vrig *rig, struct mv_vdev **out, microvm_error *err)
+{
+    return blk_open_with(rig, 4, out, err);
 }
 
 /* The identity, which needs no disk, so that the answer comes at once. */
@@ -102,6 +113,8 @@ const struct device_type device_types[] = {
 #if MV_HAVE_BLK
     {"blk", 2, 1, 60, 0, 0, 1 << 2 | 1 << 5 | 1 << 6 | 1 << 9, blk_open, 0,
      blk_request},
+    {"blk, 4 queues", 2, 4, 60, 0, 0, 1 << 2 | 1 << 5 | 1 << 6 | 1 << 9 | 1 << 12,
+     blk_open_queues, 3, blk_request},
 #endif
 #if MV_HAVE_BALLOON
     {"balloon", 5, 5, 8, 4, 4, 1 << 2 | 1 << 5, balloon_open, 0, balloon_request},

@@ -9,7 +9,7 @@
 #include "backing/disk.h"
 #include "virtio/devices.h"
 
-enum { SECTORS = 64, IMAGE_BYTES = SECTORS * 512, QUEUE_SIZE = 256 };
+enum { SECTORS = 64, IMAGE_BYTES = SECTORS * 512, QUEUE_SIZE = 512 };
 
 /* How the disk answers; from the input. */
 enum { IN_COMMIT = 1, FAILS = 2, REVERSED = 4 };
@@ -125,7 +125,7 @@ static const struct mv_disk_ops memory_ops = {.name = "memory",
 static void request(struct vrig *rig, struct fuzz *in)
 {
     static const uint8_t types[] = {0, 1, 4, 8, 11, 13, 0, 1};
-    struct vdriver_queue *vq = &rig->driver.queue[0];
+    struct vdriver_queue *vq = &rig->driver.queue[rig->driver.queues - 1];
     struct vdriver_buffer buffer[] = {{VFUZZ_DATA, 16, false},
                                       {VFUZZ_DATA + 0x100, 0, true},
                                       {VFUZZ_DATA + 16, 1, true}};
@@ -179,7 +179,7 @@ static void open_once(struct vrig *rig, struct memory_disk *m)
     m->disk.size_bytes = IMAGE_BYTES;
     m->disk.block_bytes = 4096;
     m->disk.can_discard = true;
-    int rc = mv_blk_open(&rig->host, &m->disk, "fuzz", &dev, NULL);
+    int rc = mv_blk_open(&rig->host, &m->disk, "fuzz", 2, &dev, NULL);
     MV_ASSERT(rc == 0);
     vrig_attach(rig, dev);
 }
@@ -202,7 +202,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
         else if (op & 8)
             memory.how = fuzz8(&in);
         else
-            vdriver_kick(&rig.driver, 0);
+            vdriver_kick(&rig.driver, op / 16 % 2u);
     }
     check(&rig, &memory);
     return 0;

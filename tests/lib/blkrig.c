@@ -25,7 +25,7 @@ int blkrig_open_device(struct blkrig *b, microvm_error *err)
     int rc = mv_disk_open_by(b->make, &b->config, &b->rig.loop, &b->disk, err);
     if (rc)
         return rc;
-    rc = mv_blk_open(&b->rig.host, b->disk, "vda", &dev, err);
+    rc = mv_blk_open(&b->rig.host, b->disk, "vda", MV_MAX(b->queues, 1u), &dev, err);
     if (!rc)
         vrig_attach(&b->rig, dev);
     return rc;
@@ -53,6 +53,12 @@ uint8_t *blkrig_data(struct blkrig *b, unsigned slot)
 uint16_t blkrig_add(struct blkrig *b, unsigned slot, uint32_t type, uint64_t sector,
                     uint32_t length)
 {
+    return blkrig_add_to(b, 0, slot, type, sector, length);
+}
+
+uint16_t blkrig_add_to(struct blkrig *b, unsigned q, unsigned slot, uint32_t type,
+                       uint64_t sector, uint32_t length)
+{
     MV_ASSERT(slot < BLKRIG_SLOTS);
     uint8_t *header = vrig_at(&b->rig, header_at(slot), 17);
     mv_store32(header, type);
@@ -65,7 +71,7 @@ uint16_t blkrig_add(struct blkrig *b, unsigned slot, uint32_t type, uint64_t sec
     if (length)
         buffer[n++] = (struct vdriver_buffer){data_at(slot), length, !out};
     buffer[n++] = (struct vdriver_buffer){header_at(slot) + 16, 1, true};
-    return vdriver_add(&b->rig.driver.queue[0], buffer, n);
+    return vdriver_add(&b->rig.driver.queue[q], buffer, n);
 }
 
 uint8_t blkrig_status(struct blkrig *b, unsigned slot)

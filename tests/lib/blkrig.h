@@ -39,6 +39,7 @@ struct blkrig {
     char path[SCRATCH_PATH];
     struct mv_disk_config config;
     mv_disk_make *make;
+    unsigned queues; /* 0: one */
     struct mv_disk *disk;
 };
 
@@ -53,6 +54,9 @@ uint8_t *blkrig_data(struct blkrig *b, unsigned slot);
  * reads for OUT, DISCARD and ZEROES and writes for the others. Returns its head. */
 uint16_t blkrig_add(struct blkrig *b, unsigned slot, uint32_t type, uint64_t sector,
                     uint32_t length);
+/* The same in queue `q`. */
+uint16_t blkrig_add_to(struct blkrig *b, unsigned q, unsigned slot, uint32_t type,
+                       uint64_t sector, uint32_t length);
 uint8_t blkrig_status(struct blkrig *b, unsigned slot);
 /* Sleeps until the next chain comes back. */
 uint16_t blkrig_wait(struct blkrig *b, uint32_t *written);

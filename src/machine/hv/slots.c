@@ -134,7 +134,8 @@ int hv_slots_add_disk(struct hv_machine *m, const struct mv_disk_config *config,
         return rc;
     for (unsigned i = 0; i < m->slots; i++)
         letter[2] = (char)(letter[2] + (m->slot[i].disk ? 1 : 0));
-    rc = mv_blk_open(&host, disk, config->id ? config->id : letter, &dev, err);
+    rc = mv_blk_open(&host, disk, config->id ? config->id : letter, m->base.config.cpus,
+                     &dev, err);
     return rc ? rc : slot_add(m, dev, disk, err);
 }
 
