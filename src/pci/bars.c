@@ -188,12 +188,20 @@ void mv_pci_update_bars(struct mv_pci_function *f)
 
 /* -- accesses -- */
 
-/* Copies the BAR that holds all of the access: it may move as soon as the lock is let
+/* What an access reaches. */
+struct window_hit {
+    const struct mv_bus_ops *ops;
+    void *chip;
+    uint64_t offset;
+};
+
+/* Finds the BAR that holds all of the access. It may move as soon as the lock is let
  * go, and what was under way when it moved reaches it still, as on a real bus. */
-static bool window_find(const struct mv_pci_window *window, uint64_t gpa, unsigned size,
-                        struct mv_pci_bar *hit)
+static bool window_find(const struct mv_pci_window *window, uint64_t offset,
+                        unsigned size, struct window_hit *hit)
 {
     struct mv_pci_root *root = window->root;
+    uint64_t gpa = window->base + offset;
     bool found = false;
     uv_mutex_lock(&root->bar_lock);
     for (unsigned i = 0; i < BARS_ALL && !found; i++) {
@@ -201,7 +209,7 @@ static bool window_find(const struct mv_pci_window *window, uint64_t gpa, unsign
         found = bar && bar->gpa != MV_PCI_NOWHERE &&
                 mv_inside(gpa, size, bar->gpa, bar->size);
         if (found)
-            *hit = *bar;
+            *hit = (struct window_hit){bar->ops, bar->chip, gpa - bar->gpa};
     }
     uv_mutex_unlock(&root->bar_lock);
     return found;
@@ -209,21 +217,17 @@ static bool window_find(const struct mv_pci_window *window, uint64_t gpa, unsign
 
 static uint64_t window_read(void *chip, uint64_t offset, unsigned size)
 {
-    const struct mv_pci_window *window = chip;
-    uint64_t gpa = window->base + offset;
-    struct mv_pci_bar bar;
-    if (!window_find(window, gpa, size, &bar))
+    struct window_hit hit;
+    if (!window_find(chip, offset, size, &hit))
         return UINT64_MAX; /* the bus cuts it */
-    return bar.ops->read(bar.chip, gpa - bar.gpa, size);
+    return hit.ops->read(hit.chip, hit.offset, size);
 }
 
 static void window_write(void *chip, uint64_t offset, unsigned size, uint64_t value)
 {
-    const struct mv_pci_window *window = chip;
-    uint64_t gpa = window->base + offset;
-    struct mv_pci_bar bar;
-    if (window_find(window, gpa, size, &bar))
-        bar.ops->write(bar.chip, gpa - bar.gpa, size, value);
+    struct window_hit hit;
+    if (window_find(chip, offset, size, &hit))
+        hit.ops->write(hit.chip, hit.offset, size, value);
 }
 
 const struct mv_bus_ops mv_pci_window_bus = {window_read, window_write};
