@@ -131,10 +131,10 @@ MICROVM_API void microvm_config_free(microvm_config *config);
 
 /*
  * Sets one key from its text form, the same text that the command line takes after
- * --key ("256M", "disk.img,ro", "5m"). Repeatable keys (disk) add, others replace; NULL
- * puts the default back. '-' and '_' are one letter in keys. Errors are sticky: the
- * first one is kept, later calls change nothing, and microvm_new reports it. No setter
- * minds a NULL configuration.
+ * --key ("256M", "disk.img,ro", "5m"). Repeatable keys (disk, limit) add, others
+ * replace; NULL puts the default back. '-' and '_' are one letter in keys. Errors are
+ * sticky: the first one is kept, later calls change nothing, and microvm_new reports
+ * it. No setter minds a NULL configuration.
  */
 MICROVM_API void microvm_config_set(microvm_config *config, const char *key,
                                     const char *text);
@@ -191,7 +191,8 @@ enum {
     MICROVM_KEY_SIZE,
     MICROVM_KEY_DURATION,
     MICROVM_KEY_CHOICE,
-    MICROVM_KEY_DISK
+    MICROVM_KEY_DISK,
+    MICROVM_KEY_LIMIT
 };
 
 /* One row of the table of settings, from which the command line, JSON and the
@@ -312,6 +313,24 @@ MICROVM_API microvm_state microvm_get_state(microvm *vm);
  * again. The guest does so in its own time: see balloon_bytes of microvm_stats.
  * UNSUPPORTED without balloon=on. */
 MICROVM_API int microvm_set_balloon_mb(microvm *vm, uint32_t mib, microvm_error *err);
+
+/* How much a device may do. */
+typedef struct microvm_limit {
+    uint32_t size;
+    uint32_t burst_ms; /* so many ms' worth of both may be used at once after a pause:
+                          10 to 3600000; 0: 100 */
+    uint64_t bytes_per_s; /* 0: no limit */
+    uint64_t ops_per_s;   /* 0: no limit */
+} microvm_limit;
+#define MICROVM_LIMIT_INIT             \
+    {                                  \
+        sizeof(microvm_limit), 0, 0, 0 \
+    }
+
+/* Replaces the limit of `device`, at any time: "disk" (all of them), "disk=vdb", "net",
+ * "net=ID". The setting `limit` gives the one that a machine begins with. */
+MICROVM_API int microvm_set_limit(microvm *vm, const char *device,
+                                  const microvm_limit *limit, microvm_error *err);
 
 /* ---- events ---------------------------------------------------------------------- */
 

@@ -152,6 +152,44 @@ int microvm_set_balloon_mb(microvm *vm, uint32_t mib, microvm_error *err)
     return balloon.rc;
 }
 
+struct limit {
+    microvm *vm;
+    struct mv_limit_target target;
+    struct mv_limit_rates rates;
+    microvm_error *err;
+    int rc;
+};
+
+static void set_limit(void *arg)
+{
+    struct limit *l = arg;
+    l->rc = l->vm->ops->set_limit
+                ? l->vm->ops->set_limit(l->vm, &l->target, &l->rates, l->err)
+                : mv_fail(l->err, MICROVM_E_UNSUPPORTED,
+                          "limit: machines of kind %s cannot", l->vm->ops->kind);
+}
+
+int microvm_set_limit(microvm *vm, const char *device, const microvm_limit *limit,
+                      microvm_error *err)
+{
+    if (!vm)
+        return no_machine(err);
+    if (!device || !limit || limit->size < sizeof *limit)
+        return mv_fail(err, MICROVM_E_INVALID,
+                       "limit: device or limit is NULL, or its size field is not set; "
+                       "use MICROVM_LIMIT_INIT");
+    struct limit l = {.vm = vm,
+                      .rates = {limit->bytes_per_s, limit->ops_per_s, limit->burst_ms},
+                      .err = err};
+    int rc = mv_limit_target_read(&l.target, device, err);
+    if (!rc)
+        rc = mv_limit_rates_check(&l.rates, err);
+    if (rc)
+        return rc;
+    mv_loop_run(&vm->loop, set_limit, &l);
+    return l.rc;
+}
+
 intptr_t microvm_event_handle(microvm *vm)
 {
     return vm ? vm->events.notify.handle : -1;

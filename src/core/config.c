@@ -12,19 +12,20 @@
 
 #include <stdlib.h>
 
-#define KEY(name_, flag, type_, field, default_, least_, most_, value_, choices_, \
-            help_)                                                                \
-    {{.name = (name_),                                                            \
-      .short_flag = (flag),                                                       \
-      .type = MICROVM_KEY_##type_,                                                \
-      .repeatable =                                                               \
-          offsetof(struct mv_config, field) == offsetof(struct mv_config, disk),  \
-      .value = (value_),                                                          \
-      .default_text = (default_),                                                 \
-      .choices = (choices_),                                                      \
-      .help = (help_)},                                                           \
-     offsetof(struct mv_config, field),                                           \
-     (least_),                                                                    \
+#define KEY(name_, flag, type_, field, default_, least_, most_, value_, choices_,  \
+            help_)                                                                 \
+    {{.name = (name_),                                                             \
+      .short_flag = (flag),                                                        \
+      .type = MICROVM_KEY_##type_,                                                 \
+      .repeatable =                                                                \
+          offsetof(struct mv_config, field) == offsetof(struct mv_config, disk) || \
+          offsetof(struct mv_config, field) == offsetof(struct mv_config, limit),  \
+      .value = (value_),                                                           \
+      .default_text = (default_),                                                  \
+      .choices = (choices_),                                                       \
+      .help = (help_)},                                                            \
+     offsetof(struct mv_config, field),                                            \
+     (least_),                                                                     \
      (most_)},
 const struct mv_config_row mv_config_rows[MV_CONFIG_ROWS] = {
 #include "core/config_keys.def"
@@ -34,7 +35,7 @@ const struct mv_config_row mv_config_rows[MV_CONFIG_ROWS] = {
 /* Other spellings that are understood: of the specification, and the list in JSON. */
 static const struct {
     const char *other, *name;
-} config_aliases[] = {{"vcpus", "cpus"}, {"disks", "disk"}};
+} config_aliases[] = {{"vcpus", "cpus"}, {"disks", "disk"}, {"limits", "limit"}};
 
 static const char *config_name(const char *name)
 {

@@ -8,6 +8,7 @@
 #define MV_CORE_CONFIG_H
 
 #include "util/err.h"
+#include "util/limit.h"
 
 #include <stdbool.h>
 
@@ -15,7 +16,9 @@ enum {
     MV_DISKS_MAX = 8,
     MV_NETS_MAX = 4,
     MV_CPUS_MAX = 64,
-    MV_DISK_ID_MAX = 20 /* bytes: virtio 1.2, 5.2.6 */
+    MV_DISK_ID_MAX = 20, /* bytes: virtio 1.2, 5.2.6 */
+    MV_LIMITS_MAX = 24,  /* one for each device, and general ones */
+    MV_LIMIT_TEXT = 160
 };
 
 struct mv_disk_config {
@@ -43,6 +46,18 @@ struct mv_net_config {
     uint16_t mtu; /* 0: the backing's */
 };
 
+/* Whom a rate limit is for. */
+enum mv_limit_kind { MV_LIMIT_DISK, MV_LIMIT_NET };
+struct mv_limit_target {
+    int kind;                    /* enum mv_limit_kind */
+    char id[MV_DISK_ID_MAX + 1]; /* "": all of them */
+};
+
+struct mv_limit_config {
+    struct mv_limit_target target;
+    struct mv_limit_rates rates;
+};
+
 enum mv_console_kind { MV_CONSOLE_SERIAL, MV_CONSOLE_VIRTIO, MV_CONSOLE_NONE };
 enum mv_acpi_mode { MV_ACPI_AUTO, MV_ACPI_ON, MV_ACPI_OFF };
 enum mv_boot_mode { MV_BOOT_AUTO, MV_BOOT_LINUX, MV_BOOT_PVH };
@@ -57,6 +72,8 @@ struct mv_config {
     uint32_t cpus;
     struct mv_disk_config disk[MV_DISKS_MAX];
     unsigned disks;
+    struct mv_limit_config limit[MV_LIMITS_MAX];
+    unsigned limits;
     bool rootfs; /* disk 0 is the root file system: root=/dev/vda on the command line */
     int console; /* enum mv_console_kind */
     int acpi;    /* enum mv_acpi_mode */
@@ -93,6 +110,16 @@ int mv_config_add_disk(struct mv_config *config, const struct microvm_disk *disk
 void mv_config_drop_disk(struct mv_config *config);
 /* The disk that is /dev/vda and the root file system, instead of an earlier one. */
 int mv_config_set_rootfs(struct mv_config *config, const struct microvm_disk *disk);
+/* "disk", "disk=ID", "net", "net=ID". */
+int mv_limit_target_read(struct mv_limit_target *out, const char *text,
+                         microvm_error *err);
+bool mv_limit_target_is(const struct mv_limit_target *target, int kind, const char *id);
+/* What the setter checks, for rates that come by another way. */
+int mv_limit_rates_check(const struct mv_limit_rates *rates, microvm_error *err);
+/* The rates set for the device; false: it has no limit. */
+bool mv_config_limit_of(const struct mv_config *config, int kind, const char *id,
+                        struct mv_limit_rates *out);
+
 /* Everything that concerns more than one key (a kernel must be given, the memory must
  * hold it is for later). Returns the sticky error first. */
 int mv_config_check(const struct mv_config *config, microvm_error *err);

@@ -56,6 +56,8 @@ static const char *json_wanted(const struct mv_config_row *row)
         return "a duration like \"300s\" or a number of seconds";
     case MICROVM_KEY_DISK:
         return row->key.repeatable ? "a list of disks" : "a path or an object";
+    case MICROVM_KEY_LIMIT:
+        return "a list of limits";
     default: /* TEXT, PATH, CHOICE */
         return "a string";
     }
@@ -146,6 +148,24 @@ static int json_disks(struct mv_config *config, const struct mv_config_row *row,
     return 0;
 }
 
+static int json_limits(struct mv_config *config, const struct mv_config_row *row,
+                       const json_t *list, microvm_error *err)
+{
+    if (!json_is_array(list))
+        return json_wrong_type("limits", json_wanted(row), list, err);
+    size_t index;
+    json_t *value;
+    json_array_foreach(list, index, value)
+    {
+        if (!json_is_string(value))
+            return json_wrong_type("limits", "strings in it", value, err);
+        int rc = mv_config_add_limit(config, json_string_value(value), err);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
 static int json_set(struct mv_config *config, const struct mv_config_row *row,
                     json_t *value, microvm_error *err)
 {
@@ -155,6 +175,8 @@ static int json_set(struct mv_config *config, const struct mv_config_row *row,
         if (row->key.repeatable)
             return json_disks(config, row, value, err);
         return json_disk(config, row, row->key.name, value, err);
+    case MICROVM_KEY_LIMIT:
+        return json_limits(config, row, value, err);
     case MICROVM_KEY_BOOL:
         if (json_is_boolean(value))
             return mv_config_row_set_bool(config, row, json_is_true(value));
@@ -284,6 +306,22 @@ static json_t *json_from_disks(const struct mv_config *config, bool rootfs)
     return NULL;
 }
 
+static json_t *json_from_limits(const struct mv_config *config)
+{
+    if (config->limits == 0)
+        return json_null();
+    json_t *list = json_array();
+    char text[MV_LIMIT_TEXT];
+    int bad = 0;
+    for (unsigned i = 0; i < config->limits; i++)
+        bad |= json_array_append_new(
+            list, json_string(mv_config_limit_show(&config->limit[i], text)));
+    if (!bad)
+        return list;
+    json_decref(list);
+    return NULL;
+}
+
 static json_t *json_from_field(const struct mv_config *config,
                                const struct mv_config_row *row)
 {
@@ -293,6 +331,8 @@ static json_t *json_from_field(const struct mv_config *config,
     switch (row->key.type) {
     case MICROVM_KEY_DISK:
         return json_from_disks(config, !row->key.repeatable);
+    case MICROVM_KEY_LIMIT:
+        return json_from_limits(config);
     case MICROVM_KEY_BOOL:
         return json_boolean(*(const bool *)field);
     case MICROVM_KEY_COUNT:

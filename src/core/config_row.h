@@ -61,6 +61,11 @@ int mv_config_row_set_bool(struct mv_config *config, const struct mv_config_row 
 int mv_config_row_set_disk(struct mv_config *config, const struct mv_config_row *row,
                            const struct microvm_disk *disk, microvm_error *err);
 
+/* Adds one from its text form; and that form again. config_limit.c */
+int mv_config_add_limit(struct mv_config *config, const char *text, microvm_error *err);
+const char *mv_config_limit_show(const struct mv_limit_config *limit,
+                                 char out[MV_LIMIT_TEXT]);
+
 /* Copies word `index` of "a|b|c"; false when there are fewer. */
 bool mv_config_choice(const char *choices, int index, char out[MV_CONFIG_NAME_MAX]);
 

@@ -294,6 +294,8 @@ int mv_config_row_set(struct mv_config *config, const struct mv_config_row *row,
         return choice_from_text(config, row, text, err);
     case MICROVM_KEY_DISK:
         return disk_from_text(config, row, text, err);
+    case MICROVM_KEY_LIMIT:
+        return mv_config_add_limit(config, text, err);
     default: /* COUNT, SIZE, DURATION */
         return number_from_text(config, row, text, err);
     }
@@ -304,6 +306,10 @@ static int row_reset(struct mv_config *config, const struct mv_config_row *row,
 {
     if (row->key.type == MICROVM_KEY_DISK) {
         disks_reset(config, !row->key.repeatable);
+        return 0;
+    }
+    if (row->key.type == MICROVM_KEY_LIMIT) {
+        config->limits = 0;
         return 0;
     }
     if (row->key.type == MICROVM_KEY_TEXT || row->key.type == MICROVM_KEY_PATH)

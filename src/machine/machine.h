@@ -41,6 +41,8 @@ struct mv_machine_ops {
     int (*console_resize)(struct microvm *vm, uint16_t columns, uint16_t rows,
                           microvm_error *err);
     int (*set_balloon)(struct microvm *vm, uint32_t mib, microvm_error *err);
+    int (*set_limit)(struct microvm *vm, const struct mv_limit_target *target,
+                     const struct mv_limit_rates *rates, microvm_error *err);
     void (*stats)(struct microvm *vm, microvm_stats *out);
     /* Nothing runs any more. First close on the loop, then, when the loop is closed,
      * free the memory. */

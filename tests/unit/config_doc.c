@@ -30,12 +30,15 @@ static const char head[] =
     "| choice | one of the words | string |\n"
     "| disk | `FILE[,ro][,direct][,id=NAME]`; a comma in FILE is written twice "
     "| the same string, or `{\"path\": FILE, \"readonly\": true, \"direct\": true, "
-    "\"id\": NAME}` |\n\n"
+    "\"id\": NAME}` |\n"
+    "| limit | `DEVICE:BYTES[/s][,OPS][,burst=TIME]`, as in `disk=vda:10M/s,500,burst=2s`;"
+    " 0 is no limit, BYTES a size, the burst 100ms unless given; the last that fits a "
+    "device counts | the same string |\n\n"
     "In a JSON file, a key that is not known, one that is there twice, and a value of\n"
     "another kind are errors. Flags win over files; disks add up.\n\n";
 
-static const char *const forms[] = {"text", "path",     "switch", "number",
-                                    "size", "duration", "choice", "disk"};
+static const char *const forms[] = {"text",     "path",   "switch", "number", "size",
+                                    "duration", "choice", "disk",   "limit"};
 
 static void put_limits(FILE *to, const struct mv_config_row *row)
 {
@@ -53,6 +56,9 @@ static void put_limits(FILE *to, const struct mv_config_row *row)
         break;
     case MICROVM_KEY_DISK:
         (void)fprintf(to, "%d disks in all", MV_DISKS_MAX);
+        break;
+    case MICROVM_KEY_LIMIT:
+        (void)fprintf(to, "%d in all", MV_LIMITS_MAX);
         break;
     default: /* a switch or choice says it all */
         break;

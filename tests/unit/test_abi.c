@@ -20,6 +20,8 @@ static void structs_are_laid_out_as_promised(void **state)
     FIELD(microvm_backend, fix, 432);
     SIZE(microvm_disk, 32);
     FIELD(microvm_disk, id, 24);
+    SIZE(microvm_limit, 24);
+    FIELD(microvm_limit, bytes_per_s, 8);
     SIZE(microvm_key, 48);
     SIZE(microvm_exit, 260);
     FIELD(microvm_exit, message, 12);

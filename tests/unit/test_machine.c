@@ -320,6 +320,39 @@ static void the_balloon_has_a_target(void **state)
     microvm_free(vm);
 }
 
+static void limits_name_their_disk(void **state)
+{
+    microvm_limit limit = MICROVM_LIMIT_INIT;
+    microvm_disk disk = MICROVM_DISK_INIT;
+    microvm_error err;
+    char path[SCRATCH_PATH];
+    (void)state;
+    scratch_sparse(path, 1 << 20);
+    disk.path = path;
+    disk.id = "mine";
+    microvm *vm = machine_new(SCRIPT(STEP(SPIN)), "limit", "disk:1M/s");
+    assert_error(microvm_set_limit(vm, "disk", &limit, &err), &err, MICROVM_E_INVALID,
+                 "no disk");
+    assert_ok(microvm_attach_disk(vm, &disk, &err), &err);
+    limit.ops_per_s = 100;
+    assert_ok(microvm_set_limit(vm, "disk=mine", &limit, &err), &err);
+    assert_ok(microvm_start(vm, &err), &err);
+    limit.ops_per_s = 0;
+    assert_ok(microvm_set_limit(vm, "disk", &limit, &err), &err);
+    assert_error(microvm_set_limit(vm, "disk=vda", &limit, &err), &err,
+                 MICROVM_E_INVALID, "no disk 'vda'");
+    assert_error(microvm_set_limit(vm, "disc", &limit, &err), &err, MICROVM_E_INVALID,
+                 "'disc' is no device");
+    limit.burst_ms = 5;
+    assert_error(microvm_set_limit(vm, "disk", &limit, &err), &err, MICROVM_E_INVALID,
+                 "burst of 5 ms");
+    limit.size = 0;
+    assert_error(microvm_set_limit(vm, "disk", &limit, &err), &err, MICROVM_E_INVALID,
+                 "MICROVM_LIMIT_INIT");
+    microvm_free(vm);
+    scratch_remove(path);
+}
+
 static void counters_are_json_too(void **state)
 {
     microvm *vm =
@@ -356,6 +389,7 @@ int main(void)
         cmocka_unit_test(machines_do_not_know_of_each_other),
         cmocka_unit_test(disks_are_attached_before_the_start_only),
         cmocka_unit_test(the_balloon_has_a_target),
+        cmocka_unit_test(limits_name_their_disk),
         cmocka_unit_test(counters_are_json_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

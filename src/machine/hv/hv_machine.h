@@ -36,6 +36,7 @@ struct hv_slot {
     struct mv_vdev *dev;
     struct mv_vmmio mmio;
     struct mv_disk *disk; /* for its counters; owned by the device. NULL: no disk */
+    char id[MV_DISK_ID_MAX + 1]; /* of a disk: "vda" or the user's */
     uint64_t base;
     struct mv_notify irq; /* bound to the line; closed where that does not exist */
     unsigned gsi;
@@ -115,6 +116,9 @@ int hv_slots_open(struct hv_machine *m, microvm_error *err);
 void hv_slots_close(struct hv_machine *m);
 int hv_slots_add_disk(struct hv_machine *m, const struct mv_disk_config *disk,
                       microvm_error *err);
+/* Of every device that it names; an error when there is none. */
+int hv_slots_set_limit(struct hv_machine *m, const struct mv_limit_target *target,
+                       const struct mv_limit_rates *rates, microvm_error *err);
 void hv_slots_sleep(struct hv_machine *m);
 void hv_slots_wake(struct hv_machine *m);
 void hv_slots_stats(struct hv_machine *m, microvm_stats *out);

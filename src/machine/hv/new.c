@@ -252,6 +252,12 @@ static int machine_set_balloon(struct microvm *vm, uint32_t mib, microvm_error *
     return 0;
 }
 
+static int machine_set_limit(struct microvm *vm, const struct mv_limit_target *target,
+                             const struct mv_limit_rates *rates, microvm_error *err)
+{
+    return hv_slots_set_limit(hv_machine(vm), target, rates, err);
+}
+
 static void machine_stats(struct microvm *vm, microvm_stats *out)
 {
     struct hv_machine *m = hv_machine(vm);
@@ -283,6 +289,7 @@ static const struct mv_machine_ops hv_ops = {
     .console_open = machine_console_open,
     .console_resize = machine_console_resize,
     .set_balloon = machine_set_balloon,
+    .set_limit = machine_set_limit,
     .stats = machine_stats,
     .close = undo_steps,
     .free = machine_free,

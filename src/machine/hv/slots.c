@@ -134,9 +134,48 @@ int hv_slots_add_disk(struct hv_machine *m, const struct mv_disk_config *config,
         return rc;
     for (unsigned i = 0; i < m->slots; i++)
         letter[2] = (char)(letter[2] + (m->slot[i].disk ? 1 : 0));
-    rc = mv_blk_open(&host, disk, config->id ? config->id : letter, m->base.config.cpus,
-                     &dev, err);
-    return rc ? rc : slot_add(m, dev, disk, err);
+    const char *id = config->id ? config->id : letter;
+    struct mv_limit_rates rates;
+    rc = mv_blk_open(&host, disk, id, m->base.config.cpus, &dev, err);
+    if (rc)
+        return rc;
+    if (mv_config_limit_of(&m->base.config, MV_LIMIT_DISK, id, &rates))
+        mv_blk_set_limit(dev, &rates);
+    struct hv_slot *slot = &m->slot[m->slots];
+    if ((rc = slot_add(m, dev, disk, err)))
+        return rc;
+    (void)snprintf(slot->id, sizeof slot->id, "%s", id);
+    return 0;
+}
+
+static bool slot_is(const struct hv_slot *slot, const struct mv_limit_target *target)
+{
+    return slot->disk && mv_limit_target_is(target, MV_LIMIT_DISK, slot->id);
+}
+
+static int slots_find(const struct hv_machine *m, const struct mv_limit_target *target,
+                      microvm_error *err)
+{
+    for (unsigned i = 0; i < m->slots; i++) {
+        if (slot_is(&m->slot[i], target))
+            return 0;
+    }
+    const char *kind = target->kind == MV_LIMIT_DISK ? "disk" : "network device";
+    if (!target->id[0])
+        return mv_fail(err, MICROVM_E_INVALID, "limit: this machine has no %s", kind);
+    return mv_fail(err, MICROVM_E_INVALID, "limit: this machine has no %s '%s'", kind,
+                   target->id);
+}
+
+int hv_slots_set_limit(struct hv_machine *m, const struct mv_limit_target *target,
+                       const struct mv_limit_rates *rates, microvm_error *err)
+{
+    int rc = slots_find(m, target, err);
+    for (unsigned i = 0; i < m->slots && !rc; i++) {
+        if (slot_is(&m->slot[i], target))
+            mv_blk_set_limit(m->slot[i].dev, rates);
+    }
+    return rc;
 }
 
 static int slots_add_console(struct hv_machine *m, microvm_error *err)
@@ -184,6 +223,12 @@ int hv_slots_open(struct hv_machine *m, microvm_error *err)
         rc = slots_add_rng(m, err);
     if (!rc && config->balloon)
         rc = slots_add_balloon(m, err);
+    /* A general limit may be for disks that are attached later. */
+    for (unsigned i = 0; i < config->limits && !rc; i++) {
+        const struct mv_limit_target *target = &config->limit[i].target;
+        if (target->id[0] || target->kind != MV_LIMIT_DISK)
+            rc = slots_find(m, target, err);
+    }
     if (rc)
         hv_slots_close(m);
     return rc;
