@@ -236,6 +236,7 @@ void mv_vpci_close(struct mv_vpci *vpci)
 
 void mv_vpci_save(struct mv_vpci *vpci, struct mv_writer *w)
 {
+    mv_pci_function_save(&vpci->function, w);
     mv_vfeatures_save(&vpci->features, w);
     mv_put16(w, vpci->queue_select);
     mv_put8(w, vpci->isr);
@@ -243,7 +244,6 @@ void mv_vpci_save(struct mv_vpci *vpci, struct mv_writer *w)
     for (unsigned q = 0; q < vpci->dev->queues; q++)
         mv_put16(w, vpci->queue_vector[q]);
     mv_msix_save(&vpci->msix, w);
-    mv_pci_function_save(&vpci->function, w);
 }
 
 static uint16_t vpci_load_vector(const struct mv_vpci *vpci, struct mv_reader *r)
@@ -252,8 +252,11 @@ static uint16_t vpci_load_vector(const struct mv_vpci *vpci, struct mv_reader *r
     return vector < vpci->msix.vectors ? vector : MV_VPCI_NO_VECTOR;
 }
 
+/* The function comes last: it begins to decode, and binds bells. */
 int mv_vpci_load(struct mv_vpci *vpci, struct mv_reader *r, microvm_error *err)
 {
+    uint8_t function[MV_PCI_FUNCTION_STATE_SIZE];
+    mv_get_bytes(r, function, sizeof function);
     vpci->features = mv_vfeatures_load(r);
     vpci->queue_select = mv_get16(r);
     vpci->isr = mv_get8(r) & MV_VPCI_ISR_ALL;
@@ -265,8 +268,10 @@ int mv_vpci_load(struct mv_vpci *vpci, struct mv_reader *r, microvm_error *err)
                        "%s: the saved state of its transport is cut short",
                        vpci->dev->name);
     int rc = mv_msix_load(&vpci->msix, r, err);
-    if (!rc)
-        rc = mv_pci_function_load(&vpci->function, r, err);
+    if (rc)
+        return rc;
+    struct mv_reader in = {.data = function, .length = sizeof function};
+    rc = mv_pci_function_load(&vpci->function, &in, err);
     if (rc)
         return rc;
     vpci->dev->held = !mv_vpci_is_master(vpci);

@@ -6,22 +6,34 @@
 
 #include "util/bytes.h"
 
-void life_attach(struct life *t)
+#include <stdio.h>
+
+enum { LIFE_CASES_MAX = 32 };
+
+static struct mv_vdev *life_device(struct life *t)
 {
     struct mv_vdev *dev = NULL;
     microvm_error err;
     assert_ok(t->type->open(&t->rig, &dev, &err), &err);
-    vrig_attach(&t->rig, dev);
+    return dev;
 }
 
 struct life *life_open(void **state)
 {
+    const struct life_setting *setting = *state;
     struct life *t = test_calloc(1, sizeof *t);
-    t->type = *state;
+    t->type = setting->type;
     t->data = 0x100000;
-    vrig_open(&t->rig);
-    life_attach(t);
+    vrig_open_on(&t->rig, setting->transport);
+    vrig_attach(&t->rig, life_device(t));
     return t;
+}
+
+void life_replace(struct life *t)
+{
+    vrig_detach(&t->rig);
+    vrig_turn(&t->rig);
+    vrig_replace(&t->rig, life_device(t));
 }
 
 void life_close(struct life *t)
@@ -101,18 +113,32 @@ void life_expect_new(struct life *t)
     assert_int_equal(t->rig.dev->life, MV_VDEV_IDLE);
 }
 
-int life_main(const struct CMUnitTest *cases, size_t count)
+/* The cases' names say type and transport, so that a report does. */
+static int life_run(const struct CMUnitTest *cases, size_t count,
+                    const struct life_setting *setting)
 {
-    struct CMUnitTest tests[64];
+    struct CMUnitTest tests[LIFE_CASES_MAX];
+    char name[LIFE_CASES_MAX][96];
+    assert_true(count <= LIFE_CASES_MAX);
+    memcpy(tests, cases, count * sizeof tests[0]);
+    for (size_t n = 0; n < count; n++) {
+        (void)snprintf(name[n], sizeof name[n], "%s, %s over %s", cases[n].name,
+                       setting->type->name, vrig_transport_name[setting->transport]);
+        tests[n].name = name[n];
+        memcpy(&tests[n].initial_state, &setting, sizeof setting); /* it is not const */
+    }
+    return _cmocka_run_group_tests(setting->type->name, tests, count, NULL, NULL);
+}
+
+int life_main(const struct CMUnitTest *cases, size_t count, enum vrig_transport first)
+{
     int failed = 0;
-    assert_true(count <= MV_ARRAY_LEN(tests));
     for (unsigned i = 0; i < device_type_count; i++) {
-        const void *type = &device_types[i];
-        memcpy(tests, cases, count * sizeof tests[0]);
-        for (size_t n = 0; n < count; n++)
-            memcpy(&tests[n].initial_state, &type, sizeof type); /* it is not const */
-        failed +=
-            _cmocka_run_group_tests(device_types[i].name, tests, count, NULL, NULL);
+        for (unsigned way = first; way < VRIG_TRANSPORTS; way++) {
+            const struct life_setting setting = {&device_types[i],
+                                                 (enum vrig_transport)way};
+            failed += life_run(cases, count, &setting);
+        }
     }
     return failed;
 }

@@ -22,17 +22,23 @@ enum { RUNNING = ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK };
 enum { USED = 1, CONFIG = 2 };
 #define ALL UINT64_MAX
 
+/* What a case runs with. */
+struct life_setting {
+    const struct device_type *type;
+    enum vrig_transport transport;
+};
+
 struct life {
     const struct device_type *type;
     struct vrig rig;
     uint64_t data; /* gpa for the next request's buffers */
 };
 
-/* state: the type, as life_main passes it. */
+/* state: the setting, as life_main passes it. */
 struct life *life_open(void **state);
 void life_close(struct life *t);
-/* A new device into the rig that has none. */
-void life_attach(struct life *t);
+/* A new device takes the old one's place; the driver does not notice. */
+void life_replace(struct life *t);
 
 /* The driver's start with all features and queues, in memory used before. */
 void life_start(struct life *t);
@@ -47,8 +53,8 @@ void life_expect_new(struct life *t);
 /* It failed once, said so, is dead, and comes back to life by a reset. */
 void life_expect_failure(struct life *t, const char *what);
 
-/* Every case for every type; what main returns. */
-int life_main(const struct CMUnitTest *cases, size_t count);
+/* Every case for every type over every transport from `first` on; what main returns. */
+int life_main(const struct CMUnitTest *cases, size_t count, enum vrig_transport first);
 #define LIFE(name)                    \
     {                                 \
 #name, name, NULL, NULL, NULL \

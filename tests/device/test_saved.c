@@ -52,8 +52,7 @@ static void life_save(struct life *t, struct saved *saved)
     microvm_error err;
     mv_writer_open(&w, sizeof saved->bytes);
     mv_writer_begin(&w, 1, 0, 1);
-    mv_vdev_save(t->rig.dev, &w);
-    mv_vmmio_save(&t->rig.mmio, &w);
+    vrig_save(&t->rig, &w);
     mv_writer_end(&w);
     assert_false(w.failed);
     whole = (struct mv_reader){.data = w.data, .length = w.length};
@@ -66,23 +65,16 @@ static void life_save(struct life *t, struct saved *saved)
 static int life_load(struct life *t, const struct saved *saved, microvm_error *err)
 {
     struct mv_reader r = {.data = saved->bytes, .length = saved->length};
-    int rc = mv_vdev_load(t->rig.dev, &r, err);
-    if (!rc)
-        rc = mv_vmmio_load(&t->rig.mmio, &r, err);
+    int rc = vrig_load(&t->rig, &r, err);
     if (!rc)
         assert_true(mv_reader_done(&r));
     return rc;
 }
 
-/* Another device takes the old one's place; the driver does not notice. */
-static void life_replace(struct life *t, const struct saved *saved)
+static void life_move(struct life *t, const struct saved *saved)
 {
-    struct vdriver driver = t->rig.driver;
     microvm_error err;
-    vrig_detach(&t->rig);
-    vrig_turn(&t->rig);
-    life_attach(t);
-    t->rig.driver = driver;
+    life_replace(t);
     assert_ok(life_load(t, saved, &err), &err);
 }
 
@@ -91,12 +83,12 @@ static void goes_on_after_a_save_when_idle(void **state)
     struct life *t = life_open(state);
     struct saved saved;
     life_save(t, &saved);
-    life_replace(t, &saved);
+    life_move(t, &saved);
     life_expect_new(t);
     assert_true(vdriver_negotiate(&t->rig.driver, ALL));
     vdriver_write(&t->rig.driver, VREG_QUEUE_SEL, t->type->queues - 1);
     life_save(t, &saved); /* half way through the driver's start */
-    life_replace(t, &saved);
+    life_move(t, &saved);
     assert_int_equal(life_status(t), ACKNOWLEDGE | DRIVER | FEATURES_OK);
     assert_true(vdriver_read(&t->rig.driver, VREG_QUEUE_NUM_MAX) > 0);
     vdriver_setup_queue(&t->rig.driver, t->type->request_queue, 0);
@@ -126,8 +118,9 @@ static void goes_on_after_a_save_when_live(void **state)
     assert_int_equal(saved.length, again.length);
     assert_memory_equal(saved.bytes, again.bytes, saved.length);
     unsigned pulses = t->rig.pulses;
-    life_replace(t, &saved);
-    assert_int_equal(t->rig.pulses, pulses + 1);
+    life_move(t, &saved);
+    /* A message has gone before; lines may have lost their edge and are told again. */
+    assert_int_equal(t->rig.pulses, pulses + (t->rig.transport != VRIG_PCI));
     assert_int_equal(vdriver_interrupt(&t->rig.driver), USED);
     life_save(t, &again);
     assert_int_equal(t->rig.dev->life, MV_VDEV_ASLEEP);
@@ -151,7 +144,7 @@ static void saves_a_failed_device(void **state)
     assert_int_equal(life_status(t), RUNNING | NEEDS_RESET);
     mv_vdev_sleep(t->rig.dev);
     life_save(t, &saved);
-    life_replace(t, &saved);
+    life_move(t, &saved);
     mv_vdev_wake(t->rig.dev);
     life_expect_failure(t, "the same after loading");
     life_close(t);
@@ -168,7 +161,7 @@ static void a_failed_device_does_not_start(void **state)
     vdriver_setup_queue(&t->rig.driver, t->type->request_queue, 0);
     life_save(t, &saved);
     saved.bytes[status_at] |= NEEDS_RESET;
-    life_replace(t, &saved);
+    life_move(t, &saved);
     vdriver_offer(life_queue(t), 0xffff);
     vdriver_write(&t->rig.driver, VREG_STATUS, RUNNING);
     assert_int_equal(life_status(t), (RUNNING | NEEDS_RESET) & ~DRIVER_OK);
@@ -234,6 +227,8 @@ static void survives_damaged_states(void **state)
             mv_vdev_wake(t->rig.dev);
             vrig_turn(&t->rig);
         }
+        if (t->rig.transport != VRIG_MMIO) /* the BAR may be anywhere */
+            vdriver_pci_enable(&t->rig.driver);
         vdriver_reset(&t->rig.driver);
     }
     life_start(t);
@@ -252,5 +247,5 @@ int main(void)
         LIFE(refuses_foreign_states),
         LIFE(survives_damaged_states),
     };
-    return life_main(cases, MV_ARRAY_LEN(cases));
+    return life_main(cases, MV_ARRAY_LEN(cases), VRIG_MMIO);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Virtqueues and MMIO registers from the driver's side. Written from the specification,
- * not from the device's code, so that a mistake there is not repeated here.
+ * Virtqueues and the steps of a driver. Written from the specification, not from the
+ * device's code, so that a mistake there is not repeated here.
  */
 #include "vdriver.h"
 
@@ -203,12 +203,28 @@ bool vdriver_listen(struct vdriver_queue *vq)
 
 uint32_t vdriver_read(const struct vdriver *d, uint32_t reg)
 {
-    return (uint32_t)d->bus->read(d->chip, reg, 4);
+    if (reg >= VREG_CONFIG)
+        return (uint32_t)vdriver_config_read(d, reg - VREG_CONFIG, 4);
+    return d->transport->read(d, reg);
 }
 
 void vdriver_write(const struct vdriver *d, uint32_t reg, uint32_t value)
 {
-    d->bus->write(d->chip, reg, 4, value);
+    if (reg >= VREG_CONFIG)
+        vdriver_config_write(d, reg - VREG_CONFIG, 4, value);
+    else
+        d->transport->write(d, reg, value);
+}
+
+uint64_t vdriver_config_read(const struct vdriver *d, uint32_t at, unsigned size)
+{
+    return d->bus->read(d->chip, (uint64_t)d->transport->config + at, size);
+}
+
+void vdriver_config_write(const struct vdriver *d, uint32_t at, unsigned size,
+                          uint64_t value)
+{
+    d->bus->write(d->chip, (uint64_t)d->transport->config + at, size, value);
 }
 
 void vdriver_write64(const struct vdriver *d, uint32_t reg, uint64_t value)
@@ -236,6 +252,8 @@ bool vdriver_demand(struct vdriver *d, uint64_t features)
     }
     vdriver_write(d, VREG_STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK);
     d->features = features;
+    if (d->transport->choose)
+        d->transport->choose(d, -1);
     return vdriver_read(d, VREG_STATUS) & FEATURES_OK;
 }
 
@@ -251,6 +269,8 @@ void vdriver_announce(const struct vdriver *d, unsigned q)
     vdriver_write64(d, VREG_QUEUE_DESC, d->queue[q].desc);
     vdriver_write64(d, VREG_QUEUE_DRIVER, d->queue[q].avail);
     vdriver_write64(d, VREG_QUEUE_DEVICE, d->queue[q].used);
+    if (d->transport->choose)
+        d->transport->choose(d, (int)q);
     vdriver_write(d, VREG_QUEUE_READY, 1);
 }
 
@@ -293,7 +313,34 @@ void vdriver_kick(struct vdriver *d, unsigned q)
 
 uint32_t vdriver_interrupt(const struct vdriver *d)
 {
-    uint32_t status = vdriver_read(d, VREG_INTERRUPT_STATUS);
-    vdriver_write(d, VREG_INTERRUPT_ACK, status);
+    return d->transport->interrupt(d);
+}
+
+/* -- the MMIO transport -- */
+
+static uint32_t mmio_read(const struct vdriver *d, uint32_t reg)
+{
+    return (uint32_t)d->bus->read(d->chip, reg, 4);
+}
+
+static void mmio_write(const struct vdriver *d, uint32_t reg, uint32_t value)
+{
+    d->bus->write(d->chip, reg, 4, value);
+}
+
+/* 4.2.3.4 */
+static uint32_t mmio_interrupt(const struct vdriver *d)
+{
+    uint32_t status = mmio_read(d, VREG_INTERRUPT_STATUS);
+    mmio_write(d, VREG_INTERRUPT_ACK, status);
     return status;
 }
+
+const struct vdriver_transport vdriver_mmio = {
+    .name = "mmio",
+    .config = VREG_CONFIG,
+    .queues_end = true,
+    .read = mmio_read,
+    .write = mmio_write,
+    .interrupt = mmio_interrupt,
+};
