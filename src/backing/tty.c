@@ -61,12 +61,13 @@ static size_t tty_put(void *ctx, const void *data, size_t length)
 {
     struct mv_tty *tty = ctx;
     uv_mutex_lock(&tty->lock);
-    bool was_empty = tty->out.used == 0;
+    size_t enough = tty->held ? tty->out.size / 2 : 1, before = tty->out.used;
     size_t n = ring_put(&tty->out, data, length);
+    bool call = before < enough && tty->out.used >= enough;
     tty->out_bytes += n;
     tty->wants_room |= n < length;
     uv_mutex_unlock(&tty->lock);
-    if (was_empty && n)
+    if (call)
         mv_loop_post(tty->loop, &tty->serve);
     return n;
 }
@@ -197,6 +198,23 @@ static void tty_serve(void *arg)
     tty_watch(tty);
 }
 
+void mv_tty_release(struct mv_tty *tty)
+{
+    uv_mutex_lock(&tty->lock);
+    bool any = tty->out.used > 0;
+    uv_mutex_unlock(&tty->lock);
+    if (any)
+        tty_serve(tty);
+}
+
+void mv_tty_hold(struct mv_tty *tty, bool held)
+{
+    uv_mutex_lock(&tty->lock);
+    tty->held = held;
+    uv_mutex_unlock(&tty->lock);
+    mv_tty_release(tty);
+}
+
 int mv_tty_open(struct mv_tty *tty, struct mv_loop *loop, microvm_error *err)
 {
     int rc = uv_mutex_init(&tty->lock);
@@ -207,7 +225,7 @@ int mv_tty_open(struct mv_tty *tty, struct mv_loop *loop, microvm_error *err)
     tty->serve = (struct mv_call){.fn = tty_serve, .arg = tty};
     tty->out = (struct mv_ring){.data = tty->out_data, .size = sizeof tty->out_data};
     tty->in = (struct mv_ring){.data = tty->in_data, .size = sizeof tty->in_data};
-    tty->wants_room = false;
+    tty->wants_room = tty->held = false;
     tty->wants_input = true;
     tty->out_bytes = tty->in_bytes = 0;
     tty->socket = MV_SOCKET_NONE;

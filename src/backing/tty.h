@@ -9,6 +9,10 @@
  * The device's calls come from vCPU threads and only copy; sockets are the loop's. When
  * a ring is full its writer is told to wait: output makes the device hold the guest
  * back, input stays in the socket. Without an application output is dropped.
+ *
+ * The loop is called at the first byte of output. While output is held, it is called
+ * when half of the ring is used, and else whoever holds it says when: a stream that
+ * comes byte by byte then costs the host a few large writes instead of many small ones.
  */
 #ifndef MV_BACKING_TTY_H
 #define MV_BACKING_TTY_H
@@ -36,6 +40,7 @@ struct mv_tty {
     uv_mutex_t lock; /* guards what follows; a leaf */
     struct mv_ring out, in;
     bool wants_room, wants_input; /* the device waits for a call back */
+    bool held;
     uint64_t out_bytes, in_bytes; /* counters */
 
     /* The loop's. */
@@ -50,6 +55,11 @@ struct mv_tty {
 int mv_tty_open(struct mv_tty *tty, struct mv_loop *loop, microvm_error *err);
 void mv_tty_close(struct mv_tty *tty); /* loop thread */
 struct mv_chardev mv_tty_chardev(struct mv_tty *tty);
+
+/* Output waits for mv_tty_release, or for half a ring of it. Loop. */
+void mv_tty_hold(struct mv_tty *tty, bool held);
+/* Moves what was held. Loop. */
+void mv_tty_release(struct mv_tty *tty);
 
 /* Makes the pair and returns the application's end. Refused while one is open. */
 int mv_tty_attach(struct mv_tty *tty, intptr_t *out, microvm_error *err);

@@ -178,6 +178,16 @@ struct mv_hv_ops {
      * be NULL. After vm_setup. */
     void (*pio_mute)(struct mv_hv_vm *vm, uint16_t port, unsigned count);
 
+    /* From now on writes of one byte to this port may come up late, or no longer. Each
+     * is still a pio_write of its own, in the guest's order: those of a vCPU come up
+     * before its next access of any other kind does, and before its vcpu_run returns;
+     * those that are waiting when pio_flush or the end of gathering (on: false) is
+     * called come up before that returns, on the caller's thread. So the handler must
+     * not wait for the loop. One port at a time, one pio_gather at a time; any thread,
+     * after the first vcpu_open. UNSUPPORTED, or NULL (both): they come up at once. */
+    int (*pio_gather)(struct mv_hv_vm *vm, uint16_t port, bool on, microvm_error *err);
+    void (*pio_flush)(struct mv_hv_vm *vm);
+
     /* vCPU `index`, 0 first; open, close, set, get, run on the thread that will run it
      * (get and set may come from elsewhere while it does not run). */
     int (*vcpu_open)(struct mv_hv_vm *vm, unsigned index, struct mv_hv_vcpu **out,

@@ -23,7 +23,7 @@ enum {
     MINI_VECTOR = 0x45,
     MINI_VECTOR_OTHER = 0x46,
     MINI_PIN = 5,
-    MINI_ACCESSES_MAX = 32
+    MINI_ACCESSES_MAX = 256
 };
 
 #define MINI_ANSWER 0x1122334455667788ull /* what every read gives */

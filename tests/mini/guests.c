@@ -14,6 +14,7 @@ CODE(halt);
 CODE(ports);
 CODE(mmio);
 CODE(bell);
+CODE(gather);
 CODE(irq);
 CODE(shutdown);
 CODE(nowhere);
@@ -89,6 +90,38 @@ static const struct mv_fake_step bell_steps[] = {
     SAY('Y'),
 };
 
+#define WRITE(letter)                           \
+    {                                           \
+        MV_FAKE_PIO_WRITE, 1, MINI_PORT, letter \
+    }
+#define WRITE10                                                             \
+    WRITE('x'), WRITE('x'), WRITE('x'), WRITE('x'), WRITE('x'), WRITE('x'), \
+        WRITE('x'), WRITE('x'), WRITE('x'), WRITE('x')
+#define WRITE50 WRITE10, WRITE10, WRITE10, WRITE10, WRITE10
+
+static const struct mv_fake_step gather_steps[] = {
+    WRITE50,
+    WRITE50,
+    WRITE50,
+    WRITE50,
+    {MV_FAKE_PIO_WRITE, 2, MINI_PORT, 0x7979},
+    WRITE('z'),
+    WRITE('z'),
+    WRITE('z'),
+    WRITE('z'),
+    WRITE('z'),
+    SAY('s'),
+    WRITE('w'),
+    WRITE('w'),
+    WRITE('w'),
+    WRITE('w'),
+    WRITE('w'),
+    WRITE('w'),
+    WRITE('w'),
+    {MV_FAKE_STORE, 1, 0x30000, 1},
+    {MV_FAKE_SPIN, 0, 0, 0},
+};
+
 static const struct mv_fake_step irq_steps[] = {
     SAY('r'),
     {MV_FAKE_WAIT_MSI, 0, 0, MINI_VECTOR},
@@ -106,6 +139,7 @@ const struct mini_guest guest_of_spin = {CODE_OF(spin), STEPS_OF(spin_steps)};
 const struct mini_guest guest_of_halt = {CODE_OF(halt), STEPS_OF(halt_steps)};
 const struct mini_guest guest_of_ports = {CODE_OF(ports), STEPS_OF(ports_steps)};
 const struct mini_guest guest_of_mmio = {CODE_OF(mmio), STEPS_OF(mmio_steps)};
+const struct mini_guest guest_of_gather = {CODE_OF(gather), STEPS_OF(gather_steps)};
 const struct mini_guest guest_of_bell = {CODE_OF(bell), STEPS_OF(bell_steps)};
 const struct mini_guest guest_of_irq = {CODE_OF(irq), STEPS_OF(irq_steps)};
 const struct mini_guest guest_of_shutdown = {CODE_OF(shutdown),

@@ -10,7 +10,8 @@
 #include "mini.h"
 
 extern const struct mini_guest guest_of_spin, guest_of_halt, guest_of_ports,
-    guest_of_mmio, guest_of_bell, guest_of_irq, guest_of_shutdown, guest_of_nowhere;
+    guest_of_mmio, guest_of_gather, guest_of_bell, guest_of_irq, guest_of_shutdown,
+    guest_of_nowhere;
 
 /* Machine code only. */
 extern const struct mini_guest guest_of_hi, guest_of_long, guest_of_cpuid, guest_of_smp;

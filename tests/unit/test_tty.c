@@ -109,6 +109,31 @@ static void a_slow_reader_loses_nothing(void **state)
     free(got);
 }
 
+static void output_that_is_held_comes_at_once_later(void **state)
+{
+    struct bench *b = *state;
+    uint8_t data[MV_TTY_OUT_BYTES] = {0}, got[sizeof data];
+    attach(b);
+    mv_tty_hold(&b->tty, true);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(b->dev.put(b->dev.ctx, data, 10), 10);
+    mv_loop_turn(&b->loop);
+    assert_int_equal(mv_socket_read(b->app, got, sizeof got), MV_SOCKET_AGAIN);
+    mv_tty_release(&b->tty);
+    assert_int_equal(mv_socket_read(b->app, got, sizeof got), 100);
+    /* Nobody releases it: half a ring is enough. */
+    assert_int_equal(b->dev.put(b->dev.ctx, data, sizeof data / 2 - 1),
+                     sizeof data / 2 - 1);
+    mv_loop_turn(&b->loop);
+    assert_int_equal(mv_socket_read(b->app, got, sizeof got), MV_SOCKET_AGAIN);
+    assert_int_equal(b->dev.put(b->dev.ctx, data, 1), 1);
+    mv_loop_turn(&b->loop);
+    assert_int_equal(mv_socket_read(b->app, got, sizeof got), sizeof data / 2);
+    assert_int_equal(b->dev.put(b->dev.ctx, data, 7), 7);
+    mv_tty_hold(&b->tty, false);
+    assert_int_equal(mv_socket_read(b->app, got, sizeof got), 7);
+}
+
 static void input_waits_in_the_socket(void **state)
 {
     struct bench *b = *state;
@@ -183,6 +208,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(output_without_a_listener_is_dropped, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_slow_reader_loses_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(output_that_is_held_comes_at_once_later, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(input_waits_in_the_socket, setup, teardown),
         cmocka_unit_test_setup_teardown(end_of_file_comes_after_the_last_byte, setup,
                                         teardown),

@@ -46,7 +46,12 @@ struct mv_fake_step {
     uint64_t value;
 };
 
-enum { MV_FAKE_LINES = 24, MV_FAKE_SLOTS_MAX = 16, MV_FAKE_BELLS_MAX = 64 };
+enum {
+    MV_FAKE_LINES = 24,
+    MV_FAKE_SLOTS_MAX = 16,
+    MV_FAKE_BELLS_MAX = 64,
+    MV_FAKE_GATHER_MAX = 64
+};
 
 /* What has been done to a VM so far. */
 struct mv_fake_record {

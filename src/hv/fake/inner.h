@@ -30,6 +30,10 @@ struct mv_hv_vm {
     unsigned bells;
     unsigned edges[MV_FAKE_LINES], msis[256]; /* not yet taken by a step */
     struct mv_fake_record record;
+    uv_mutex_t gather_lock; /* guards the next three, also while they come up */
+    int gathered;           /* the port, or -1 */
+    uint8_t waiting[MV_FAKE_GATHER_MAX];
+    unsigned waits;
     struct mv_hv_vcpu *vcpu[]; /* config.cpus, NULL while not open */
 };
 
@@ -48,6 +52,9 @@ static inline void mv_fake_change(struct mv_hv_vm *vm)
     vm->changes++;
     uv_cond_broadcast(&vm->changed);
 }
+
+/* vm.c: what was gathered comes up. */
+void mv_fake_pio_flush(struct mv_hv_vm *vm);
 
 /* vcpu.c */
 int mv_fake_vcpu_open(struct mv_hv_vm *vm, unsigned index, struct mv_hv_vcpu **out,

@@ -152,6 +152,18 @@ static bool fake_ring(struct mv_hv_vm *vm, const struct mv_fake_step *step)
     return rung;
 }
 
+/* Keeps a write back, if it is one that is gathered and there is room. */
+static bool fake_gather(struct mv_hv_vm *vm, const struct mv_fake_step *step)
+{
+    uv_mutex_lock(&vm->gather_lock);
+    bool kept = step->op == MV_FAKE_PIO_WRITE && step->size == 1 &&
+                (int)step->address == vm->gathered && vm->waits < MV_FAKE_GATHER_MAX;
+    if (kept)
+        vm->waiting[vm->waits++] = (uint8_t)step->value;
+    uv_mutex_unlock(&vm->gather_lock);
+    return kept;
+}
+
 static enum fake_next fake_memory_step(struct mv_hv_vcpu *vcpu,
                                        const struct mv_fake_step *step,
                                        enum mv_hv_exit *exit, microvm_error *why)
@@ -213,8 +225,10 @@ static enum fake_next fake_step(struct mv_hv_vcpu *vcpu,
     case MV_FAKE_MMIO_READ:
         if (!fake_size_ok(step->size))
             return fake_fail(vcpu, "no access has size", step->size, exit, why);
-        if (!fake_ring(vm, step))
+        if (!fake_ring(vm, step) && !fake_gather(vm, step)) {
+            mv_fake_pio_flush(vm);
             fake_access(vcpu, step);
+        }
         return FAKE_NEXT;
     case MV_FAKE_STORE:
     case MV_FAKE_LOAD:
@@ -270,7 +284,7 @@ static bool fake_kicked(struct mv_hv_vcpu *vcpu, bool stay, bool *runs)
     return kicked;
 }
 
-enum mv_hv_exit mv_fake_vcpu_run(struct mv_hv_vcpu *vcpu, microvm_error *why)
+static enum mv_hv_exit fake_run(struct mv_hv_vcpu *vcpu, microvm_error *why)
 {
     enum mv_hv_exit exit = MV_HV_FAILED;
     enum fake_next next = FAKE_NEXT;
@@ -293,6 +307,13 @@ enum mv_hv_exit mv_fake_vcpu_run(struct mv_hv_vcpu *vcpu, microvm_error *why)
             vcpu->cpu.rip += sizeof step;
     }
     mv_hv_count(&vcpu->counts.entries);
+    return exit;
+}
+
+enum mv_hv_exit mv_fake_vcpu_run(struct mv_hv_vcpu *vcpu, microvm_error *why)
+{
+    enum mv_hv_exit exit = fake_run(vcpu, why);
+    mv_fake_pio_flush(vcpu->vm);
     return exit;
 }
 

@@ -41,6 +41,13 @@ static int fake_vm_open(const struct mv_hv_config *config, struct mv_hv_vm **out
         free(vm);
         return mv_fail(err, MICROVM_E_NO_MEMORY, "no memory for a condition");
     }
+    if (uv_mutex_init(&vm->gather_lock)) {
+        uv_cond_destroy(&vm->changed);
+        uv_mutex_destroy(&vm->lock);
+        free(vm);
+        return mv_fail(err, MICROVM_E_NO_MEMORY, "no memory for a lock");
+    }
+    vm->gathered = -1;
     vm->config = *config;
     vm->clock_base_ns = uv_hrtime();
     *out = vm;
@@ -51,6 +58,7 @@ static void fake_vm_close(struct mv_hv_vm *vm)
 {
     if (!vm)
         return;
+    uv_mutex_destroy(&vm->gather_lock);
     uv_cond_destroy(&vm->changed);
     uv_mutex_destroy(&vm->lock);
     free(vm);
@@ -228,6 +236,37 @@ static int fake_bell_unbind(struct mv_hv_vm *vm, uint64_t gpa, unsigned size,
     return rc;
 }
 
+/* With gather_lock held, so that they come up in one order. */
+static void fake_gather_up(struct mv_hv_vm *vm)
+{
+    for (unsigned i = 0; i < vm->waits; i++)
+        vm->config.up->pio_write(vm->config.up_ctx, (uint16_t)vm->gathered, 1,
+                                 vm->waiting[i]);
+    vm->waits = 0;
+}
+
+void mv_fake_pio_flush(struct mv_hv_vm *vm)
+{
+    uv_mutex_lock(&vm->gather_lock);
+    fake_gather_up(vm);
+    uv_mutex_unlock(&vm->gather_lock);
+}
+
+static int fake_pio_gather(struct mv_hv_vm *vm, uint16_t port, bool on,
+                           microvm_error *err)
+{
+    uv_mutex_lock(&vm->gather_lock);
+    int rc = on && vm->gathered >= 0
+                 ? mv_fail(err, MICROVM_E_STATE, "a port is gathered already")
+                 : 0;
+    if (!rc) {
+        fake_gather_up(vm);
+        vm->gathered = on ? port : -1;
+    }
+    uv_mutex_unlock(&vm->gather_lock);
+    return rc;
+}
+
 void mv_fake_record_get(struct mv_hv_vm *vm, struct mv_fake_record *out)
 {
     uv_mutex_lock(&vm->lock);
@@ -251,6 +290,8 @@ const struct mv_hv_ops mv_fake_ops = {
     .irq_routes = fake_irq_routes,
     .bell_bind = fake_bell_bind,
     .bell_unbind = fake_bell_unbind,
+    .pio_gather = fake_pio_gather,
+    .pio_flush = mv_fake_pio_flush,
     .vcpu_open = mv_fake_vcpu_open,
     .vcpu_close = mv_fake_vcpu_close,
     .vcpu_get = mv_fake_vcpu_get,

@@ -247,11 +247,3 @@ int mv_kvm_bell_unbind(struct mv_hv_vm *vm, uint64_t gpa, unsigned size, uint64_
 {
     return irq_ioeventfd(vm, gpa, size, value, bell, KVM_IOEVENTFD_FLAG_DEASSIGN, err);
 }
-
-/* KVM collects such writes in a ring for somebody to look at later ("coalesced"). We do
- * not: when the ring is full, after 170 writes, they come up again and are dropped. */
-void mv_kvm_pio_mute(struct mv_hv_vm *vm, uint16_t port, unsigned count)
-{
-    struct kvm_coalesced_mmio_zone zone = {.addr = port, .size = count, .pio = 1};
-    (void)mv_kvm_ioctl(vm->fd, KVM_REGISTER_COALESCED_MMIO, &zone); /* a wish */
-}

@@ -6,6 +6,7 @@
  *   probe.c   is there a KVM that we can use, and if not, why
  *   vm.c      the VM, its memory slots and its clock
  *   irq.c     interrupts, interrupt routes and ioeventfds
+ *   gather.c  writes to ports that come up late
  *   cpuid.c   the CPUID that a guest sees, from the one that KVM supports
  *   msr.c     model-specific registers that differ from KVM's reset values
  *   vcpu.c    running and kicking a vCPU
@@ -61,6 +62,9 @@ struct mv_hv_vm {
     struct mv_kvm_routes routes; /* each GSI's, in no order */
     bool routes_known;           /* KVM has them */
     bool bound[MV_HV_MESSAGES_MAX];
+    pthread_mutex_t ring_lock; /* taking entries off the ring; guards ring, gathered */
+    struct kvm_coalesced_mmio_ring *ring; /* from the first vCPU on; or never: NULL */
+    int gathered;                         /* the port, or -1 */
     struct mv_kvm_cpuid cpuid; /* what KVM supports here, unfiltered; empty until the
                                   first vCPU asks */
     _Atomic int vcpu_fd[];     /* config.cpus of them, -1 while not open */
@@ -136,7 +140,12 @@ int mv_kvm_bell_bind(struct mv_hv_vm *vm, uint64_t gpa, unsigned size, uint64_t 
 int mv_kvm_bell_unbind(struct mv_hv_vm *vm, uint64_t gpa, unsigned size, uint64_t value,
                        struct mv_bell *bell, microvm_error *err);
 
+/* gather.c */
 void mv_kvm_pio_mute(struct mv_hv_vm *vm, uint16_t port, unsigned count);
+int mv_kvm_pio_gather(struct mv_hv_vm *vm, uint16_t port, bool on, microvm_error *err);
+void mv_kvm_pio_flush(struct mv_hv_vm *vm); /* also after each KVM_RUN */
+void mv_kvm_gather_map(struct mv_hv_vm *vm, int vcpu_fd);
+void mv_kvm_gather_unmap(struct mv_hv_vm *vm);
 
 /* cpuid.c; pure. Turns what KVM supports into what vCPU `index` of `cpus` sees. */
 void mv_kvm_cpuid_shape(struct mv_kvm_cpuid *cpuid, unsigned index, unsigned cpus,

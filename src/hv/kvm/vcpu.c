@@ -157,6 +157,7 @@ int mv_kvm_vcpu_open(struct mv_hv_vm *vm, unsigned index, struct mv_hv_vcpu **ou
         rc = mv_kvm_fail(err, "mapping vCPU %u", index);
         goto fail;
     }
+    mv_kvm_gather_map(vm, vcpu->fd);
     rc = vcpu_check_queue(vm, err);
     if (!rc)
         rc = vcpu_mask_signals(vcpu, err);
@@ -255,8 +256,10 @@ enum mv_hv_exit mv_kvm_vcpu_run(struct mv_hv_vcpu *vcpu, microvm_error *why)
     bool over;
     do {
         int rc = ioctl(vcpu->fd, KVM_RUN, 0);
+        int code = errno;
         mv_hv_count(&vcpu->counts.entries);
-        over = rc < 0 ? vcpu_run_failed(vcpu, errno, &exit, why)
+        mv_kvm_pio_flush(vcpu->vm);
+        over = rc < 0 ? vcpu_run_failed(vcpu, code, &exit, why)
                       : vcpu_run_exit(vcpu, &exit, why);
     } while (!over);
     return exit;

@@ -85,6 +85,8 @@ int mv_kvm_vm_open(const struct mv_hv_config *config, struct mv_hv_vm **out,
     vm->config = *config;
     (void)pthread_mutex_init(&vm->lock, NULL); /* cannot fail with default attributes */
     (void)pthread_mutex_init(&vm->irq_lock, NULL);
+    (void)pthread_mutex_init(&vm->ring_lock, NULL);
+    vm->gathered = -1;
     for (unsigned i = 0; i < config->cpus; i++)
         atomic_init(&vm->vcpu_fd[i], -1);
     vm->fd = mv_kvm_create(kvm, &caps, &os_code);
@@ -114,9 +116,11 @@ void mv_kvm_vm_close(struct mv_hv_vm *vm)
 {
     if (!vm)
         return;
+    mv_kvm_gather_unmap(vm);
     if (vm->fd >= 0)
         (void)close(vm->fd);
     (void)close(vm->kvm);
+    (void)pthread_mutex_destroy(&vm->ring_lock);
     (void)pthread_mutex_destroy(&vm->irq_lock);
     (void)pthread_mutex_destroy(&vm->lock);
     free(vm);

@@ -89,6 +89,8 @@ static uint64_t up_pio_read(void *ctx, uint16_t port, unsigned size)
 static void up_pio_write(void *ctx, uint16_t port, unsigned size, uint64_t value)
 {
     struct hv_machine *m = ctx;
+    if (port == MV_X86_PORT_SERIAL)
+        hv_serial_written(m);
     (void)mv_bus_write(&m->pio, port, size, value);
 }
 
@@ -202,6 +204,7 @@ int hv_board_open(struct hv_machine *m, microvm_error *err)
                                  .off = board_power_off,
                                  .reset = board_reset,
                                  .ctx = m};
+    hv_serial_open(m);
     rc = board_wire(m, err);
     if (rc)
         hv_board_close(m);
@@ -212,6 +215,7 @@ int hv_board_open(struct hv_machine *m, microvm_error *err)
 
 void hv_board_close(struct hv_machine *m)
 {
+    hv_serial_close(m);
     mv_rtc_close(&m->rtc);
     mv_uart8250_close(&m->uart);
     mv_tty_close(&m->tty);

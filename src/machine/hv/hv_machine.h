@@ -4,6 +4,7 @@
  * parts and who may touch them:
  *
  *   board.c   chips and the two buses: fixed before the first vCPU runs
+ *   serial.c  when the serial port's output is gathered
  *   slots.c   virtio devices; they live on the loop
  *   vcpus.c   one thread per vCPU and the gate that they all pass
  *   boot.c    kernel, tables and the first vCPU's registers
@@ -51,6 +52,16 @@ struct hv_cpu {
     struct mv_hv_counts last; /* its counters when it was closed */
 };
 
+/* Gathering of the serial port's output. The atomics are the vCPUs' too. */
+struct hv_serial {
+    struct mv_call begin;
+    atomic_bool gathering;     /* or about to */
+    atomic_uint count;         /* bytes that came up; while direct, in this window */
+    _Atomic uint64_t since_ns; /* begin of the window */
+    uv_timer_t tick;
+    unsigned seen, idle_ticks; /* the tick's: count when it last looked */
+};
+
 enum hv_want { HV_PARK, HV_RUN, HV_QUIT };
 
 /* What all vCPU threads wait at. `lock` is a leaf below the loop's work. */
@@ -75,6 +86,7 @@ struct hv_machine {
     struct mv_ram ram;
     struct mv_bus pio, mmio;
     struct mv_uart8250 uart;
+    struct hv_serial serial;
     struct mv_i8042 i8042;
     struct mv_rtc rtc;
     struct mv_power power;
@@ -110,6 +122,11 @@ int hv_board_open(struct hv_machine *m, microvm_error *err);
 void hv_board_close(struct hv_machine *m);
 /* The line with number gsi, on whichever rung the machine stands. */
 struct mv_irq hv_board_irq(struct hv_machine *m, unsigned gsi);
+
+/* serial.c */
+void hv_serial_open(struct hv_machine *m);
+void hv_serial_close(struct hv_machine *m);
+void hv_serial_written(struct hv_machine *m); /* a byte has come up; any vCPU */
 
 /* slots.c */
 int hv_slots_open(struct hv_machine *m, microvm_error *err);
