@@ -7,6 +7,8 @@
 
 #include "os/error.h"
 
+#include <stddef.h>
+#include <string.h>
 #include <uv.h>
 
 #ifdef _WIN32
@@ -15,6 +17,8 @@ typedef SOCKET sock;
 #define close_sock closesocket
 #define poll_sock  WSAPoll
 #define SEND_FLAGS 0
+#define END_WRITE  SD_SEND
+#define END_READ   SD_RECEIVE
 typedef int sock_length;
 static int would_block(void)
 {
@@ -29,6 +33,8 @@ typedef int sock;
 typedef size_t sock_length;
 #define close_sock close
 #define poll_sock  poll
+#define END_WRITE  SHUT_WR
+#define END_READ   SHUT_RD
 #ifdef MSG_NOSIGNAL
 #define SEND_FLAGS MSG_NOSIGNAL
 #else
@@ -71,24 +77,95 @@ void mv_socket_close(intptr_t socket)
 
 enum { AT_ONCE_MAX = 1 << 30 }; /* what every system's length type holds */
 
+static int64_t moved(int64_t n)
+{
+    if (n >= 0)
+        return n;
+    return would_block() ? MV_SOCKET_AGAIN : MV_SOCKET_GONE;
+}
+
 int64_t mv_socket_read(intptr_t socket, void *data, size_t length)
 {
     if (length > AT_ONCE_MAX)
         length = AT_ONCE_MAX;
-    int64_t n = recv((sock)socket, data, (sock_length)length, 0);
-    if (n >= 0)
-        return n;
-    return would_block() ? MV_SOCKET_AGAIN : MV_SOCKET_GONE;
+    return moved(recv((sock)socket, data, (sock_length)length, 0));
+}
+
+int64_t mv_socket_peek(intptr_t socket, void *data, size_t length)
+{
+    return moved(recv((sock)socket, data, (sock_length)length, MSG_PEEK));
 }
 
 int64_t mv_socket_write(intptr_t socket, const void *data, size_t length)
 {
     if (length > AT_ONCE_MAX)
         length = AT_ONCE_MAX;
-    int64_t n = send((sock)socket, data, (sock_length)length, SEND_FLAGS);
-    if (n >= 0)
-        return n;
-    return would_block() ? MV_SOCKET_AGAIN : MV_SOCKET_GONE;
+    return moved(send((sock)socket, data, (sock_length)length, SEND_FLAGS));
+}
+
+#ifdef _WIN32
+static DWORD to_buffers(WSABUF *to, const struct mv_span *span, unsigned spans)
+{
+    DWORD n = 0;
+    for (; n < spans && n < MV_SOCKET_SPANS; n++) {
+        to[n].buf = span[n].base;
+        to[n].len =
+            (ULONG)(span[n].length > AT_ONCE_MAX ? AT_ONCE_MAX : span[n].length);
+    }
+    return n;
+}
+
+int64_t mv_socket_readv(intptr_t socket, const struct mv_span *span, unsigned spans)
+{
+    WSABUF buffer[MV_SOCKET_SPANS];
+    DWORD count = to_buffers(buffer, span, spans), n = 0, flags = 0;
+    int rc = WSARecv((sock)socket, buffer, count, &n, &flags, NULL, NULL);
+    return moved(rc ? -1 : (int64_t)n);
+}
+
+int64_t mv_socket_writev(intptr_t socket, const struct mv_span *span, unsigned spans)
+{
+    WSABUF buffer[MV_SOCKET_SPANS];
+    DWORD count = to_buffers(buffer, span, spans), n = 0;
+    int rc = WSASend((sock)socket, buffer, count, &n, 0, NULL, NULL);
+    return moved(rc ? -1 : (int64_t)n);
+}
+#else
+_Static_assert(sizeof(struct iovec) == sizeof(struct mv_span) &&
+                   offsetof(struct iovec, iov_base) == offsetof(struct mv_span, base) &&
+                   offsetof(struct iovec, iov_len) == offsetof(struct mv_span, length),
+               "spans go to the kernel as they are");
+
+/* iov_base is not const, though sendmsg only reads. */
+static struct msghdr to_message(const struct mv_span *span, unsigned spans)
+{
+    struct msghdr message = {.msg_iov = NULL};
+    memcpy(&message.msg_iov, &span, sizeof span);
+    message.msg_iovlen = spans < MV_SOCKET_SPANS ? spans : MV_SOCKET_SPANS;
+    return message;
+}
+
+int64_t mv_socket_readv(intptr_t socket, const struct mv_span *span, unsigned spans)
+{
+    struct msghdr message = to_message(span, spans);
+    return moved(recvmsg((sock)socket, &message, 0));
+}
+
+int64_t mv_socket_writev(intptr_t socket, const struct mv_span *span, unsigned spans)
+{
+    struct msghdr message = to_message(span, spans);
+    return moved(sendmsg((sock)socket, &message, SEND_FLAGS));
+}
+#endif
+
+void mv_socket_end_write(intptr_t socket)
+{
+    (void)shutdown((sock)socket, END_WRITE);
+}
+
+void mv_socket_end_read(intptr_t socket)
+{
+    (void)shutdown((sock)socket, END_READ);
 }
 
 int mv_socket_wait(intptr_t socket, int for_write, int64_t timeout_ms)

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Connected stream sockets as plain handles, non-blocking, without SIGPIPE: what the
- * application gets as console. The loop watches them with uv_poll.
+ * application gets as console, and as connection to a port of the guest. UNIX sockets
+ * by path are here too. The loop watches them with uv_poll or os/watch.h.
  */
 #ifndef MV_OS_SOCKET_H
 #define MV_OS_SOCKET_H
 
 #include "util/err.h"
+#include "util/span.h"
+
+#include <stdbool.h>
 
 enum { MV_SOCKET_NONE = -1 };
 enum { MV_SOCKET_AGAIN = -1, MV_SOCKET_GONE = -2 };
@@ -20,7 +24,34 @@ void mv_socket_close(intptr_t socket); /* accepts MV_SOCKET_NONE */
 int64_t mv_socket_read(intptr_t socket, void *data, size_t length);
 int64_t mv_socket_write(intptr_t socket, const void *data, size_t length);
 
+/* The same from and into several pieces, of which at most MV_SOCKET_SPANS are used. */
+enum { MV_SOCKET_SPANS = 256 };
+int64_t mv_socket_readv(intptr_t socket, const struct mv_span *span, unsigned spans);
+int64_t mv_socket_writev(intptr_t socket, const struct mv_span *span, unsigned spans);
+
+/* As read, but the bytes stay. */
+int64_t mv_socket_peek(intptr_t socket, void *data, size_t length);
+
+/* Ends one direction: what we write, or what we read, upon which the peer's writes
+ * fail. */
+void mv_socket_end_write(intptr_t socket);
+void mv_socket_end_read(intptr_t socket);
+
 /* Waits until the socket can be read (or written): 1 yes, 0 time is over. */
 int mv_socket_wait(intptr_t socket, int for_write, int64_t timeout_ms);
+
+/* -- UNIX sockets by path, os/<system>/unix_socket.c -- */
+
+/* Listens at `path`. A socket there that nobody listens on any more is replaced; any
+ * other file is an error. */
+int mv_unix_listen(const char *path, intptr_t *out, microvm_error *err);
+/* Ends what listen made, the file too. */
+void mv_unix_unlisten(intptr_t socket, const char *path);
+/* The next connection, MV_SOCKET_AGAIN when none waits, MV_SOCKET_GONE when it cannot
+ * be had (no descriptors). */
+intptr_t mv_unix_accept(intptr_t socket);
+/* Connects at once or not at all: MV_SOCKET_NONE when nobody listens at `path` or its
+ * backlog is full. */
+intptr_t mv_unix_connect(const char *path);
 
 #endif
