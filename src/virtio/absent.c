@@ -85,3 +85,29 @@ uint64_t mv_balloon_reported_bytes(const struct mv_vdev *dev)
     return 0;
 }
 #endif
+
+#if !MV_HAVE_VSOCK
+int mv_vsock_open(const struct mv_vdev_host *host, uint64_t cid,
+                  const struct mv_vsock_host *ports, struct mv_vsock_user *user,
+                  struct mv_vdev **out, microvm_error *err)
+{
+    (void)host;
+    (void)cid;
+    (void)ports;
+    (void)user;
+    (void)out;
+    return ABSENT("vsock", err);
+}
+
+void mv_vsock_end(struct mv_vdev *dev)
+{
+    (void)dev;
+}
+
+void mv_vsock_counts(const struct mv_vdev *dev, uint64_t *connections,
+                     uint64_t *out_bytes, uint64_t *in_bytes)
+{
+    (void)dev;
+    *connections = *out_bytes = *in_bytes = 0;
+}
+#endif

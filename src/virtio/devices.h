@@ -6,6 +6,7 @@
 #ifndef MV_VIRTIO_DEVICES_H
 #define MV_VIRTIO_DEVICES_H
 
+#include "backing/vsock.h"
 #include "core/chardev.h"
 #include "util/limit.h"
 #include "virtio/vdev.h"
@@ -42,5 +43,16 @@ int mv_blk_open(const struct mv_vdev_host *host, struct mv_disk *disk, const cha
                 unsigned queues, struct mv_vdev **out, microvm_error *err);
 /* Replaces the limit of a disk, at any time. */
 void mv_blk_set_limit(struct mv_vdev *dev, const struct mv_limit_rates *rates);
+
+/* Socket device, 5.10, for the guest's address `cid`. `ports` is the host's end; *user
+ * is filled with what that calls, until the device is closed. */
+int mv_vsock_open(const struct mv_vdev_host *host, uint64_t cid,
+                  const struct mv_vsock_host *ports, struct mv_vsock_user *user,
+                  struct mv_vdev **out, microvm_error *err);
+/* The machine has ended: every connection does, when its bytes are out. */
+void mv_vsock_end(struct mv_vdev *dev);
+/* Connections made, either way, and payload bytes from and to the guest. */
+void mv_vsock_counts(const struct mv_vdev *dev, uint64_t *connections,
+                     uint64_t *out_bytes, uint64_t *in_bytes);
 
 #endif
