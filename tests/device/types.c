@@ -106,6 +106,58 @@ static unsigned console_request(struct vrig *rig, uint64_t gpa,
 }
 #endif
 
+#if MV_HAVE_VSOCK
+static intptr_t nobody_arrived(void *ctx, uint32_t port, uint32_t from)
+{
+    (void)ctx;
+    (void)port;
+    (void)from;
+    return MV_SOCKET_NONE;
+}
+
+static intptr_t nobody_answered(void *ctx, void *dial, uint32_t host_port)
+{
+    (void)ctx;
+    (void)dial;
+    (void)host_port;
+    return MV_SOCKET_NONE;
+}
+
+static void nobody_refused(void *ctx, void *dial, enum mv_vsock_answer answer)
+{
+    (void)ctx;
+    (void)dial;
+    (void)answer;
+}
+
+static void nobody_ready(void *ctx)
+{
+    (void)ctx;
+}
+
+static int vsock_open(struct vrig *rig, struct mv_vdev **out, microvm_error *err)
+{
+    const struct mv_vsock_host nobody = {nobody_arrived, nobody_answered,
+                                         nobody_refused, nobody_ready, NULL};
+    struct mv_vsock_user user;
+    return mv_vsock_open(&rig->host, 3, &nobody, &user, out, err);
+}
+
+/* A reset of a connection that does not exist, which is answered by nothing. */
+static unsigned vsock_request(struct vrig *rig, uint64_t gpa,
+                              struct vdriver_buffer *buffer)
+{
+    uint8_t *header = vrig_at(rig, gpa, 44);
+    memset(header, 0, 44);
+    mv_store64(header, 3);
+    mv_store64(header + 8, 2);
+    mv_store16(header + 28, 1);
+    mv_store16(header + 30, 3);
+    buffer[0] = (struct vdriver_buffer){gpa, 44, false};
+    return 1;
+}
+#endif
+
 const struct device_type device_types[] = {
 #if MV_HAVE_RNG
     {"rng", 4, 1, 0, 0, 0, 0, rng_open, 0, rng_request},
@@ -121,6 +173,9 @@ const struct device_type device_types[] = {
 #endif
 #if MV_HAVE_CONSOLE
     {"console", 3, 2, 4, 0, 0, 1 << 0, console_open, 1, console_request},
+#endif
+#if MV_HAVE_VSOCK
+    {"vsock", 19, 3, 8, 0, 0, 1 << 0, vsock_open, 1, vsock_request},
 #endif
 };
 const unsigned device_type_count = MV_ARRAY_LEN(device_types);

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The socket device between a good driver and sockets: connections both ways, their
+ * ends, buffers, sleep and save.
+ */
+#include "vsock.h"
+
+#include "core/state.h"
+#include "util/bytes.h"
+#include "virtio/vsock_pool.h"
+
+/* -- connections -- */
+
+static void the_guest_reads_its_cid(void **state)
+{
+    struct vsockrig *v = *state;
+    const struct vdriver *d = &v->rig.driver;
+    assert_int_equal(vdriver_read(d, VREG_CONFIG), VSOCK_CID);
+    assert_int_equal(vdriver_read(d, VREG_CONFIG + 4), 0);
+    assert_int_equal(v->readies, 1);
+}
+
+static void talks_both_ways(void **state)
+{
+    struct vsockrig *v = *state;
+    uint8_t data[VSOCK_RX_BYTES];
+    intptr_t end = vsockrig_connect(v, GUEST_PORT, BUF);
+    assert_int_not_equal(end, MV_SOCKET_NONE);
+    say_data(v, GUEST_PORT, "hello host", 10);
+    assert_int_equal(host_read(end, data, sizeof data), 10);
+    assert_memory_equal(data, "hello host", 10);
+    assert_int_equal(mv_socket_write(end, "hello guest", 11), 11);
+    struct mv_vsock_header h = expect(v, MV_VSOCK_RW, data);
+    assert_int_equal(h.length, 11);
+    assert_memory_equal(data, "hello guest", 11);
+    assert_int_equal(h.src_cid, 2);
+    assert_int_equal(h.src_port, TO_PORT);
+    assert_int_equal(h.dst_port, GUEST_PORT);
+    assert_int_equal(h.type, MV_VSOCK_STREAM);
+    assert_int_equal(h.fwd_cnt, 10); /* the host's socket has taken them */
+    assert_true(h.buf_alloc >= MV_VSOCK_CREDIT_LEAST);
+    expect_nothing(v);
+}
+
+static void the_host_dials(void **state)
+{
+    struct vsockrig *v = *state;
+    uint8_t data[VSOCK_RX_BYTES];
+    int dial;
+    assert_int_equal(v->user.dial(v->user.device, 25, &dial), MV_VSOCK_DIALLED);
+    struct mv_vsock_header h = expect(v, MV_VSOCK_REQUEST, NULL);
+    assert_int_equal(h.dst_port, 25);
+    assert_true(h.buf_alloc > 0);
+    struct mv_vsock_header answer = vsockrig_header(MV_VSOCK_RESPONSE, 25, h.src_port);
+    vsockrig_send(v, &answer, NULL, 0);
+    assert_int_equal(v->answers, 1);
+    assert_int_equal(v->answered_port, h.src_port);
+    assert_int_equal(mv_socket_write(v->end[0], "x", 1), 1);
+    h = expect(v, MV_VSOCK_RW, data);
+    assert_int_equal(h.length, 1);
+    assert_int_equal(data[0], 'x');
+}
+
+/* pitfalls, 11: ports of ours do not collide, whatever is dialled, and are not used
+ * again at once. */
+static void dials_have_ports_of_their_own(void **state)
+{
+    struct vsockrig *v = *state;
+    uint32_t seen[100];
+    for (unsigned i = 0; i < 100; i++) {
+        int dial;
+        assert_int_equal(v->user.dial(v->user.device, 1025, &dial), MV_VSOCK_DIALLED);
+        struct mv_vsock_header h = expect(v, MV_VSOCK_REQUEST, NULL);
+        seen[i] = h.src_port;
+        for (unsigned n = 0; n < i; n++)
+            assert_int_not_equal(seen[n], seen[i]);
+        if (i % 2) { /* every second one ends: its port stays unused for now */
+            h = vsockrig_header(MV_VSOCK_RST, 1025, h.src_port);
+            vsockrig_send(v, &h, NULL, 0);
+        }
+    }
+    assert_int_equal(v->refusals, 50);
+}
+
+/* pitfalls, 4: a port where nobody listens answers at once, both ways. */
+static void refuses_at_once(void **state)
+{
+    struct vsockrig *v = *state;
+    int dial;
+    struct mv_vsock_header h = vsockrig_header(MV_VSOCK_REQUEST, GUEST_PORT, 9);
+    vsockrig_send(v, &h, NULL, 0);
+    h = expect(v, MV_VSOCK_RST, NULL);
+    assert_int_equal(h.src_port, 9);
+    assert_int_equal(h.dst_port, GUEST_PORT);
+    expect_nothing(v);
+    (void)v->user.dial(v->user.device, 25, &dial);
+    h = expect(v, MV_VSOCK_REQUEST, NULL);
+    h = vsockrig_header(MV_VSOCK_RST, 25, h.src_port);
+    vsockrig_send(v, &h, NULL, 0);
+    assert_int_equal(v->refusals, 1);
+    expect_nothing(v); /* an RST is not answered */
+}
+
+static void a_dial_can_be_given_up(void **state)
+{
+    struct vsockrig *v = *state;
+    int dial, other;
+    (void)v->user.dial(v->user.device, 25, &dial);
+    (void)v->user.dial(v->user.device, 25, &other);
+    struct mv_vsock_header h = expect(v, MV_VSOCK_REQUEST, NULL);
+    uint32_t port = h.src_port;
+    (void)expect(v, MV_VSOCK_REQUEST, NULL);
+    v->user.hang_up(v->user.device, &dial);
+    h = expect(v, MV_VSOCK_RST, NULL);
+    assert_int_equal(h.src_port, port);
+    h = vsockrig_header(MV_VSOCK_RESPONSE, 25, port); /* too late */
+    vsockrig_send(v, &h, NULL, 0);
+    (void)expect(v, MV_VSOCK_RST, NULL);
+    assert_int_equal(v->answers + v->refusals, 0);
+    v->unwanted = true; /* given up without having been told */
+    h = vsockrig_header(MV_VSOCK_RESPONSE, 25, port + 1);
+    vsockrig_send(v, &h, NULL, 0);
+    (void)expect(v, MV_VSOCK_RST, NULL);
+    assert_int_equal(v->answers, 1);
+}
+
+/* -- ends -- */
+
+/* pitfalls, 5: half-close both ways, with data in the other direction afterwards. */
+static void the_guest_half_closes(void **state)
+{
+    struct vsockrig *v = *state;
+    uint8_t data[VSOCK_RX_BYTES];
+    intptr_t end = vsockrig_connect(v, GUEST_PORT, BUF);
+    say_data(v, GUEST_PORT, "last", 4);
+    say(v, MV_VSOCK_SHUTDOWN, GUEST_PORT, MV_VSOCK_NO_SEND);
+    assert_int_equal(host_read(end, data, sizeof data), 4);
+    expect_end(end);
+    assert_int_equal(mv_socket_write(end, "answer", 6), 6);
+    assert_int_equal(expect(v, MV_VSOCK_RW, data).length, 6);
+    mv_socket_end_write(end);
+    assert_true(expect(v, MV_VSOCK_SHUTDOWN, NULL).flags & MV_VSOCK_NO_SEND);
+}
+
+static void the_host_half_closes(void **state)
+{
+    struct vsockrig *v = *state;
+    uint8_t data[VSOCK_RX_BYTES];
+    intptr_t end = vsockrig_connect(v, GUEST_PORT, BUF);
+    assert_int_equal(mv_socket_write(end, "last", 4), 4);
+    mv_socket_end_write(end);
+    assert_int_equal(expect(v, MV_VSOCK_RW, data).length, 4);
+    struct mv_vsock_header h = expect(v, MV_VSOCK_SHUTDOWN, NULL);
+    assert_int_equal(h.flags, MV_VSOCK_NO_SEND);
+    say_data(v, GUEST_PORT, "answer", 6);
+    assert_int_equal(host_read(end, data, sizeof data), 6);
+    say(v, MV_VSOCK_SHUTDOWN, GUEST_PORT, MV_VSOCK_NEITHER);
+    (void)expect(v, MV_VSOCK_RST, NULL);
+    expect_end(end);
+}
+
+/* pitfalls, 3: a close is one SHUTDOWN of both directions from CID 2, and the slot is
+ * free after the answer. */
+static void the_host_closes(void **state)
+{
+    struct vsockrig *v = *state;
+    intptr_t end = vsockrig_connect(v, GUEST_PORT, BUF);
+    mv_socket_close(end);
+    v->end[0] = MV_SOCKET_NONE;
+    unsigned flags = 0;
+    struct mv_vsock_header h = {.flags = 0};
+    while (flags != MV_VSOCK_NEITHER && vsockrig_receive(v, &h, NULL, false)) {
+        assert_int_equal(h.op, MV_VSOCK_SHUTDOWN);
+        assert_int_equal(h.src_cid, 2);
+        flags |= h.flags;
+    }
+    assert_int_equal(flags, MV_VSOCK_NEITHER);
+    say(v, MV_VSOCK_RST, GUEST_PORT, 0);
+    expect_nothing(v);
+    say(v, MV_VSOCK_CREDIT_UPDATE, GUEST_PORT, 0); /* it exists no more */
+    (void)expect(v, MV_VSOCK_RST, NULL);
+}
+
+static void the_guest_closes(void **state)
+{
+    struct vsockrig *v = *state;
+    uint8_t data[16];
+    intptr_t end = vsockrig_connect(v, GUEST_PORT, BUF);
+    say_data(v, GUEST_PORT, "bye", 3);
+    say(v, MV_VSOCK_SHUTDOWN, GUEST_PORT, MV_VSOCK_NEITHER);
+    (void)expect(v, MV_VSOCK_RST, NULL);
+    assert_int_equal(host_read(end, data, sizeof data), 3);
+    expect_end(end);
+    assert_int_equal(mv_socket_write(end, "x", 1), MV_SOCKET_GONE);
+    expect_nothing(v);
+}
+
+/* pitfalls, 4: what the guest resets ends at the host, with what had been sent. */
+static void the_guest_resets(void **state)
+{
+    struct vsockrig *v = *state;
+    uint8_t data[16];
+    intptr_t end = vsockrig_connect(v, GUEST_PORT, BUF);
+    say_data(v, GUEST_PORT, "so far", 6);
+    say(v, MV_VSOCK_RST, GUEST_PORT, 0);
+    assert_int_equal(host_read(end, data, sizeof data), 6);
+    expect_end(end);
+    assert_int_equal(mv_socket_write(end, "x", 1), MV_SOCKET_GONE);
+    expect_nothing(v);
+}
+
+static void the_guest_stops_reading(void **state)
+{
+    struct vsockrig *v = *state;
+    uint8_t data[16];
+    intptr_t end = vsockrig_connect(v, GUEST_PORT, BUF);
+    say(v, MV_VSOCK_SHUTDOWN, GUEST_PORT, MV_VSOCK_NO_RECEIVE);
+    assert_int_equal(mv_socket_write(end, "x", 1), MV_SOCKET_GONE);
+    say_data(v, GUEST_PORT, "still", 5);
+    assert_int_equal(host_read(end, data, sizeof data), 5);
+}
+
+static void the_host_stops_reading(void **state)
+{
+    struct vsockrig *v = *state;
+    uint8_t data[VSOCK_RX_BYTES];
+    intptr_t end = vsockrig_connect(v, GUEST_PORT, BUF);
+    mv_socket_end_read(end);
+    say_data(v, GUEST_PORT, "to nobody", 9);
+    struct mv_vsock_header h = expect(v, MV_VSOCK_SHUTDOWN, NULL);
+    assert_int_equal(h.flags, MV_VSOCK_NO_RECEIVE);
+    say_data(v, GUEST_PORT, "to nobody", 9);
+    assert_int_equal(mv_socket_write(end, "x", 1), 1);
+    h = expect(v, MV_VSOCK_RW, data);
+    assert_int_equal(h.fwd_cnt, 18); /* they are consumed all the same */
+}
+
+/* -- buffers and life -- */
+
+static void packets_wait_for_buffers(void **state)
+{
+    struct vsockrig *v = *state;
+    struct mv_vsock_header h;
+    static uint8_t data[VSOCK_PAYLOAD], part[VSOCK_RX_BYTES];
+    vdriver_reset(&v->rig.driver);
+    vsockrig_start(v, UINT64_MAX, 0);
+    h = vsockrig_header(MV_VSOCK_REQUEST, GUEST_PORT, TO_PORT);
+    vsockrig_send(v, &h, NULL, 0);
+    assert_false(vsockrig_receive(v, &h, NULL, true));
+    fill(data, 0, sizeof data);
+    assert_int_equal(mv_socket_write(v->end[0], data, sizeof data), sizeof data);
+    for (size_t got = 0; got < sizeof data;) {
+        vsockrig_post(v, 1, 1000); /* one after the other, small ones */
+        assert_true(vsockrig_receive(v, &h, part, true));
+        if (h.op == MV_VSOCK_RESPONSE)
+            continue;
+        assert_int_equal(h.op, MV_VSOCK_RW);
+        assert_true(h.length <= 1000 - MV_VSOCK_HEADER);
+        check_stream(part, got, h.length);
+        got += h.length;
+    }
+}
+
+/* One read of the socket fills many buffers, and the guest hears of them once. */
+static void one_signal_for_a_batch(void **state)
+{
+    struct vsockrig *v = *state;
+    static uint8_t data[100000];
+    struct mv_vsock_header h;
+    intptr_t end = vsockrig_connect(v, GUEST_PORT, BUF);
+    (void)vdriver_listen(&v->rig.driver.queue[0]);
+    unsigned pulses = v->rig.pulses, packets = 0;
+    assert_int_equal(mv_socket_write(end, data, sizeof data), sizeof data);
+    vrig_turn(&v->rig);
+    assert_int_equal(v->rig.pulses, pulses + 1);
+    while (vsockrig_receive(v, &h, NULL, true))
+        packets++;
+    assert_int_equal(packets, (sizeof data + VSOCK_RX_BYTES - MV_VSOCK_HEADER - 1) /
+                                  (VSOCK_RX_BYTES - MV_VSOCK_HEADER));
+}
+
+static void a_reset_ends_connections(void **state)
+{
+    struct vsockrig *v = *state;
+    uint8_t data[16];
+    int dial;
+    intptr_t end = vsockrig_connect(v, GUEST_PORT, BUF);
+    (void)v->user.dial(v->user.device, 25, &dial);
+    say_data(v, GUEST_PORT, "before", 6);
+    vdriver_reset(&v->rig.driver);
+    assert_int_equal(v->lost, 1);
+    assert_int_equal(host_read(end, data, sizeof data), 6);
+    expect_end(end);
+    assert_int_equal(v->user.dial(v->user.device, 25, &dial), MV_VSOCK_NOT_YET);
+    vsockrig_start(v, UINT64_MAX, VSOCK_RX_BUFFERS);
+    assert_int_equal(v->readies, 2);
+    end = vsockrig_connect(v, GUEST_PORT, BUF);
+    say_data(v, GUEST_PORT, "after", 5);
+    assert_int_equal(host_read(end, data, sizeof data), 5);
+}
+
+static void sleeps_with_connections(void **state)
+{
+    struct vsockrig *v = *state;
+    uint8_t data[VSOCK_RX_BYTES];
+    intptr_t end = vsockrig_connect(v, GUEST_PORT, BUF);
+    mv_vdev_sleep(v->rig.dev);
+    assert_int_equal(mv_socket_write(end, "meanwhile", 9), 9);
+    expect_nothing(v);
+    mv_vdev_wake(v->rig.dev);
+    assert_int_equal(expect(v, MV_VSOCK_RW, data).length, 9);
+    say_data(v, GUEST_PORT, "awake", 5);
+    assert_int_equal(host_read(end, data, sizeof data), 5);
+}
+
+/* After a load the guest hears TRANSPORT_RESET, and its connections are unknown. */
+static void a_load_resets_connections(void **state)
+{
+    struct vsockrig *v = *state;
+    struct vdriver driver;
+    struct mv_writer w;
+    microvm_error err;
+    uint16_t head;
+    uint32_t written;
+    const struct vdriver_buffer event = {0x8000, 4, true};
+    intptr_t end = vsockrig_connect(v, GUEST_PORT, BUF);
+    mv_vdev_sleep(v->rig.dev);
+    mv_writer_open(&w, 4096);
+    mv_writer_begin(&w, 1, 0, 1);
+    mv_vdev_save(v->rig.dev, &w);
+    mv_vmmio_save(&v->rig.mmio, &w);
+    driver = v->rig.driver;
+    vrig_detach(&v->rig);
+    expect_end(end);
+    vsockrig_attach(v);
+    v->rig.driver = driver;
+    struct mv_reader r = {.data = w.data + 16, .length = w.length - 16};
+    assert_ok(mv_vdev_load(v->rig.dev, &r, &err), &err);
+    assert_ok(mv_vmmio_load(&v->rig.mmio, &r, &err), &err);
+    mv_writer_close(&w);
+    memset(vrig_at(&v->rig, 0x8000, 4), 0xff, 4);
+    mv_vdev_wake(v->rig.dev);
+    vrig_turn(&v->rig);
+    assert_false(vdriver_reap(&v->rig.driver.queue[2], &head, &written));
+    (void)vdriver_add(&v->rig.driver.queue[2], &event, 1); /* it waits for a buffer */
+    vdriver_kick(&v->rig.driver, 2);
+    vrig_turn(&v->rig);
+    assert_true(vdriver_reap(&v->rig.driver.queue[2], &head, &written));
+    assert_int_equal(written, 4);
+    assert_int_equal(mv_load32(vrig_at(&v->rig, 0x8000, 4)), 0);
+    say_data(v, GUEST_PORT, "old", 3);
+    (void)expect(v, MV_VSOCK_RST, NULL);
+    assert_int_not_equal(vsockrig_connect(v, GUEST_PORT, BUF), MV_SOCKET_NONE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        VSOCK(the_guest_reads_its_cid), VSOCK(talks_both_ways),
+        VSOCK(the_host_dials),          VSOCK(dials_have_ports_of_their_own),
+        VSOCK(refuses_at_once),         VSOCK(a_dial_can_be_given_up),
+        VSOCK(the_guest_half_closes),   VSOCK(the_host_half_closes),
+        VSOCK(the_host_closes),         VSOCK(the_guest_closes),
+        VSOCK(the_guest_resets),        VSOCK(the_guest_stops_reading),
+        VSOCK(the_host_stops_reading),  VSOCK(packets_wait_for_buffers),
+        VSOCK(one_signal_for_a_batch),  VSOCK(a_reset_ends_connections),
+        VSOCK(sleeps_with_connections), VSOCK(a_load_resets_connections),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
