@@ -164,6 +164,22 @@ typedef struct microvm_disk {
 MICROVM_API void microvm_config_add_disk(microvm_config *config,
                                          const microvm_disk *disk);
 
+/* The guest's socket device: connections between its ports and this process. */
+typedef struct microvm_vsock {
+    uint32_t size;
+    uint32_t cid;    /* the guest's address, 3 or more */
+    const char *uds; /* UNIX socket for other programs, in Firecracker's manner: they
+                        write "CONNECT PORT\n", and what the guest connects to comes
+                        out at PATH_PORT. NULL: none */
+} microvm_vsock;
+#define MICROVM_VSOCK_INIT             \
+    {                                  \
+        sizeof(microvm_vsock), 3, NULL \
+    }
+
+MICROVM_API void microvm_config_set_vsock(microvm_config *config,
+                                          const microvm_vsock *vsock);
+
 /* The first mistake made so far, or 0: what microvm_new would say about the settings.
  */
 MICROVM_API int microvm_config_check(const microvm_config *config, microvm_error *err);
@@ -192,7 +208,8 @@ enum {
     MICROVM_KEY_DURATION,
     MICROVM_KEY_CHOICE,
     MICROVM_KEY_DISK,
-    MICROVM_KEY_LIMIT
+    MICROVM_KEY_LIMIT,
+    MICROVM_KEY_VSOCK
 };
 
 /* One row of the table of settings, from which the command line, JSON and the
@@ -272,6 +289,10 @@ MICROVM_API void microvm_free(microvm *vm);
 MICROVM_API int microvm_attach_disk(microvm *vm, const microvm_disk *disk,
                                     microvm_error *err);
 
+/* Gives a machine that has not started yet a socket device. */
+MICROVM_API int microvm_attach_vsock(microvm *vm, const microvm_vsock *vsock,
+                                     microvm_error *err);
+
 /*
  * Operations, each in two forms. The blocking form returns when the machine has arrived
  * in the state it names. microvm_begin starts the same operation and returns at once;
@@ -335,10 +356,12 @@ MICROVM_API int microvm_set_limit(microvm *vm, const char *device,
 /* ---- events ---------------------------------------------------------------------- */
 
 typedef enum microvm_event_type {
-    MICROVM_EVENT_STATE = 1,  /* state has changed */
-    MICROVM_EVENT_DONE = 2,   /* an operation begun with microvm_begin has ended */
-    MICROVM_EVENT_DEVICE = 3, /* a device stopped because of the guest; message */
-    MICROVM_EVENT_LOST = 4    /* the queue was full: `count` events were dropped */
+    MICROVM_EVENT_STATE = 1,   /* state has changed */
+    MICROVM_EVENT_DONE = 2,    /* an operation begun with microvm_begin has ended */
+    MICROVM_EVENT_DEVICE = 3,  /* a device stopped because of the guest; message */
+    MICROVM_EVENT_LOST = 4,    /* the queue was full: `count` events were dropped */
+    MICROVM_EVENT_CONNECT = 5, /* microvm_connect_begin has ended: port, socket, code */
+    MICROVM_EVENT_ARRIVED = 6  /* connections to `port` wait for microvm_accept */
 } microvm_event_type;
 
 typedef struct microvm_event {
@@ -347,13 +370,16 @@ typedef struct microvm_event {
     uint64_t time_ns;  /* monotonic clock of the host */
     int32_t state;     /* the state after the event */
     int32_t operation; /* DONE */
-    int32_t code;      /* DONE: 0 or a negative microvm_code */
+    int32_t code;      /* DONE, CONNECT: 0 or a negative microvm_code */
     uint32_t count;    /* LOST */
     char message[216];
+    int64_t socket; /* CONNECT */
+    uint32_t port;  /* CONNECT, ARRIVED */
+    uint32_t reserved;
 } microvm_event;
-#define MICROVM_EVENT_INIT                          \
-    {                                               \
-        sizeof(microvm_event), 0, 0, 0, 0, 0, 0, "" \
+#define MICROVM_EVENT_INIT                                   \
+    {                                                        \
+        sizeof(microvm_event), 0, 0, 0, 0, 0, 0, "", 0, 0, 0 \
     }
 
 /* A descriptor (Windows: event HANDLE) that is readable while events wait; for poll()
@@ -388,6 +414,44 @@ MICROVM_API void microvm_console_close(intptr_t console);
 /* Tells the guest the size of its terminal (virtio console only, else ignored). */
 MICROVM_API int microvm_console_resize(microvm *vm, uint16_t columns, uint16_t rows,
                                        microvm_error *err);
+
+/* ---- connections with the guest -------------------------------------------------- */
+
+/*
+ * Between ports of the guest (AF_VSOCK there) and this process, for machines with a
+ * socket device. Each connection is a connected, non-blocking stream socket (Windows:
+ * SOCKET), the caller's to use as any other and to close: shutdown() ends one direction
+ * and the guest's shutdown() gives end of file here, while the other direction goes on.
+ * A connection that the guest resets ends like one that it closes: what it had sent,
+ * end of file, and an error for who writes. A side that does not read slows the other
+ * down; nothing is lost. When the machine ends or its guest reboots, connections end.
+ */
+
+/*
+ * Connects to the guest's `port`. While the guest has no driver yet, or nobody there
+ * listens, it is tried again until timeout_ms are over (MICROVM_FOREVER: always; 0: it
+ * is tried once, and the guest has two seconds to answer). Fails with IO when the guest
+ * refuses, TIMEOUT when it says nothing, NOT_RUNNING when the machine ends.
+ */
+MICROVM_API int microvm_connect(microvm *vm, uint32_t port, int64_t timeout_ms,
+                                intptr_t *out, microvm_error *err);
+/* The same without waiting: *out is the socket already, which may be written to, and
+ * MICROVM_EVENT_CONNECT with that socket tells whether it is connected. If not, it
+ * gives end of file, and is still the caller's to close. */
+MICROVM_API int microvm_connect_begin(microvm *vm, uint32_t port, int64_t timeout_ms,
+                                      intptr_t *out, microvm_error *err);
+
+/* Listens for connections of the guest to `port` of the host (CID 2), before a UNIX
+ * socket does; up to 64 ports. Up to 64 connections of each wait to be accepted, more
+ * are refused. */
+MICROVM_API int microvm_listen(microvm *vm, uint32_t port, microvm_error *err);
+/* No more; those that wait are closed. */
+MICROVM_API int microvm_unlisten(microvm *vm, uint32_t port, microvm_error *err);
+/* The next connection to a port that is listened on. TIMEOUT when none came in time (0:
+ * looks, after MICROVM_EVENT_ARRIVED for example); NOT_RUNNING when none can come any
+ * more. */
+MICROVM_API int microvm_accept(microvm *vm, uint32_t port, int64_t timeout_ms,
+                               intptr_t *out, microvm_error *err);
 
 /* ---- log and counters ------------------------------------------------------------ */
 
@@ -426,6 +490,9 @@ typedef struct microvm_stats {
     uint64_t entered_ns;      /* first vCPU entered the guest */
     uint64_t boot_mark_ns[4]; /* first write of value 0..3 to the debug port; 0: none */
     uint64_t ended_ns;
+    uint64_t vsock_connections; /* made, either way */
+    uint64_t vsock_out_bytes;   /* from the guest */
+    uint64_t vsock_in_bytes;    /* to the guest */
 } microvm_stats;
 
 /* Fills *out up to out->size. Works in every state. */

@@ -91,6 +91,12 @@ void microvm_config_add_disk(microvm_config *config, const microvm_disk *disk)
         (void)mv_config_add_disk(&config->values, disk);
 }
 
+void microvm_config_set_vsock(microvm_config *config, const microvm_vsock *vsock)
+{
+    if (config && vsock)
+        (void)mv_config_set_vsock(&config->values, vsock);
+}
+
 void microvm_config_set_log(microvm_config *config, microvm_log_fn *fn, void *user,
                             int level)
 {

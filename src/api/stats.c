@@ -34,6 +34,9 @@ static const struct field {
     FIELD(started_ns),
     FIELD(entered_ns),
     FIELD(ended_ns),
+    FIELD(vsock_connections),
+    FIELD(vsock_out_bytes),
+    FIELD(vsock_in_bytes),
 #undef FIELD
 };
 
@@ -64,7 +67,7 @@ int microvm_get_stats(microvm *vm, microvm_stats *out, microvm_error *err)
     return 0;
 }
 
-enum { JSON_BYTES = 2048 }; /* 20 numbers of up to 20 digits, with their names */
+enum { JSON_BYTES = 2048 }; /* 25 numbers of up to 20 digits, with their names */
 
 char *microvm_stats_json(microvm *vm)
 {

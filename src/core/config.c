@@ -117,6 +117,7 @@ void mv_config_done(struct mv_config *config)
         free(config->disk[i].path);
         free(config->disk[i].id);
     }
+    free(config->vsock.uds);
     memset(config, 0, sizeof *config);
 }
 
@@ -138,6 +139,7 @@ int mv_config_copy(struct mv_config *to, const struct mv_config *from,
     all &= config_own(&copy.kernel);
     all &= config_own(&copy.initrd);
     all &= config_own(&copy.cmdline);
+    all &= config_own(&copy.vsock.uds);
     for (unsigned i = 0; i < copy.disks; i++) {
         all &= config_own(&copy.disk[i].path);
         all &= config_own(&copy.disk[i].id);

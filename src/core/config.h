@@ -58,6 +58,12 @@ struct mv_limit_config {
     struct mv_limit_rates rates;
 };
 
+struct mv_vsock_config {
+    bool on;
+    uint32_t cid; /* the guest's address */
+    char *uds;    /* path of the UNIX socket; NULL: none */
+};
+
 enum mv_console_kind { MV_CONSOLE_SERIAL, MV_CONSOLE_VIRTIO, MV_CONSOLE_NONE };
 enum mv_acpi_mode { MV_ACPI_AUTO, MV_ACPI_ON, MV_ACPI_OFF };
 enum mv_boot_mode { MV_BOOT_AUTO, MV_BOOT_LINUX, MV_BOOT_PVH };
@@ -80,6 +86,7 @@ struct mv_config {
     int boot;    /* enum mv_boot_mode: how an ELF kernel is entered */
     int interrupts; /* enum mv_interrupts: a test setting */
     bool rng, balloon;
+    struct mv_vsock_config vsock;
     uint64_t timeout_ms; /* 0: no limit */
 
     struct mv_log_target {
@@ -106,6 +113,8 @@ void mv_config_set(struct mv_config *config, const char *key, const char *text);
  */
 void mv_config_set_number(struct mv_config *config, const char *key, uint64_t value);
 int mv_config_add_disk(struct mv_config *config, const struct microvm_disk *disk);
+/* The vsock device, instead of an earlier one. */
+int mv_config_set_vsock(struct mv_config *config, const struct microvm_vsock *vsock);
 /* Takes the last disk away again. */
 void mv_config_drop_disk(struct mv_config *config);
 /* The disk that is /dev/vda and the root file system, instead of an earlier one. */

@@ -58,6 +58,8 @@ static const char *json_wanted(const struct mv_config_row *row)
         return row->key.repeatable ? "a list of disks" : "a path or an object";
     case MICROVM_KEY_LIMIT:
         return "a list of limits";
+    case MICROVM_KEY_VSOCK:
+        return "a text like \"uds=PATH\" or an object";
     default: /* TEXT, PATH, CHOICE */
         return "a string";
     }
@@ -166,6 +168,36 @@ static int json_limits(struct mv_config *config, const struct mv_config_row *row
     return 0;
 }
 
+static int json_vsock(struct mv_config *config, const struct mv_config_row *row,
+                      json_t *value, microvm_error *err)
+{
+    struct microvm_vsock vsock = MICROVM_VSOCK_INIT;
+    const char *key;
+    json_t *member;
+    if (json_is_string(value))
+        return mv_config_row_set(config, row, json_string_value(value), err);
+    if (!json_is_object(value))
+        return json_wrong_type("vsock", json_wanted(row), value, err);
+    json_object_foreach(value, key, member)
+    {
+        json_int_t cid = json_integer_value(member);
+        char shown[MV_STR_SHOWN];
+        if (!strcmp(key, "uds") && json_is_string(member))
+            vsock.uds = json_string_value(member);
+        else if (!strcmp(key, "uds"))
+            return json_wrong_type("vsock.uds", "a string", member, err);
+        else if (strcmp(key, "cid"))
+            return mv_fail(err, MICROVM_E_INVALID,
+                           "vsock: unknown key '%s'; there are 'uds' and 'cid'",
+                           mv_str_show(shown, key));
+        else if (!json_is_integer(member))
+            return json_wrong_type("vsock.cid", "a number", member, err);
+        else
+            vsock.cid = cid < 0 || cid > UINT32_MAX ? 0 : (uint32_t)cid;
+    }
+    return mv_config_row_set_vsock(config, row, &vsock, err);
+}
+
 static int json_set(struct mv_config *config, const struct mv_config_row *row,
                     json_t *value, microvm_error *err)
 {
@@ -177,6 +209,8 @@ static int json_set(struct mv_config *config, const struct mv_config_row *row,
         return json_disk(config, row, row->key.name, value, err);
     case MICROVM_KEY_LIMIT:
         return json_limits(config, row, value, err);
+    case MICROVM_KEY_VSOCK:
+        return json_vsock(config, row, value, err);
     case MICROVM_KEY_BOOL:
         if (json_is_boolean(value))
             return mv_config_row_set_bool(config, row, json_is_true(value));
@@ -322,6 +356,17 @@ static json_t *json_from_limits(const struct mv_config *config)
     return NULL;
 }
 
+static json_t *json_from_vsock(const struct mv_vsock_config *vsock)
+{
+    if (!vsock->on)
+        return json_null();
+    json_t *object = json_pack("{s:I}", "cid", (json_int_t)vsock->cid);
+    if (!vsock->uds || !json_object_set_new(object, "uds", json_string(vsock->uds)))
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
 static json_t *json_from_field(const struct mv_config *config,
                                const struct mv_config_row *row)
 {
@@ -333,6 +378,8 @@ static json_t *json_from_field(const struct mv_config *config,
         return json_from_disks(config, !row->key.repeatable);
     case MICROVM_KEY_LIMIT:
         return json_from_limits(config);
+    case MICROVM_KEY_VSOCK:
+        return json_from_vsock(&config->vsock);
     case MICROVM_KEY_BOOL:
         return json_boolean(*(const bool *)field);
     case MICROVM_KEY_COUNT:

@@ -66,6 +66,18 @@ int mv_config_add_limit(struct mv_config *config, const char *text, microvm_erro
 const char *mv_config_limit_show(const struct mv_limit_config *limit,
                                  char out[MV_LIMIT_TEXT]);
 
+/* The vsock device, from the struct and from text. */
+int mv_config_row_set_vsock(struct mv_config *config, const struct mv_config_row *row,
+                            const struct microvm_vsock *vsock, microvm_error *err);
+int mv_config_row_set_vsock_text(struct mv_config *config,
+                                 const struct mv_config_row *row, const char *text,
+                                 microvm_error *err);
+void mv_config_vsock_reset(struct mv_config *config);
+
+/* Cuts the next comma-separated part off *at, in place; ",," is a comma of the part.
+ * *at is NULL after the last. */
+char *mv_config_part(char **at);
+
 /* Copies word `index` of "a|b|c"; false when there are fewer. */
 bool mv_config_choice(const char *choices, int index, char out[MV_CONFIG_NAME_MAX]);
 

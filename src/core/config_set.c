@@ -218,8 +218,7 @@ int mv_config_row_set_disk(struct mv_config *config, const struct mv_config_row 
     return 0;
 }
 
-/* Cuts the next comma-separated part off *at, in place; ",," is a comma of the part. */
-static char *disk_part(char **at)
+char *mv_config_part(char **at)
 {
     char *part = *at, *to = part;
     for (const char *from = part;; from++) {
@@ -266,9 +265,9 @@ static int disk_from_text(struct mv_config *config, const struct mv_config_row *
         return rc;
     struct microvm_disk disk = MICROVM_DISK_INIT;
     char *rest = copy;
-    disk.path = disk_part(&rest);
+    disk.path = mv_config_part(&rest);
     while (rest && !rc)
-        rc = disk_option(what, disk_part(&rest), &disk, err);
+        rc = disk_option(what, mv_config_part(&rest), &disk, err);
     if (!rc)
         rc = mv_config_row_set_disk(config, row, &disk, err);
     free(copy);
@@ -296,6 +295,8 @@ int mv_config_row_set(struct mv_config *config, const struct mv_config_row *row,
         return disk_from_text(config, row, text, err);
     case MICROVM_KEY_LIMIT:
         return mv_config_add_limit(config, text, err);
+    case MICROVM_KEY_VSOCK:
+        return mv_config_row_set_vsock_text(config, row, text, err);
     default: /* COUNT, SIZE, DURATION */
         return number_from_text(config, row, text, err);
     }
@@ -310,6 +311,10 @@ static int row_reset(struct mv_config *config, const struct mv_config_row *row,
     }
     if (row->key.type == MICROVM_KEY_LIMIT) {
         config->limits = 0;
+        return 0;
+    }
+    if (row->key.type == MICROVM_KEY_VSOCK) {
+        mv_config_vsock_reset(config);
         return 0;
     }
     if (row->key.type == MICROVM_KEY_TEXT || row->key.type == MICROVM_KEY_PATH)
@@ -365,4 +370,16 @@ void mv_config_drop_disk(struct mv_config *config)
 int mv_config_set_rootfs(struct mv_config *config, const struct microvm_disk *disk)
 {
     return disk_set(config, "rootfs", disk);
+}
+
+int mv_config_set_vsock(struct mv_config *config, const struct microvm_vsock *vsock)
+{
+    microvm_error err;
+    if (config->first_error.code)
+        return config->first_error.code;
+    const struct mv_config_row *row = mv_config_row_find("vsock", &err);
+    MV_ASSERT(row);
+    if (!mv_config_row_set_vsock(config, row, vsock, &err))
+        return 0;
+    return mv_config_stick(config, &err);
 }

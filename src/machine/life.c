@@ -11,7 +11,7 @@
 
 #include <stdio.h>
 
-static bool life_is_over(const struct microvm *vm)
+bool mv_machine_is_over(const struct microvm *vm)
 {
     return vm->state == MICROVM_STOPPED || vm->state == MICROVM_FAILED;
 }
@@ -100,7 +100,7 @@ void mv_machine_ended(struct microvm *vm, int reason, const microvm_error *why)
     if (vm->limit_open)
         (void)uv_timer_stop(&vm->limit);
     uv_mutex_lock(&vm->lock);
-    MV_ASSERT(!life_is_over(vm));
+    MV_ASSERT(!mv_machine_is_over(vm));
     vm->ended_ns = uv_hrtime();
     vm->exit.reason = reason;
     vm->exit.code = exit_code(reason);
@@ -229,8 +229,7 @@ int mv_machine_begin(struct microvm *vm, int operation, unsigned *ticket,
     return begin.rc;
 }
 
-/* Waits on `changed` with the lock held; false when the deadline is over. */
-static bool life_sleep(struct microvm *vm, int64_t timeout_ms, uint64_t since_ns)
+bool mv_machine_sleep(struct microvm *vm, int64_t timeout_ms, uint64_t since_ns)
 {
     if (timeout_ms < 0) {
         uv_cond_wait(&vm->changed, &vm->lock);
@@ -252,7 +251,7 @@ int mv_machine_await(struct microvm *vm, int operation, unsigned ticket,
     int rc = 0;
     uv_mutex_lock(&vm->lock);
     while ((int)(op->done - ticket) < 0 && !rc) {
-        if (!life_sleep(vm, timeout_ms, since_ns))
+        if (!mv_machine_sleep(vm, timeout_ms, since_ns))
             rc = mv_fail(err, MICROVM_E_TIMEOUT, "%s: not done after %lld ms",
                          operation_name(operation), (long long)timeout_ms);
     }
@@ -270,8 +269,8 @@ int mv_machine_wait(struct microvm *vm, int64_t timeout_ms, microvm_exit *out,
     uint64_t since_ns = uv_hrtime();
     int rc = 0;
     uv_mutex_lock(&vm->lock);
-    while (!life_is_over(vm) && !rc) {
-        if (!life_sleep(vm, timeout_ms, since_ns))
+    while (!mv_machine_is_over(vm) && !rc) {
+        if (!mv_machine_sleep(vm, timeout_ms, since_ns))
             rc = mv_fail(err, MICROVM_E_TIMEOUT, "wait: the machine is still %s",
                          microvm_state_name((int)vm->state));
     }
@@ -292,7 +291,7 @@ struct end {
 static void life_end(void *arg)
 {
     struct end *end = arg;
-    if (!life_is_over(end->vm))
+    if (!mv_machine_is_over(end->vm))
         end->vm->ops->end(end->vm, end->reason);
 }
 

@@ -15,6 +15,7 @@
 #ifndef MV_MACHINE_MACHINE_H
 #define MV_MACHINE_MACHINE_H
 
+#include "backing/vsock_ports.h"
 #include "core/config.h"
 #include "core/log.h"
 #include "machine/events.h"
@@ -43,6 +44,14 @@ struct mv_machine_ops {
     int (*set_balloon)(struct microvm *vm, uint32_t mib, microvm_error *err);
     int (*set_limit)(struct microvm *vm, const struct mv_limit_target *target,
                      const struct mv_limit_rates *rates, microvm_error *err);
+    int (*attach_vsock)(struct microvm *vm, const struct microvm_vsock *vsock,
+                        microvm_error *err);
+    /* The four need one another: all are there or none. connect begins: the dial's take
+     * or failed is called on the loop, later. accept: 1 got one, 0 none waits. */
+    int (*connect)(struct microvm *vm, struct mv_vsock_dial *dial, microvm_error *err);
+    int (*listen)(struct microvm *vm, uint32_t port, microvm_error *err);
+    int (*unlisten)(struct microvm *vm, uint32_t port, microvm_error *err);
+    int (*accept)(struct microvm *vm, uint32_t port, intptr_t *out, microvm_error *err);
     void (*stats)(struct microvm *vm, microvm_stats *out);
     /* Nothing runs any more. First close on the loop, then, when the loop is closed,
      * free the memory. */
@@ -66,6 +75,7 @@ struct microvm {
         unsigned begun, done; /* counted, so that a waiter knows its own */
         microvm_error result;
     } op[MV_OPERATIONS];
+    unsigned arrivals; /* connections of the guest, counted for who waits for them */
     uint64_t created_ns, started_ns, ended_ns;
     uv_timer_t limit; /* run time limit */
     bool limit_open;
@@ -86,6 +96,9 @@ void mv_machine_done(struct microvm *vm, int operation, microvm_state state,
  * with it (start with *why itself when it failed). Loop thread. */
 void mv_machine_ended(struct microvm *vm, int reason, const microvm_error *why);
 
+/* A connection of the guest waits at `port`. Loop thread. */
+void mv_machine_arrived(struct microvm *vm, uint32_t port);
+
 /* -- for the API, any thread -- */
 
 /* Begins an operation; *ticket (may be NULL: announce by event) is for
@@ -97,6 +110,18 @@ int mv_machine_await(struct microvm *vm, int operation, unsigned ticket,
 int mv_machine_wait(struct microvm *vm, int64_t timeout_ms, microvm_exit *out,
                     microvm_error *err);
 int mv_machine_kill(struct microvm *vm, int reason, microvm_error *err);
+/* With the lock held: has it ended; and: waits on `changed`, false when timeout_ms
+ * after since_ns are over. */
+bool mv_machine_is_over(const struct microvm *vm);
+bool mv_machine_sleep(struct microvm *vm, int64_t timeout_ms, uint64_t since_ns);
+/* The forms of the public header; connect.c. */
+int mv_machine_connect(struct microvm *vm, uint32_t port, int64_t timeout_ms,
+                       intptr_t *out, microvm_error *err);
+int mv_machine_connect_begin(struct microvm *vm, uint32_t port, int64_t timeout_ms,
+                             intptr_t *out, microvm_error *err);
+int mv_machine_listen(struct microvm *vm, uint32_t port, bool on, microvm_error *err);
+int mv_machine_accept(struct microvm *vm, uint32_t port, int64_t timeout_ms,
+                      intptr_t *out, microvm_error *err);
 
 /* -- the hv kind -- */
 

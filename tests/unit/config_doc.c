@@ -33,12 +33,14 @@ static const char head[] =
     "\"id\": NAME}` |\n"
     "| limit | `DEVICE:BYTES[/s][,OPS][,burst=TIME]`, as in `disk=vda:10M/s,500,burst=2s`;"
     " 0 is no limit, BYTES a size, the burst 100ms unless given; the last that fits a "
-    "device counts | the same string |\n\n"
+    "device counts | the same string |\n"
+    "| vsock | `[uds=PATH][,cid=N]`; a comma in PATH is written twice "
+    "| the same string, or `{\"uds\": PATH, \"cid\": N}` |\n\n"
     "In a JSON file, a key that is not known, one that is there twice, and a value of\n"
     "another kind are errors. Flags win over files; disks add up.\n\n";
 
 static const char *const forms[] = {"text",     "path",   "switch", "number", "size",
-                                    "duration", "choice", "disk",   "limit"};
+                                    "duration", "choice", "disk",   "limit",  "vsock"};
 
 static void put_limits(FILE *to, const struct mv_config_row *row)
 {

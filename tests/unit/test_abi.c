@@ -25,11 +25,14 @@ static void structs_are_laid_out_as_promised(void **state)
     SIZE(microvm_key, 48);
     SIZE(microvm_exit, 260);
     FIELD(microvm_exit, message, 12);
-    SIZE(microvm_event, 248);
+    SIZE(microvm_event, 264);
     FIELD(microvm_event, message, 32);
-    SIZE(microvm_stats, 168);
+    FIELD(microvm_event, socket, 248);
+    SIZE(microvm_stats, 192);
     FIELD(microvm_stats, boot_mark_ns, 128);
     FIELD(microvm_stats, ended_ns, 160);
+    FIELD(microvm_stats, vsock_connections, 168);
+    SIZE(microvm_vsock, 16);
 }
 
 static void the_version_is_that_of_the_header(void **state)

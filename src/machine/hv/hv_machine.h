@@ -6,6 +6,7 @@
  *   board.c   chips and the two buses: fixed before the first vCPU runs
  *   serial.c  when the serial port's output is gathered
  *   slots.c   virtio devices; they live on the loop
+ *   ports.c   the vsock device and its host's end
  *   vcpus.c   one thread per vCPU and the gate that they all pass
  *   boot.c    kernel, tables and the first vCPU's registers
  *   new.c     making, ending and freeing it; the vtable of the kind
@@ -93,7 +94,8 @@ struct hv_machine {
     struct mv_debugport debugport;
     struct mv_ioapic ioapic; /* rung 2 */
     struct mv_tty tty;
-    struct mv_vdev *console, *balloon; /* when there is one */
+    struct mv_vdev *console, *balloon, *vsock; /* when there is one */
+    struct mv_vsock_ports ports;               /* of vsock */
 
     struct hv_slot slot[MV_SLOTS_MAX];
     unsigned slots;
@@ -136,9 +138,24 @@ int hv_slots_add_disk(struct hv_machine *m, const struct mv_disk_config *disk,
 /* Of every device that it names; an error when there is none. */
 int hv_slots_set_limit(struct hv_machine *m, const struct mv_limit_target *target,
                        const struct mv_limit_rates *rates, microvm_error *err);
+int hv_slots_add_vsock(struct hv_machine *m, microvm_error *err);
 void hv_slots_sleep(struct hv_machine *m);
 void hv_slots_wake(struct hv_machine *m);
 void hv_slots_stats(struct hv_machine *m, microvm_stats *out);
+
+/* ports.c */
+/* The vsock device with its host's end, for a slot; m->vsock is set by who adds it. */
+int hv_ports_open(struct hv_machine *m, const struct mv_vdev_host *host,
+                  struct mv_vdev **out, microvm_error *err);
+/* The machine has ended; and: the device is closed. */
+void hv_ports_end(struct hv_machine *m);
+void hv_ports_close(struct hv_machine *m);
+int hv_ports_connect(struct microvm *vm, struct mv_vsock_dial *dial,
+                     microvm_error *err);
+int hv_ports_listen(struct microvm *vm, uint32_t port, microvm_error *err);
+int hv_ports_unlisten(struct microvm *vm, uint32_t port, microvm_error *err);
+int hv_ports_accept(struct microvm *vm, uint32_t port, intptr_t *out,
+                    microvm_error *err);
 
 /* vcpus.c */
 int hv_vcpus_open(struct hv_machine *m, microvm_error *err);

@@ -108,6 +108,7 @@ static const microvm_error success = {.code = 0};
 static void machine_finished(struct hv_machine *m)
 {
     hv_slots_sleep(m);
+    hv_ports_end(m);
     m->pending = 0;
     mv_machine_ended(&m->base, m->gate.reason, &m->gate.why);
     mv_tty_end(&m->tty);
@@ -157,6 +158,7 @@ static int machine_start(struct microvm *vm, microvm_error *err)
     if (rc) {
         hv_vcpus_abandon(m);
         mv_tty_end(&m->tty); /* who reads the console must not wait for ever */
+        hv_ports_end(m);     /* nor who wants a connection */
     }
     return rc;
 }
@@ -218,6 +220,27 @@ static int machine_attach_disk(struct microvm *vm, const microvm_disk *disk,
     rc = hv_slots_add_disk(m, &config->disk[config->disks - 1], err);
     if (rc)
         mv_config_drop_disk(config);
+    return rc;
+}
+
+static int machine_attach_vsock(struct microvm *vm, const microvm_vsock *vsock,
+                                microvm_error *err)
+{
+    struct mv_config *config = &vm->config;
+    if (vm->state != MICROVM_CREATED || config->vsock.on)
+        return mv_fail(err, MICROVM_E_STATE, "vsock: %s",
+                       config->vsock.on
+                           ? "the machine has one already"
+                           : "can be attached before the machine starts only");
+    int rc = mv_config_set_vsock(config, vsock);
+    if (rc) {
+        rc = mv_fail_again(err, &config->first_error);
+        config->first_error.code = 0; /* the next try is a new one */
+        return rc;
+    }
+    rc = hv_slots_add_vsock(hv_machine(vm), err);
+    if (rc)
+        mv_config_set(config, "vsock", NULL);
     return rc;
 }
 
@@ -290,6 +313,11 @@ static const struct mv_machine_ops hv_ops = {
     .console_resize = machine_console_resize,
     .set_balloon = machine_set_balloon,
     .set_limit = machine_set_limit,
+    .attach_vsock = machine_attach_vsock,
+    .connect = hv_ports_connect,
+    .listen = hv_ports_listen,
+    .unlisten = hv_ports_unlisten,
+    .accept = hv_ports_accept,
     .stats = machine_stats,
     .close = undo_steps,
     .free = machine_free,

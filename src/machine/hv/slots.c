@@ -211,6 +211,20 @@ static int slots_add_balloon(struct hv_machine *m, microvm_error *err)
     return slot_add(m, dev, NULL, err);
 }
 
+int hv_slots_add_vsock(struct hv_machine *m, microvm_error *err)
+{
+    struct mv_vdev_host host = slot_host(m);
+    struct mv_vdev *dev;
+    int rc = slots_full(m, err);
+    if (rc || (rc = hv_ports_open(m, &host, &dev, err)))
+        return rc;
+    m->vsock = dev;
+    rc = slot_add(m, dev, NULL, err);
+    if (rc)
+        hv_ports_close(m);
+    return rc;
+}
+
 int hv_slots_open(struct hv_machine *m, microvm_error *err)
 {
     const struct mv_config *config = &m->base.config;
@@ -229,6 +243,8 @@ int hv_slots_open(struct hv_machine *m, microvm_error *err)
         if (target->id[0] || target->kind != MV_LIMIT_DISK)
             rc = slots_find(m, target, err);
     }
+    if (!rc && config->vsock.on)
+        rc = hv_slots_add_vsock(m, err);
     if (rc)
         hv_slots_close(m);
     return rc;
@@ -242,6 +258,7 @@ void hv_slots_close(struct hv_machine *m)
         mv_vdev_close(slot->dev);
         mv_notify_close(&slot->irq);
     }
+    hv_ports_close(m);
 }
 
 void hv_slots_sleep(struct hv_machine *m)
@@ -270,5 +287,8 @@ void hv_slots_stats(struct hv_machine *m, microvm_stats *out)
         }
         if (slot->dev == m->balloon)
             out->balloon_bytes = mv_balloon_bytes(slot->dev);
+        if (slot->dev == m->vsock)
+            mv_vsock_counts(slot->dev, &out->vsock_connections, &out->vsock_out_bytes,
+                            &out->vsock_in_bytes);
     }
 }
