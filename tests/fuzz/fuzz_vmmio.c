@@ -4,30 +4,8 @@
  * any width, with a device behind them that returns what it is given. What the status
  * and interrupt registers may show is checked at every step.
  */
+#include "echo.h"
 #include "vfuzz.h"
-
-static bool echo_serve(struct mv_vdev *dev, unsigned q, const struct mv_chain *chain)
-{
-    mv_vq_push(&dev->vq[q], chain->head, chain->write_bytes);
-    return true;
-}
-
-static void echo_kick(struct mv_vdev *dev, unsigned q)
-{
-    mv_vdev_serve(dev, q, echo_serve);
-}
-
-static const struct mv_vdev_class echo_class = {
-    .name = "echo",
-    .id = 42,
-    .queues = 2,
-    .queue_size = 16,
-    .config_size = 16,
-    .writable_offset = 4,
-    .writable_size = 8,
-    .state_version = 1,
-    .kick = echo_kick,
-};
 
 static void check(struct vrig *rig)
 {
@@ -71,11 +49,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
     static struct vrig rig; /* opened once: a reset makes it new */
     struct fuzz in = {data, length};
     if (!rig.dev) {
-        struct mv_vdev *dev = NULL;
         vrig_open(&rig);
-        int rc = mv_vdev_open(&echo_class, sizeof *dev, NULL, &rig.host, &dev, NULL);
-        MV_ASSERT(rc == 0);
-        vrig_attach(&rig, dev);
+        vrig_attach(&rig, echo_open(&rig.host));
     }
     vfuzz_start(&rig, UINT64_MAX);
     if (fuzz8(&in) & 1)
