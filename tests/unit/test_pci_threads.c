@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * vCPUs at once: one moves a card over others and away, switches decoding and pins;
- * another reads configuration space through the other mechanism; others work with cards
- * that stay, one above and one below, and a device asserts its pin. Cards trap when an
- * end or a beginning is told twice, lines when a level is.
+ * another moves its small BAR through the other mechanism and reads back what it wrote;
+ * others work with cards that stay, one above and one below, and a device asserts its
+ * pin. Cards trap when an end or a beginning is told twice, lines when a level is.
  */
 #include "check.h"
 #include "pcirig.h"
@@ -11,7 +11,7 @@
 #include "os/thread.h"
 
 enum { FIRST = 2, MOVING = 10, LAST = 18, LINE = PCIRIG_GSI + 2 };
-enum { ROUNDS = 4000 };
+enum { MOVES = 4000, DURATION_MS = 500 }; /* at least, both */
 
 struct bed {
     struct pcirig rig;
@@ -27,7 +27,8 @@ static void mover(void *arg)
     struct bed *bed = arg;
     const struct pcidriver d = bed->rig.driver;
     const uint64_t place[] = {bed->first_place, bed->last_place, PCIRIG_HIGH, 0x100000};
-    for (unsigned i = 0; i < ROUNDS; i++) {
+    uint64_t end = uv_hrtime() + DURATION_MS * 1000000ull;
+    for (unsigned i = 0; i < MOVES || uv_hrtime() < end; i++) {
         pcidriver_move_bar(&d, MOVING, 0, place[i % 4]);
         if (i % 3 == 0)
             pcidriver_command(&d, MOVING, i & 1 ? PCI_MEMORY : PCI_INTX_OFF,
@@ -49,8 +50,8 @@ static void first_user(void *arg)
     }
 }
 
-/* The last one's place may have been taken by the moving one, which answers then. Each
- * card's first bytes say which one it is. */
+/* The last one's place may have been taken by a BAR of the moving one, which answers
+ * then. Each card's first bytes say which one it is. */
 static void last_user(void *arg)
 {
     struct bed *bed = arg;
@@ -67,7 +68,10 @@ static void config_user(void *arg)
     struct bed *bed = arg;
     struct pcidriver d = bed->rig.driver;
     d.ports = true;
-    while (!bed->ended) {
+    for (uint64_t i = 0; !bed->ended; i++) {
+        pcidriver_move_bar(&d, MOVING, 2, bed->last_place + i % 32 * 0x100);
+        pcidriver_write(&d, MOVING, PCI_LINE, 1, (uint32_t)i & 0xff);
+        MV_ASSERT(pcidriver_read(&d, MOVING, PCI_LINE, 1) == (i & 0xff));
         MV_ASSERT(pcidriver_read(&d, LAST, PCI_DEVICE, 2) == 0xca00 + LAST);
         pcidriver_write(&d, LAST, bed->last.capability + 4, 4, 0x5a5a5a5a);
         MV_ASSERT(pcidriver_read(&d, LAST, bed->last.capability + 4, 4) == 0x5a5a5a5a);
