@@ -22,6 +22,11 @@
 
 enum { RING_ENTRIES = 256 }; /* a whole virtqueue in one batch */
 
+/* Calls that block, carried out by the disk's own thread where nothing else waits for
+ * it. One that took longer than this was waiting for a device, and those after it had
+ * better not keep others from the disk: so many of its kind go through the ring. */
+enum { BLOCKED_NS = 3000000, WARY = 32 };
+
 struct disk_uring {
     struct mv_disk disk;
     struct mv_file file;
@@ -29,7 +34,9 @@ struct disk_uring {
     struct io_uring ring;
     struct mv_bell bell;
     unsigned in_flight; /* in the ring, sent or not */
-    bool busy;          /* uring_turn runs: it sends and reaps until nothing is left */
+    bool busy;          /* uring_turn or uring_block runs, until nothing is left */
+    struct mv_disk_request *alone;   /* the one of its batch so far, not in the ring */
+    unsigned wary[MV_DISK_ZERO + 1]; /* of each kind: how many more shall not block */
     struct mv_call gone;
 };
 
@@ -63,13 +70,79 @@ static bool uring_prepare(struct disk_uring *uring, struct mv_disk_request *requ
     return true;
 }
 
+static void uring_queue(struct disk_uring *uring, struct mv_disk_request *request)
+{
+    bool pool = request->op == MV_DISK_DISCARD || request->op == MV_DISK_ZERO;
+    if (pool || !uring_prepare(uring, request))
+        mv_disk_pool_submit(&uring->pool, request);
+}
+
+/* The request that was alone is so no longer, or must not block. */
+static void uring_join(struct disk_uring *uring)
+{
+    struct mv_disk_request *request = uring->alone;
+    uring->alone = NULL;
+    if (request)
+        uring_queue(uring, request);
+}
+
+/* What the ring would hand to a thread of the kernel's anyhow: writes into the page
+ * cache on most file systems, and every flush. */
+static bool uring_may_block(struct disk_uring *uring,
+                            const struct mv_disk_request *request)
+{
+    if (request->op != MV_DISK_FLUSH &&
+        (request->op != MV_DISK_WRITE || uring->file.direct != -1))
+        return false;
+    if (uring->in_flight || uring->pool.in_flight || uring->busy)
+        return false;
+    if (!uring->wary[request->op])
+        return true;
+    uring->wary[request->op]--;
+    return false;
+}
+
 static void uring_submit(struct mv_disk *disk, struct mv_disk_request *request)
 {
     struct disk_uring *uring = uring_of(disk);
     request->moved = 0;
-    bool pool = request->op == MV_DISK_DISCARD || request->op == MV_DISK_ZERO;
-    if (pool || !uring_prepare(uring, request))
-        mv_disk_pool_submit(&uring->pool, request);
+    if (!uring->alone && uring_may_block(uring, request)) {
+        uring->alone = request;
+        return;
+    }
+    uring_join(uring);
+    uring_queue(uring, request);
+}
+
+/* -- without the ring -- */
+
+static int uring_perform(struct disk_uring *uring,
+                         const struct mv_disk_request *request)
+{
+    if (request->op == MV_DISK_FLUSH)
+        return mv_file_flush(&uring->file);
+    int64_t n =
+        mv_file_writev(&uring->file, request->offset, request->span, request->spans, 0);
+    if (n < 0)
+        return (int)n;
+    return (uint64_t)n == request->length ? 0 : UV_EIO;
+}
+
+/* The batch is one request that may block. What its end submits goes into the ring. */
+static void uring_block(struct disk_uring *uring)
+{
+    struct mv_disk_request *request = uring->alone;
+    enum mv_disk_op op = request->op;
+    uint64_t start = uv_hrtime();
+    uring->alone = NULL;
+    uring->busy = true;
+    int result = uring_perform(uring, request);
+    if (uv_hrtime() - start > BLOCKED_NS)
+        uring->wary[op] = WARY;
+    mv_disk_finish(&uring->disk, request, result);
+    if (uring->disk.completed)
+        uring->disk.completed(uring->disk.owner);
+    uring->busy = false;
 }
 
 /* -- completion -- */
@@ -144,6 +217,10 @@ static void uring_heard(void *arg)
 static void uring_commit(struct mv_disk *disk)
 {
     struct disk_uring *uring = uring_of(disk);
+    if (uring->busy)
+        return;
+    if (uring->alone)
+        uring_block(uring);
     if (io_uring_sq_ready(&uring->ring))
         uring_turn(uring);
     else
@@ -154,6 +231,7 @@ static void uring_drain(struct mv_disk *disk)
 {
     struct disk_uring *uring = uring_of(disk);
     struct io_uring_cqe *cqe;
+    uring_join(uring);
     while (uring->in_flight || uring->pool.in_flight) {
         uring_turn(uring);
         if (uring->in_flight > io_uring_sq_ready(&uring->ring))

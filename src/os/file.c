@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <uv.h>
 
-enum { WINDOW_SPANS = 64 };
+enum { WINDOW_SPANS = 64, SPANS_MOST = 1024 /* IOV_MAX of Linux and macOS */ };
 static const uint64_t WINDOW_BYTES = 1u << 30; /* macOS and Windows move < 2 GiB */
 
 typedef int64_t move_fn(intptr_t handle, uint64_t offset, const struct mv_span *span,
@@ -55,11 +55,29 @@ intptr_t mv_file_handle(const struct mv_file *file, uint64_t offset,
     return bits & (file->align_bytes - 1) ? file->handle : file->direct;
 }
 
+/* Whether the system takes the spans as they are. */
+static bool file_takes(const struct mv_span *span, unsigned spans)
+{
+    uint64_t bytes = 0;
+    if (spans == 0 || spans > SPANS_MOST)
+        return false;
+    for (unsigned i = 0; i < spans; i++)
+        bytes += MV_MIN(span[i].length, WINDOW_BYTES + 1);
+    return bytes <= WINDOW_BYTES;
+}
+
 static int64_t file_move(const struct mv_file *file, move_fn *move, uint64_t offset,
                          const struct mv_span *span, unsigned spans, uint64_t skip)
 {
     uint64_t moved = skip;
     struct window w;
+    if (skip == 0 && file_takes(span, spans)) {
+        int64_t n =
+            move(mv_file_handle(file, offset, span, spans), offset, span, spans);
+        if (n <= 0 && n != UV_EINTR)
+            return n;
+        moved = n > 0 ? (uint64_t)n : 0;
+    }
     for (;;) {
         window_fill(&w, span, spans, moved);
         if (!w.spans)

@@ -140,10 +140,22 @@ int mv_blk_open(const struct mv_vdev_host *host, struct mv_disk *disk, const cha
     return 0;
 }
 
+struct limit_call {
+    struct mv_vdev *dev;
+    const struct mv_limit_rates *rates;
+};
+
 /* What was held back by the old limit may go now. */
+static void blk_set_limit(void *arg)
+{
+    const struct limit_call *call = arg;
+    mv_limit_set(&blk_of(call->dev)->limit, call->rates);
+    if (call->dev->life == MV_VDEV_LIVE)
+        blk_kick_all(call->dev);
+}
+
 void mv_blk_set_limit(struct mv_vdev *dev, const struct mv_limit_rates *rates)
 {
-    mv_limit_set(&blk_of(dev)->limit, rates);
-    if (dev->life == MV_VDEV_LIVE)
-        blk_kick_all(dev);
+    struct limit_call call = {dev, rates};
+    mv_loop_run(dev->host.loop, blk_set_limit, &call);
 }

@@ -124,14 +124,19 @@ static void vdev_stop(struct mv_vdev *dev)
     dev->life = MV_VDEV_IDLE;
 }
 
-void mv_vdev_close(struct mv_vdev *dev)
+static void vdev_close(void *arg)
 {
-    if (!dev)
-        return;
+    struct mv_vdev *dev = arg;
     vdev_stop(dev);
     if (dev->class->close)
         dev->class->close(dev);
     vdev_free(dev);
+}
+
+void mv_vdev_close(struct mv_vdev *dev)
+{
+    if (dev)
+        mv_loop_run(dev->host.loop, vdev_close, dev);
 }
 
 /* -- telling the driver -- */
@@ -258,8 +263,9 @@ static void vdev_start(struct mv_vdev *dev)
     }
 }
 
-void mv_vdev_sleep(struct mv_vdev *dev)
+static void vdev_sleep(void *arg)
 {
+    struct mv_vdev *dev = arg;
     if (dev->life != MV_VDEV_LIVE)
         return;
     vdev_stop(dev);
@@ -268,12 +274,23 @@ void mv_vdev_sleep(struct mv_vdev *dev)
         dev->life = MV_VDEV_ASLEEP;
 }
 
-void mv_vdev_wake(struct mv_vdev *dev)
+static void vdev_wake(void *arg)
 {
+    struct mv_vdev *dev = arg;
     if (dev->life != MV_VDEV_ASLEEP || dev->held)
         return;
     dev->life = MV_VDEV_IDLE;
     vdev_start(dev);
+}
+
+void mv_vdev_sleep(struct mv_vdev *dev)
+{
+    mv_loop_run(dev->host.loop, vdev_sleep, dev);
+}
+
+void mv_vdev_wake(struct mv_vdev *dev)
+{
+    mv_loop_run(dev->host.loop, vdev_wake, dev);
 }
 
 struct hold_call {
@@ -286,9 +303,9 @@ static void vdev_hold(void *arg)
     const struct hold_call *call = arg;
     call->dev->held = call->held;
     if (call->held)
-        mv_vdev_sleep(call->dev);
+        vdev_sleep(call->dev);
     else
-        mv_vdev_wake(call->dev);
+        vdev_wake(call->dev);
 }
 
 void mv_vdev_hold(struct mv_vdev *dev, bool held)
@@ -380,12 +397,12 @@ static void vdev_drop_queue(void *arg)
     struct mv_vq *vq = &call->dev->vq[call->q];
     struct mv_vq_config config = vq->config;
     bool live = call->dev->life == MV_VDEV_LIVE;
-    mv_vdev_sleep(call->dev);
+    vdev_sleep(call->dev);
     mv_vq_reset(vq);
     config.ready = false;
     vq->config = config;
     if (live)
-        mv_vdev_wake(call->dev);
+        vdev_wake(call->dev);
 }
 
 void mv_vdev_disable_queue(struct mv_vdev *dev, uint32_t q)

@@ -15,8 +15,9 @@
  * (2.1.2) is the answer to nonsense: mv_vdev_fail, one log line, the queues dead until
  * the driver resets the device.
  *
- * Threads: a device lives on the machine's loop. Transports run on vCPU threads and
- * call mv_vdev_set_status, which runs on the loop and waits for it.
+ * Threads: a device lives on one loop, the machine's or one of its own (disks,
+ * docs/adr/0006). Transports run on vCPU threads and call mv_vdev_set_status, which
+ * runs on the loop and waits for it.
  */
 #ifndef MV_VIRTIO_VDEV_H
 #define MV_VIRTIO_VDEV_H
@@ -219,7 +220,7 @@ void mv_vdev_write_config(struct mv_vdev *dev, uint32_t offset, const void *from
                           uint32_t length);
 uint32_t mv_vdev_generation(struct mv_vdev *dev);
 
-/* -- for the machine, on the loop -- */
+/* -- for the machine: they run on the device's loop and wait for it -- */
 
 void mv_vdev_sleep(struct mv_vdev *dev); /* LIVE -> ASLEEP */
 void mv_vdev_wake(struct mv_vdev *dev);  /* ASLEEP -> LIVE; looks at all queues */

@@ -227,12 +227,12 @@ static unsigned read_for(struct blkrig *b, unsigned depth, uint32_t length, uint
     uint16_t head;
     uint32_t written;
     while (vq->free > vq->size - 3 * depth)
-        (void)blkrig_add(b, 0, BLK_IN, 0, length);
+        (void)blkrig_add(b, vq->avail_at % 32, BLK_IN, 0, length);
     vdriver_kick(&b->rig.driver, 0);
     while (uv_hrtime() < end) {
         (void)uv_run(&b->rig.loop.uv, UV_RUN_ONCE);
         for (; vdriver_reap(vq, &head, &written); done++)
-            (void)blkrig_add(b, 0, BLK_IN, 0, length);
+            (void)blkrig_add(b, vq->avail_at % 32, BLK_IN, 0, length);
         vdriver_kick(&b->rig.driver, 0);
     }
     return done;

@@ -288,6 +288,58 @@ static void io_uring_keeps_its_promises(void **state)
     check_promises(mv_disk_uring_open);
 }
 
+static void lone_done(struct mv_disk_request *request, int result)
+{
+    *(int *)request->owner = result;
+}
+
+/* A write or flush that is alone is carried out where it stands: no other thread, no
+ * turn of the loop. With company it is not, and drain finds it wherever it is. */
+static void a_lone_request_ends_inside_commit(void **state)
+{
+    static const enum mv_disk_op ops[] = {MV_DISK_WRITE, MV_DISK_FLUSH};
+    uint8_t data[4096] = {1};
+    struct mv_span span = {data, sizeof data};
+    struct fixture f;
+    microvm_error err;
+    (void)state;
+    setup(&f);
+    scratch_sparse(f.path, 1 << 16);
+    int rc = mv_disk_open_by(mv_disk_uring_open, &f.config, &f.loop, &f.disk, &err);
+    if (rc == MICROVM_E_UNSUPPORTED) {
+        teardown(&f);
+        print_message("not run: %s\n", err.message);
+        skip();
+    }
+    assert_ok(rc, &err);
+    for (unsigned i = 0; i < 3 * MV_ARRAY_LEN(ops); i++) {
+        int result[2] = {1, 1};
+        struct mv_disk_request request[2];
+        for (unsigned k = 0; k < 2; k++)
+            request[k] = (struct mv_disk_request){.op = ops[i % 2],
+                                                  .offset = 4096 * k,
+                                                  .length = sizeof data,
+                                                  .span = &span,
+                                                  .spans = 1,
+                                                  .done = lone_done,
+                                                  .owner = &result[k]};
+        f.disk->ops->submit(f.disk, &request[0]);
+        assert_int_equal(result[0], 1); /* never inside submit */
+        if (i < 2) {
+            f.disk->ops->commit(f.disk);
+            assert_int_equal(result[0], 0);
+            continue;
+        }
+        if (i < 4)
+            f.disk->ops->submit(f.disk, &request[1]);
+        f.disk->ops->drain(f.disk);
+        assert_int_equal(result[0], 0);
+        assert_int_equal(result[1], i < 4 ? 0 : 1);
+    }
+    assert_int_equal(f.disk->requests, 2 + 4 + 2);
+    teardown(&f);
+}
+
 static void errors_reach_the_request(void **state)
 {
     struct fixture f;
@@ -355,6 +407,7 @@ int main(void)
         cmocka_unit_test(two_machines_cannot_write_one_image),
         cmocka_unit_test(threads_keep_their_promises),
         cmocka_unit_test(io_uring_keeps_its_promises),
+        cmocka_unit_test(a_lone_request_ends_inside_commit),
         cmocka_unit_test(errors_reach_the_request),
         cmocka_unit_test(falls_back_to_threads_and_says_so),
     };

@@ -39,6 +39,7 @@ struct hv_slot {
     struct mv_vmmio mmio;
     struct mv_disk *disk; /* for its counters; owned by the device. NULL: no disk */
     char id[MV_DISK_ID_MAX + 1]; /* of a disk: "vda" or the user's */
+    struct mv_loop *loop;        /* the device's own; NULL: it lives on the machine's */
     uint64_t base;
     struct mv_notify irq; /* bound to the line; closed where that does not exist */
     unsigned gsi;

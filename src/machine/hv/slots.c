@@ -10,6 +10,7 @@
 #include "backing/disk.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* The lines of the devices. Without ACPI Linux knows only the 16 ISA lines, so these
  * come first; 0 to 4, 8 (RTC) and 9 (power) are taken, 13 is the FPU's on old PCs. */
@@ -99,8 +100,10 @@ fail_irq:
 static void slot_failed(void *ctx, const char *text)
 {
     struct hv_machine *m = ctx;
-    microvm_event event = {.type = MICROVM_EVENT_DEVICE,
-                           .state = (int32_t)m->base.state};
+    microvm_event event = {.type = MICROVM_EVENT_DEVICE};
+    uv_mutex_lock(&m->base.lock);
+    event.state = (int32_t)m->base.state;
+    uv_mutex_unlock(&m->base.lock);
     (void)snprintf(event.message, sizeof event.message, "%s", text);
     mv_events_push(&m->base.events, event);
 }
@@ -122,28 +125,69 @@ static int slots_full(const struct hv_machine *m, microvm_error *err)
                    MV_SLOTS_MAX);
 }
 
+/* A disk has a thread of its own, because what it asks of the host blocks. */
+static int disk_loop_open(struct mv_loop **out, microvm_error *err)
+{
+    struct mv_loop *loop = calloc(1, sizeof *loop);
+    if (!loop)
+        return mv_fail(err, MICROVM_E_NO_MEMORY, "disk: no memory for its loop");
+    int rc = mv_loop_open(loop, err);
+    if (rc)
+        free(loop);
+    else
+        *out = loop;
+    return rc;
+}
+
+/* The devices on it are closed. */
+static void disk_loop_close(struct mv_loop *loop)
+{
+    if (!loop)
+        return;
+    mv_loop_close(loop);
+    free(loop);
+}
+
+static int disk_open(struct hv_machine *m, const struct mv_disk_config *config,
+                     const char *id, struct mv_loop *loop, struct mv_disk **disk,
+                     struct mv_vdev **dev, microvm_error *err)
+{
+    struct mv_vdev_host host = slot_host(m);
+    struct mv_limit_rates rates;
+    host.loop = loop;
+    int rc = mv_disk_open(config, loop, &m->base.log, disk, err);
+    if (!rc)
+        rc = mv_blk_open(&host, *disk, id, m->base.config.cpus, dev, err);
+    if (rc)
+        return rc;
+    if (mv_config_limit_of(&m->base.config, MV_LIMIT_DISK, id, &rates))
+        mv_blk_set_limit(*dev, &rates);
+    rc = mv_loop_start(loop, "mv-disk", err);
+    if (rc)
+        mv_vdev_close(*dev);
+    return rc;
+}
+
 int hv_slots_add_disk(struct hv_machine *m, const struct mv_disk_config *config,
                       microvm_error *err)
 {
-    struct mv_vdev_host host = slot_host(m);
+    struct mv_loop *loop = NULL;
     struct mv_disk *disk;
     struct mv_vdev *dev;
     char letter[4] = "vda";
     int rc = slots_full(m, err);
-    if (rc || (rc = mv_disk_open(config, &m->base.loop, &m->base.log, &disk, err)))
+    if (rc || (rc = disk_loop_open(&loop, err)))
         return rc;
     for (unsigned i = 0; i < m->slots; i++)
         letter[2] = (char)(letter[2] + (m->slot[i].disk ? 1 : 0));
     const char *id = config->id ? config->id : letter;
-    struct mv_limit_rates rates;
-    rc = mv_blk_open(&host, disk, id, m->base.config.cpus, &dev, err);
-    if (rc)
-        return rc;
-    if (mv_config_limit_of(&m->base.config, MV_LIMIT_DISK, id, &rates))
-        mv_blk_set_limit(dev, &rates);
+    rc = disk_open(m, config, id, loop, &disk, &dev, err);
     struct hv_slot *slot = &m->slot[m->slots];
-    if ((rc = slot_add(m, dev, disk, err)))
+    if (rc || (rc = slot_add(m, dev, disk, err))) {
+        disk_loop_close(loop);
         return rc;
+    }
+    slot->loop = loop;
     (void)snprintf(slot->id, sizeof slot->id, "%s", id);
     return 0;
 }
@@ -256,6 +300,7 @@ void hv_slots_close(struct hv_machine *m)
         struct hv_slot *slot = &m->slot[--m->slots];
         mv_vmmio_close(&slot->mmio);
         mv_vdev_close(slot->dev);
+        disk_loop_close(slot->loop);
         mv_notify_close(&slot->irq);
     }
     hv_ports_close(m);
