@@ -25,20 +25,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from types import SimpleNamespace
 
-HERE = os.path.dirname(os.path.realpath(__file__))
-TOP = os.path.dirname(os.path.dirname(HERE))
+import common
+import vmms
+from common import CACHE, say
+
 CMDLINE = "console=ttyS0 loglevel=1 reboot=t panic=-1 pci=off"
-QEMU = "qemu-system-x86_64"
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
-
-
-def ring3_kernel():
-    r = subprocess.run([os.path.join(TOP, "tools/guest-kernel.sh"), "ring3"], stdout=subprocess.PIPE, check=True)
-    return os.path.join(r.stdout.decode().strip(), "kernel")
 
 
 class Bench:
@@ -46,56 +39,19 @@ class Bench:
 
     def __init__(self, opt):
         self.mem, self.work = opt.mem, opt.work
-        self.kernel = opt.kernel or ring3_kernel()
-        self.cmdline, self.microvm = opt.cmdline, opt.microvm
-        os.makedirs(self.work, exist_ok=True)
-        self.bootwatch = self.compile("bootwatch", "-O2")
-        self.floor = self.compile("floor", "-O2")
-        init = self.compile("guest-init", "-O2", "-static", "-nostdlib", "-ffreestanding")
-        self.initrd = os.path.join(self.work, "init.cpio")
-        subprocess.run([sys.executable, os.path.join(HERE, "mkinitrd.py"), self.initrd, "init=" + init], check=True)
-        self.peers = opt.peers
+        self.kernel = opt.kernel or common.ring3_kernel()
+        self.cmdline = opt.cmdline
+        self.bootwatch = common.compile_c(self.work, "bootwatch", ["bootwatch.c"])
+        init = common.compile_c(self.work, "guest-init", ["guest-init.c"], "-static", "-nostdlib", "-ffreestanding")
+        self.initrd = common.make_initrd(os.path.join(self.work, "init.cpio"), init)
+        opt.floor = common.compile_c(self.work, "floor", ["floor.c"])
+        self.vmms = vmms.boot_rows(opt)
 
-    def compile(self, name, *flags):
-        out = os.path.join(self.work, name)
-        src = os.path.join(HERE, name + ".c")
-        if not os.path.exists(out) or os.path.getmtime(out) < os.path.getmtime(src):
-            subprocess.run(["gcc", *flags, "-o", out, src], check=True)
-        return out
-
-    # -- rows: a command, or None when its program is not here --
-
-    def row_microvm(self):
-        return [self.microvm, "run", "-q", "--kernel", self.kernel, "--initrd", self.initrd,
-                "--cmdline", self.cmdline, "-m", f"{self.mem}M"]
-
-    def row_floor(self):
-        return [self.floor, self.kernel, self.initrd, self.cmdline, str(self.mem)]
-
-    def row_firecracker(self):
-        program = os.path.join(self.peers, "firecracker")
-        config = os.path.join(self.work, "firecracker.json")
-        with open(config, "w") as f:
-            json.dump({"boot-source": {"kernel_image_path": self.kernel, "initrd_path": self.initrd,
-                                       "boot_args": self.cmdline},
-                       "drives": [], "machine-config": {"vcpu_count": 1, "mem_size_mib": self.mem}}, f)
-        return [program, "--no-api", "--level", "Error", "--config-file", config]
-
-    def row_libkrun(self):
-        return [os.path.join(self.peers, "krun-boot"), "-m", str(self.mem), "-c", "1", "-k", self.kernel,
-                "-i", self.initrd, "-a", self.cmdline]
-
-    def row_qemu(self):
-        return [QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-accel", "kvm",
-                "-cpu", "host,-arch-capabilities",
-                "-M", "microvm,acpi=off,pit=off,pic=off,rtc=off,isa-serial=on,x-option-roms=off",
-                "-m", str(self.mem), "-smp", "1", "-kernel", self.kernel, "-initrd", self.initrd,
-                "-append", self.cmdline, "-no-reboot"]
-
-    def row_ch(self):
-        return [os.path.join(self.peers, "cloud-hypervisor"), "--kernel", self.kernel, "--initramfs", self.initrd,
-                "--cmdline", self.cmdline, "--cpus", "boot=1", "--memory", f"size={self.mem}M",
-                "--serial", "tty", "--console", "off"]
+    def command(self, row, more=""):
+        """The row's command line; `more` is added to the kernel's."""
+        return self.vmms[row].command(SimpleNamespace(
+            kernel=self.kernel, initrd=self.initrd, cmdline=self.cmdline + more, mem=self.mem, work=self.work,
+            words=[], disk=None, tap=None, uds=None, hvc=None, rng=False))
 
 
 def watch(bench, command, prefix=()):
@@ -125,7 +81,7 @@ def measure(bench, rows, rounds):
     runs = {r: [] for r in rows}
     for i in range(rounds + 1):
         for r in list(runs):
-            got, why = watch(bench, getattr(bench, "row_" + r)())
+            got, why = watch(bench, bench.command(r))
             if got is None:
                 say(f"{r}: failed: {why}")
                 del runs[r]
@@ -156,11 +112,11 @@ def table(runs, returns):
 def available(bench, rows):
     kept = []
     for r in rows:
-        program = getattr(bench, "row_" + r)()[0]
-        if shutil.which(program):
-            kept.append(r)
+        why = bench.vmms[r].missing()
+        if why:
+            say(f"{r}: left out: {why}")
         else:
-            say(f"{r}: {program} is not here (tests/bench/get-peers.sh DIR); left out")
+            kept.append(r)
     return kept
 
 
@@ -174,14 +130,9 @@ def check(row):
 
 
 def add_arguments(ap):
-    cache = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "libmicrovm")
-    ap.add_argument("-m", "--mem", type=int, default=256, help="MiB")
-    ap.add_argument("--kernel", help="default: the ring3 kernel")
+    common.add_arguments(ap, 256)
     ap.add_argument("--cmdline", default=CMDLINE)
-    ap.add_argument("--microvm", default=os.environ.get("MICROVM", os.path.join(TOP, "build/cli/microvm")))
-    ap.add_argument("--peers", default=os.environ.get("PEERS", os.path.join(cache, "peers")))
-    ap.add_argument("--work", default=os.path.join(cache, "bench"))
-    ap.add_argument("--json")
+    ap.add_argument("--work", default=os.path.join(CACHE, "bench"))
     ap.add_argument("rows", nargs="*", default=["microvm", "floor", "firecracker", "libkrun", "qemu"])
 
 
@@ -194,7 +145,7 @@ def main():
     opt = ap.parse_args()
     bench = Bench(opt)
     rows = available(bench, opt.rows)
-    returns = {} if opt.no_strace else {r: count_returns(bench, getattr(bench, "row_" + r)()) for r in rows}
+    returns = {} if opt.no_strace else {r: count_returns(bench, bench.command(r)) for r in rows}
     out = table(measure(bench, rows, opt.rounds), returns)
     if opt.json:
         with open(opt.json, "w") as f:

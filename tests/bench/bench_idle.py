@@ -10,21 +10,11 @@ guest's own timers; every other thread has no reason to.
 """
 import argparse
 import json
-import os
 import subprocess
 import time
 
 import bench_boot
-
-
-def switches(pid):
-    """{thread id: (name, voluntary switches)} of a process."""
-    out = {}
-    for tid in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{tid}/status") as f:
-            fields = dict(line.split(":", 1) for line in f if ":" in line)
-        out[tid] = fields["Name"].strip(), int(fields["voluntary_ctxt_switches"])
-    return out
+import procs
 
 
 def measure(command, seconds):
@@ -34,13 +24,13 @@ def measure(command, seconds):
             if b"GUEST-INIT-UP" in line:
                 break
         time.sleep(2)
-        before = switches(p.pid)
+        before = procs.activity([p.pid])
         time.sleep(seconds)
-        after = switches(p.pid)
+        after = procs.activity([p.pid])
     finally:
         p.kill()
         p.wait()
-    return {f"{name} {tid}": n - before.get(tid, (name, 0))[1] for tid, (name, n) in after.items()}
+    return {f"{name} {tid}": n - before.get(tid, (name, 0))[1] for tid, (name, n, _) in after.items()}
 
 
 def main():
@@ -51,7 +41,7 @@ def main():
     bench = bench_boot.Bench(opt)
     out = {}
     for r in bench_boot.available(bench, opt.rows):
-        counts = measure(getattr(bench, "row_" + r)(), opt.seconds)
+        counts = measure(bench.command(r), opt.seconds)
         out[r] = counts
         print(f"{r:<14} {sum(counts.values()):>6} wake-ups in {opt.seconds:g} s: "
               + ", ".join(f"{k.rsplit(' ', 1)[0]} {v}" for k, v in sorted(counts.items(), key=lambda kv: -kv[1])))

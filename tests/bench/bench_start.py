@@ -20,8 +20,7 @@ STEPS = [("exec and main", "exec", "created_ns"), ("files, hypervisor, memory, d
 
 def one(bench, stats):
     at = time.monotonic_ns()
-    subprocess.run(bench.row_microvm()[:-2] + ["-m", f"{bench.mem}M", "--stats", stats, "--cmdline",
-                                               bench.cmdline + " bench=reboot"],
+    subprocess.run(bench.command("microvm", " bench=reboot") + ["--stats", stats],
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, check=False)
     with open(stats) as f:
         return dict(json.load(f), exec=at)
