@@ -28,7 +28,9 @@ static void mover(void *arg)
     const struct pcidriver d = bed->rig.driver;
     const uint64_t place[] = {bed->first_place, bed->last_place, PCIRIG_HIGH, 0x100000};
     uint64_t end = uv_hrtime() + DURATION_MS * 1000000ull;
-    for (unsigned i = 0; i < MOVES || uv_hrtime() < end; i++) {
+    for (unsigned i = 0; i < MOVES || uv_hrtime() < end || bed->first_answers == 0 ||
+                         bed->last_answers == 0;
+         i++) {
         pcidriver_move_bar(&d, MOVING, 0, place[i % 4]);
         if (i % 3 == 0)
             pcidriver_command(&d, MOVING, i & 1 ? PCI_MEMORY : PCI_INTX_OFF,
@@ -112,8 +114,6 @@ static void cards_move_under_load(void **state)
         assert_int_equal(mv_thread_start(&thread[i], user[i], &bed), 0);
     for (unsigned i = 0; i < MV_ARRAY_LEN(user); i++)
         assert_int_equal(uv_thread_join(&thread[i]), 0);
-    assert_true(bed.first_answers > 0);
-    assert_true(bed.last_answers > 0);
     assert_true(bed.first.moves > 2 && bed.last.moves > 2 && bed.moving.moves > 2);
     /* What is there in the end is what the registers say. */
     bool off = pcidriver_read(&bed.rig.driver, MOVING, PCI_COMMAND, 2) & PCI_INTX_OFF;
