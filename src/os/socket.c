@@ -6,6 +6,7 @@
 #include "os/socket.h"
 
 #include "os/error.h"
+#include "util/bytes.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -141,7 +142,9 @@ static struct msghdr to_message(const struct mv_span *span, unsigned spans)
 {
     struct msghdr message = {.msg_iov = NULL};
     memcpy(&message.msg_iov, &span, sizeof span);
-    message.msg_iovlen = spans < MV_SOCKET_SPANS ? spans : MV_SOCKET_SPANS;
+    /* An int on macOS, a size_t on Linux. */
+    message.msg_iovlen =
+        (__typeof__(message.msg_iovlen))MV_MIN(spans, (unsigned)MV_SOCKET_SPANS);
     return message;
 }
 
