@@ -14,7 +14,7 @@ all: $(BUILD)/build.ninja
 
 $(BUILD)/build.ninja:
 	@tools/deps.sh build
-	meson setup $(BUILD) --prefix $(PREFIX)
+	meson setup $(BUILD) --prefix $(PREFIX) --pkg-config-path "$$(tools/libslirp.sh)"
 
 deps:
 	@tools/deps.sh build test

@@ -150,6 +150,17 @@ def count_log(directory, label):
 # ---- builds ----
 
 built = {}
+patched = None  # where the patched libslirp is, "" when there is none
+
+
+def patched_libslirp():
+    global patched
+    if patched is None:
+        status, text = run(["tools/libslirp.sh"])
+        patched = text.strip().splitlines()[-1] if status == 0 else ""
+        if status:
+            say("NOT BUILT: microvm-netd: %s" % tail(text))
+    return patched
 
 
 def build(directory, *options, **env):
@@ -158,6 +169,8 @@ def build(directory, *options, **env):
         return built[directory]
     path = os.path.join(ROOT, directory)
     setup = ["meson", "setup", directory, "-Dwerror=true", "-Dtests=enabled"]
+    if patched_libslirp():
+        setup += ["--pkg-config-path", patched_libslirp()]
     if os.path.exists(os.path.join(path, "build.ninja")):
         setup.append("--reconfigure")
     os.makedirs(path, exist_ok=True)

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * What passes. While there is a policy:
+ *
+ * - ARP, neighbour discovery and DHCP pass: they end in our stack.
+ * - UDP to our DNS passes when the name may be asked for; its answers are read before
+ *   the guest sees them. One that points inside is refused (DNS rebinding), and so is
+ *   one that cannot be read, because its addresses would belong to nobody.
+ * - DNS over TCP is refused: it could not be read without putting streams together.
+ * - A connection is decided by its SYN: without one the stack knows no connection. UDP
+ *   is decided by each datagram.
+ * - Fragments do not pass: their ports cannot be told, and with an MTU as large as ours
+ *   no client makes them.
+ */
+#include "gate.h"
+
+#include "dns.h"
+
+#include <string.h>
+
+enum {
+    PORT_DNS = 53,
+    PORT_DHCP_SERVER = 67,
+    PORT_DHCP_CLIENT = 68,
+    PORT_DHCPV6_SERVER = 547,
+    DHCP_OPTIONS = 240, /* after the magic cookie; RFC 2131, 3 */
+    DHCP_MTU = 26,      /* RFC 2132, 5.1 */
+    DHCP_END = 255
+};
+
+static bool same(const struct address *a, const struct address *b)
+{
+    return !memcmp(a, b, sizeof *a);
+}
+
+static bool gate_is_dns(const struct gate *gate, const struct address *address)
+{
+    return same(address, &gate->dns[0]) || same(address, &gate->dns[1]);
+}
+
+/* Neighbour discovery and router solicitation go to multicast or link-local addresses,
+ * which nothing forwards. */
+static bool gate_is_local(const struct packet *p)
+{
+    const uint8_t *to = p->to.byte;
+    if (p->protocol == PROTOCOL_ICMPV6)
+        return to[0] == 0xff || (to[0] == 0xfe && (to[1] & 0xc0) == 0x80);
+    if (p->protocol != PROTOCOL_UDP)
+        return false;
+    return (!p->v6 && p->from_port == PORT_DHCP_CLIENT &&
+            p->to_port == PORT_DHCP_SERVER) ||
+           (p->v6 && p->to_port == PORT_DHCPV6_SERVER);
+}
+
+static enum gate_verdict gate_refuse(struct gate *gate, const uint8_t *frame,
+                                     const struct packet *p, uint8_t *reply,
+                                     size_t *reply_length)
+{
+    gate->connections++;
+    *reply_length = packet_refuse(frame, p, reply);
+    return *reply_length ? GATE_REPLY : GATE_DROP;
+}
+
+static enum gate_verdict gate_question(struct gate *gate, const uint8_t *frame,
+                                       const struct packet *p, uint8_t *reply,
+                                       size_t *reply_length)
+{
+    struct dns_question question;
+    size_t bytes = p->end - p->payload;
+    if (!dns_read_question(frame + p->payload, bytes, &question) ||
+        question.is_response) {
+        gate->malformed++;
+        return GATE_DROP;
+    }
+    if (policy_allows_name(&gate->policy, question.name))
+        return GATE_PASS;
+    gate->names++;
+    memcpy(reply, frame, p->end);
+    bytes = dns_refuse(reply + p->payload, &question);
+    *reply_length = packet_answer(reply, p, bytes);
+    return GATE_REPLY;
+}
+
+static enum policy_protocol gate_protocol(const struct packet *p)
+{
+    if (p->protocol == PROTOCOL_TCP)
+        return POLICY_TCP;
+    return p->protocol == PROTOCOL_UDP ? POLICY_UDP : POLICY_OTHER;
+}
+
+enum gate_verdict gate_from_guest(struct gate *gate, const uint8_t *frame,
+                                  size_t length, uint64_t now_ms, uint8_t *reply,
+                                  size_t *reply_length)
+{
+    struct packet p;
+    *reply_length = 0;
+    if (gate->policy.rules == 0)
+        return GATE_PASS;
+    packet_read(frame, length, &p);
+    if (p.kind == PACKET_ARP)
+        return GATE_PASS;
+    if (p.kind != PACKET_IP) {
+        gate->malformed++;
+        return GATE_DROP;
+    }
+    if (gate_is_local(&p))
+        return GATE_PASS;
+    if (p.protocol == PROTOCOL_UDP && p.to_port == PORT_DNS && gate_is_dns(gate, &p.to))
+        return gate_question(gate, frame, &p, reply, reply_length);
+    if (p.protocol == PROTOCOL_TCP && !p.syn)
+        return GATE_PASS;
+    bool to_dns = gate_is_dns(gate, &p.to);
+    if (!to_dns &&
+        policy_allows(&gate->policy, &p.to, p.to_port, gate_protocol(&p), now_ms))
+        return GATE_PASS;
+    return gate_refuse(gate, frame, &p, reply, reply_length);
+}
+
+/* ---- to the guest ---------------------------------------------------------------- */
+
+static bool gate_learn(struct gate *gate, const uint8_t *message, size_t bytes,
+                       const struct dns_question *question, uint64_t now_ms)
+{
+    struct dns_address found[DNS_ADDRESSES_MAX];
+    int count = dns_read_addresses(message, bytes, question, found, DNS_ADDRESSES_MAX);
+    for (int i = 0; i < count; i++) {
+        if (policy_is_inside(&gate->policy, &found[i].address))
+            return false;
+    }
+    for (int i = 0; i < count; i++)
+        policy_answered(&gate->policy, question->name, &found[i].address,
+                        found[i].ttl_s, now_ms);
+    return count >= 0;
+}
+
+static size_t gate_answer(struct gate *gate, uint8_t *frame, const struct packet *p,
+                          size_t length, uint64_t now_ms)
+{
+    struct dns_question question;
+    uint8_t *message = frame + p->payload;
+    size_t bytes = p->end - p->payload;
+    if (!dns_read_question(message, bytes, &question) || !question.is_response ||
+        !policy_allows_name(&gate->policy, question.name)) {
+        gate->malformed++;
+        return 0;
+    }
+    if (gate_learn(gate, message, bytes, &question, now_ms))
+        return length;
+    gate->answers++;
+    return packet_resize(frame, p, dns_refuse(message, &question));
+}
+
+/* Our link takes large packets, which DHCP is to say; libslirp's does not. */
+static size_t gate_add_mtu(const struct gate *gate, uint8_t *frame,
+                           const struct packet *p, size_t length)
+{
+    size_t bytes = p->end - p->payload, at = DHCP_OPTIONS;
+    uint8_t *message = frame + p->payload;
+    while (at < bytes && message[at] != DHCP_END)
+        at += message[at] == 0 ? 1 : at + 1 < bytes ? 2u + message[at + 1] : bytes;
+    if (at >= bytes || gate->mtu == 0 || length + 4 > GATE_FRAME_MAX)
+        return length;
+    const uint8_t option[5] = {DHCP_MTU, 2, (uint8_t)(gate->mtu >> 8),
+                               (uint8_t)gate->mtu, DHCP_END};
+    memcpy(message + at, option, sizeof option);
+    if (at + sizeof option > bytes)
+        bytes = at + sizeof option;
+    return packet_resize(frame, p, bytes);
+}
+
+size_t gate_to_guest(struct gate *gate, uint8_t *frame, size_t length, uint64_t now_ms)
+{
+    struct packet p;
+    packet_read(frame, length, &p);
+    if (p.kind != PACKET_IP || p.protocol != PROTOCOL_UDP)
+        return length;
+    if (!p.v6 && p.from_port == PORT_DHCP_SERVER)
+        return gate_add_mtu(gate, frame, &p, length);
+    if (gate->policy.rules && p.from_port == PORT_DNS && gate_is_dns(gate, &p.from))
+        return gate_answer(gate, frame, &p, length, now_ms);
+    return length;
+}

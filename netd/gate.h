@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The gate between guest and network stack: every frame passes it, in both directions.
+ * With no policy it only adds what the stack's DHCP leaves out. With one, it lets
+ * through what the policy allows, answers what it refuses so that nobody waits, and
+ * looks at what our DNS is asked and answers. Pure, but for the clock it is given.
+ */
+#ifndef NETD_GATE_H
+#define NETD_GATE_H
+
+#include "packet.h"
+
+enum { GATE_FRAME_MAX = 65535 + 18 };
+
+struct gate {
+    struct policy policy;
+    struct address dns[2]; /* where our DNS is, IPv4 and IPv6 */
+    uint16_t mtu;
+    /* What was refused. */
+    uint64_t connections, names, answers, malformed;
+};
+
+enum gate_verdict {
+    GATE_PASS,
+    GATE_DROP,
+    GATE_REPLY /* drop it, and send reply back */
+};
+
+/* A frame from the guest. `reply` has room for PACKET_REPLY_MAX or `length` bytes,
+ * whichever is more. */
+enum gate_verdict gate_from_guest(struct gate *gate, const uint8_t *frame,
+                                  size_t length, uint64_t now_ms, uint8_t *reply,
+                                  size_t *reply_length);
+
+/* A frame for the guest, in a buffer of GATE_FRAME_MAX bytes; may be changed. Its
+ * length, 0: it is dropped. */
+size_t gate_to_guest(struct gate *gate, uint8_t *frame, size_t length, uint64_t now_ms);
+
+#endif

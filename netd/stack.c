@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Driving libslirp. A frame that the guest's side does not take at once is queued, and
+ * while some are queued no host socket is read: so a slow guest slows its senders down.
+ */
+#define _GNU_SOURCE
+#include "stack.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+enum {
+    QUIET_MS = 60 * 1000, /* how often a quiet stack looks for UDP flows to forget */
+    BACKLOG_HIGH = STACK_BACKLOG / 2
+};
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static int64_t now_ms(void)
+{
+    return now_ns() / 1000000;
+}
+
+/* ---- frames to the guest --------------------------------------------------------- */
+
+static bool frame_send(struct stack *stack, const uint8_t *frame, size_t length)
+{
+    ssize_t n = send(stack->frames, frame, length, MSG_NOSIGNAL);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS))
+        return false;
+    stack->sent += n > 0;
+    return true; /* also where it failed: a network may lose a frame */
+}
+
+static void frame_queue(struct stack *stack, const uint8_t *frame, size_t length)
+{
+    if (stack->backlog == 0 && frame_send(stack, frame, length))
+        return;
+    if (stack->backlog == STACK_BACKLOG) {
+        stack->dropped++;
+        return;
+    }
+    unsigned at = (stack->backlog_at + stack->backlog++) % STACK_BACKLOG;
+    memcpy(stack->out[at].byte, frame, length);
+    stack->out[at].length = length;
+}
+
+static void backlog_send(struct stack *stack)
+{
+    while (stack->backlog > 0) {
+        struct stack_frame *frame = &stack->out[stack->backlog_at];
+        if (!frame_send(stack, frame->byte, frame->length))
+            return;
+        stack->backlog_at = (stack->backlog_at + 1) % STACK_BACKLOG;
+        stack->backlog--;
+    }
+}
+
+static slirp_ssize_t stack_send_packet(const void *data, size_t length, void *opaque)
+{
+    struct stack *stack = opaque;
+    if (length > GATE_FRAME_MAX)
+        return -1;
+    memcpy(stack->work.byte, data, length);
+    size_t n =
+        gate_to_guest(&stack->gate, stack->work.byte, length, (uint64_t)now_ms());
+    if (n > 0)
+        frame_queue(stack, stack->work.byte, n);
+    return (slirp_ssize_t)length;
+}
+
+/* ---- frames from the guest ------------------------------------------------------- */
+
+static void frame_from_guest(struct stack *stack, const struct stack_frame *frame)
+{
+    size_t reply;
+    stack->received++;
+    switch (gate_from_guest(&stack->gate, frame->byte, frame->length,
+                            (uint64_t)now_ms(), stack->work.byte, &reply)) {
+    case GATE_PASS:
+        slirp_input(stack->slirp, frame->byte, (int)frame->length);
+        break;
+    case GATE_REPLY:
+        frame_queue(stack, stack->work.byte, reply);
+        break;
+    case GATE_DROP:
+        break;
+    }
+}
+
+/* False: the guest's side has closed the socket. */
+static bool frames_receive(struct stack *stack)
+{
+    struct mmsghdr message[STACK_BATCH];
+    struct iovec iov[STACK_BATCH];
+    memset(message, 0, sizeof message);
+    for (unsigned i = 0; i < STACK_BATCH; i++) {
+        iov[i] = (struct iovec){stack->in[i].byte, GATE_FRAME_MAX};
+        message[i].msg_hdr.msg_iov = &iov[i];
+        message[i].msg_hdr.msg_iovlen = 1;
+    }
+    int n = recvmmsg(stack->frames, message, STACK_BATCH, MSG_DONTWAIT, NULL);
+    if (n < 0)
+        return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+    for (int i = 0; i < n; i++) {
+        stack->in[i].length = message[i].msg_len;
+        if (message[i].msg_len == 0)
+            return false;
+        if (message[i].msg_len >= PACKET_ETHERNET &&
+            !(message[i].msg_hdr.msg_flags & MSG_TRUNC))
+            frame_from_guest(stack, &stack->in[i]);
+    }
+    return true;
+}
+
+/* ---- what libslirp asks for ------------------------------------------------------ */
+
+static void stack_guest_error(const char *message, void *opaque)
+{
+    (void)message, (void)opaque;
+}
+
+static int64_t stack_clock(void *opaque)
+{
+    (void)opaque;
+    return now_ns();
+}
+
+static void *stack_timer_new(SlirpTimerId id, void *arg, void *opaque)
+{
+    struct stack *stack = opaque;
+    stack->timer_id = id;
+    stack->timer_arg = arg;
+    stack->timer_ms = -1;
+    return &stack->timer_ms;
+}
+
+static void stack_timer_free(void *timer, void *opaque)
+{
+    struct stack *stack = opaque;
+    (void)timer;
+    stack->timer_ms = -1;
+}
+
+static void stack_timer_mod(void *timer, int64_t expire_ms, void *opaque)
+{
+    (void)opaque;
+    *(int64_t *)timer = expire_ms;
+}
+
+static void stack_ignore_fd(int fd, void *opaque)
+{
+    (void)fd, (void)opaque;
+}
+
+static void stack_notify(void *opaque)
+{
+    (void)opaque; /* there is one thread: it is awake */
+}
+
+static const SlirpCb callbacks = {
+    .send_packet = stack_send_packet,
+    .guest_error = stack_guest_error,
+    .clock_get_ns = stack_clock,
+    .timer_free = stack_timer_free,
+    .timer_mod = stack_timer_mod,
+    .register_poll_fd = stack_ignore_fd,
+    .unregister_poll_fd = stack_ignore_fd,
+    .notify = stack_notify,
+    .timer_new_opaque = stack_timer_new,
+};
+
+bool stack_open(struct stack *stack, const struct stack_options *options)
+{
+    const uint8_t dns[4] = {10, 0, 2, 3};
+    SlirpConfig config = {
+        .version = 4,
+        .restricted = options->restrict_to_forwards,
+        .in_enabled = true,
+        .vnetwork.s_addr = htonl(0x0a000200),
+        .vnetmask.s_addr = htonl(0xffffff00),
+        .vhost.s_addr = htonl(0x0a000202),
+        .vdhcp_start.s_addr = htonl(0x0a00020f),
+        .vnameserver.s_addr = htonl(0x0a000203),
+        .in6_enabled = options->ipv6,
+        .vprefix_len = 64,
+        .if_mtu = options->mtu,
+        .if_mru = options->mtu,
+        .disable_host_loopback = !options->host_loopback,
+    };
+    (void)inet_pton(AF_INET6, "fec0::", &config.vprefix_addr6);
+    (void)inet_pton(AF_INET6, "fec0::2", &config.vhost6);
+    (void)inet_pton(AF_INET6, "fec0::3", &config.vnameserver6);
+    stack->timer_ms = -1;
+    stack->gate.mtu = options->mtu;
+    stack->gate.dns[0] = address_v4(dns);
+    memcpy(stack->gate.dns[1].byte, &config.vnameserver6, 16);
+    stack->slirp = slirp_new(&config, &callbacks, stack);
+    return stack->slirp != NULL;
+}
+
+void stack_close(struct stack *stack)
+{
+    if (stack->slirp)
+        slirp_cleanup(stack->slirp);
+    free(stack->poll);
+}
+
+/* ---- polling --------------------------------------------------------------------- */
+
+static int stack_add_poll(int fd, int events, void *opaque)
+{
+    struct stack *stack = opaque;
+    short wanted = 0;
+    if (stack->polls == stack->poll_room) {
+        unsigned room = stack->poll_room ? 2 * stack->poll_room : 64;
+        struct pollfd *more = realloc(stack->poll, room * sizeof *more);
+        if (!more)
+            return -1;
+        stack->poll = more;
+        stack->poll_room = room;
+    }
+    bool full = stack->backlog >= BACKLOG_HIGH;
+    if (events & SLIRP_POLL_IN && !full)
+        wanted |= POLLIN;
+    if (events & SLIRP_POLL_OUT)
+        wanted |= POLLOUT;
+    if (events & SLIRP_POLL_PRI && !full)
+        wanted |= POLLPRI;
+    /* Listeners and UDP are watched for input only; a connection for more. */
+    if (events & (SLIRP_POLL_OUT | SLIRP_POLL_PRI))
+        stack->quiet = false;
+    stack->poll[stack->polls] = (struct pollfd){fd, wanted, 0};
+    return (int)stack->polls++;
+}
+
+static int stack_revents(int index, void *opaque)
+{
+    const struct stack *stack = opaque;
+    int events = 0;
+    if (index < STACK_POLL_OWN || (unsigned)index >= stack->polls)
+        return 0;
+    short got = stack->poll[index].revents;
+    if (got & POLLIN)
+        events |= SLIRP_POLL_IN;
+    if (got & POLLOUT)
+        events |= SLIRP_POLL_OUT;
+    if (got & POLLPRI)
+        events |= SLIRP_POLL_PRI;
+    if (got & POLLERR)
+        events |= SLIRP_POLL_ERR;
+    if (got & POLLHUP)
+        events |= SLIRP_POLL_HUP;
+    return events;
+}
+
+static int stack_timeout(const struct stack *stack, uint32_t slirp_ms)
+{
+    uint32_t timeout_ms = slirp_ms;
+    /* libslirp's slow timers tick for listeners, too, which have none. */
+    if (stack->quiet && timeout_ms < QUIET_MS && stack->polls > STACK_POLL_OWN)
+        timeout_ms = QUIET_MS;
+    if (stack->timer_ms >= 0) {
+        int64_t left = stack->timer_ms - now_ms();
+        if (left < (int64_t)timeout_ms)
+            timeout_ms = left > 0 ? (uint32_t)left : 0;
+    }
+    return timeout_ms > INT32_MAX ? -1 : (int)timeout_ms;
+}
+
+bool stack_turn(struct stack *stack, int control, bool *gone)
+{
+    uint32_t timeout_ms = UINT32_MAX;
+    stack->polls = 0;
+    stack->quiet = true;
+    if (stack_add_poll(stack->frames, SLIRP_POLL_IN, stack) < 0 ||
+        stack_add_poll(control, SLIRP_POLL_IN, stack) < 0) {
+        *gone = true;
+        return false;
+    }
+    slirp_pollfds_fill(stack->slirp, &timeout_ms, stack_add_poll, stack);
+    struct pollfd *own = stack->poll;
+    own[STACK_POLL_FRAMES].events = (short)(POLLIN | (stack->backlog ? POLLOUT : 0));
+    own[STACK_POLL_CONTROL].events = POLLIN;
+    int n = poll(stack->poll, stack->polls, stack_timeout(stack, timeout_ms));
+    if (n < 0 && errno != EINTR)
+        *gone = true;
+    if (n < 0)
+        return false;
+    if (own[STACK_POLL_FRAMES].revents & POLLOUT)
+        backlog_send(stack);
+    if (own[STACK_POLL_FRAMES].revents & (POLLIN | POLLHUP | POLLERR))
+        *gone = !frames_receive(stack);
+    bool asked = own[STACK_POLL_CONTROL].revents != 0;
+    slirp_pollfds_poll(stack->slirp, 0, stack_revents, stack);
+    if (stack->timer_ms >= 0 && stack->timer_ms <= now_ms()) {
+        stack->timer_ms = -1;
+        slirp_handle_timer(stack->slirp, stack->timer_id, stack->timer_arg);
+    }
+    return asked;
+}
+
+/* ---- forwards -------------------------------------------------------------------- */
+
+struct forward {
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } host;
+    socklen_t host_bytes;
+    struct sockaddr_in guest;
+    int flags;
+};
+
+static bool forward_port(const char *text, uint16_t *port)
+{
+    char *end;
+    unsigned long n = strtoul(text, &end, 10);
+    bool digit = *text >= '0' && *text <= '9';
+    *port = htons((uint16_t)n);
+    return digit && !*end && n > 0 && n <= 65535;
+}
+
+static bool forward_address(struct forward *f, char *text, uint16_t port)
+{
+    size_t n = strlen(text);
+    if (*text == '[' && n > 1 && text[n - 1] == ']') {
+        text[n - 1] = '\0';
+        text++;
+    }
+    f->host.v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = port};
+    f->host_bytes = sizeof f->host.v4;
+    if (inet_pton(AF_INET, *text ? text : "127.0.0.1", &f->host.v4.sin_addr) == 1)
+        return true;
+    f->host.v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = port};
+    f->host_bytes = sizeof f->host.v6;
+    return inet_pton(AF_INET6, text, &f->host.v6.sin6_addr) == 1;
+}
+
+static const char *forward_parse(struct forward *f, const char *text)
+{
+    char copy[128], *slash;
+    uint16_t host_port;
+    memset(f, 0, sizeof *f);
+    if (strlen(text) >= sizeof copy)
+        return "it is too long";
+    memcpy(copy, text, strlen(text) + 1);
+    slash = strrchr(copy, '/');
+    if (slash && strcmp(slash, "/udp") && strcmp(slash, "/tcp"))
+        return "what follows '/' is neither udp nor tcp";
+    if (slash) {
+        f->flags = slash[1] == 'u' ? SLIRP_HOSTFWD_UDP : 0;
+        *slash = '\0';
+    }
+    char *guest = strrchr(copy, ':');
+    if (!guest)
+        return "it is not [ADDR:]HOST:GUEST[/udp]";
+    *guest++ = '\0';
+    char *host = strrchr(copy, ':');
+    char nowhere[] = "";
+    char *address = host ? copy : nowhere;
+    if (host)
+        *host++ = '\0';
+    f->guest.sin_family = AF_INET;
+    if (!forward_port(guest, &f->guest.sin_port) ||
+        !forward_port(host ? host : copy, &host_port))
+        return "a port is none of 1 to 65535";
+    return forward_address(f, address, host_port) ? NULL : "that is no address";
+}
+
+const char *stack_forward(struct stack *stack, const char *text, bool add)
+{
+    struct forward f;
+    const char *bad = forward_parse(&f, text);
+    if (bad)
+        return bad;
+    int rc =
+        add ? slirp_add_hostxfwd(stack->slirp, &f.host.any, f.host_bytes,
+                                 (const struct sockaddr *)&f.guest, sizeof f.guest,
+                                 f.flags)
+            : slirp_remove_hostxfwd(stack->slirp, &f.host.any, f.host_bytes, f.flags);
+    if (rc == 0)
+        return NULL;
+    return add ? strerror(errno) : "there is no such forward";
+}
+
+json_t *stack_stats(const struct stack *stack)
+{
+    const struct gate *gate = &stack->gate;
+    return json_pack(
+        "{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "ok", 1, "sent_frames",
+        (json_int_t)stack->sent, "received_frames", (json_int_t)stack->received,
+        "dropped_frames", (json_int_t)stack->dropped, "refused_connections",
+        (json_int_t)gate->connections, "refused_names", (json_int_t)gate->names,
+        "refused_answers", (json_int_t)gate->answers, "refused_malformed",
+        (json_int_t)gate->malformed);
+}

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""microvm-netd by itself: a guest of some bytes on its packet socket."""
+import json
+import os
+import socket
+import struct
+import subprocess
+
+import pytest
+
+NETD = os.environ.get("MICROVM_NETD", "build/netd/microvm-netd")
+MAC = b"\x52\x54\0\x12\x34\x56"
+
+
+class Netd:
+    def __init__(self, **options):
+        if not os.path.exists(NETD):
+            pytest.skip("microvm-netd is not built: no patched libslirp, or no libseccomp")
+        self.frames, frames = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.control, control = socket.socketpair()
+        self.frames.settimeout(10)
+        self.control.settimeout(10)
+        self.process = subprocess.Popen([NETD, str(frames.fileno()), str(control.fileno())],
+                                        pass_fds=[frames.fileno(), control.fileno()],
+                                        stdin=subprocess.DEVNULL)
+        frames.close()
+        control.close()
+        self.opened = self.ask(dict({"do": "open"}, **options))
+
+    def ask(self, request):
+        line = request if isinstance(request, bytes) else json.dumps(request).encode()
+        self.control.sendall(line + b"\n")
+        return json.loads(self.control.makefile().readline())
+
+    def receive(self, wanted):
+        while True:
+            frame = self.frames.recv(70000)
+            if wanted(frame):
+                return frame
+
+    def status(self):
+        with open("/proc/%d/status" % self.process.pid) as f:
+            return dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+
+    def end(self):
+        self.frames.close()
+        self.control.close()
+        return self.process.wait(10)
+
+
+@pytest.fixture
+def start():
+    running = []
+
+    def make(**options):
+        running.append(Netd(**options))
+        return running[-1]
+
+    yield make
+    for netd in running:
+        netd.end()
+
+
+def ipv4(source, target, protocol, payload):
+    header = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), 0, 0, 64, protocol, 0,
+                         socket.inet_aton(source), socket.inet_aton(target))
+    total = sum(struct.unpack(">10H", header))
+    total = (total & 0xffff) + (total >> 16)
+    header = header[:10] + struct.pack(">H", ~((total & 0xffff) + (total >> 16)) & 0xffff) + \
+        header[12:]
+    return b"\x52\x55\x0a\0\2\2" + MAC + b"\x08\0" + header + payload
+
+
+def udp(source, source_port, target, target_port, payload):
+    return ipv4(source, target, 17, struct.pack(">HHHH", source_port, target_port,
+                                                8 + len(payload), 0) + payload)
+
+
+def tcp_syn(target, port):
+    return ipv4("10.0.2.15", target, 6, struct.pack(">HHIIBBHHH", 40000, port, 1, 0, 0x50, 2,
+                                                    65535, 0, 0))
+
+
+def discover(netd):
+    body = struct.pack(">BBBBIHH", 1, 1, 6, 0, 1, 0, 0) + bytes(16) + MAC + bytes(202)
+    netd.frames.send(udp("0.0.0.0", 68, "255.255.255.255", 67,
+                         body + b"\x63\x82\x53\x63\x35\1\1\xff"))
+    return netd.receive(lambda f: f[12:14] == b"\x08\0" and f[23] == 17)[42:]
+
+
+def test_dhcp_gives_an_address_and_the_mtu(start):
+    netd = start(mtu=65520)
+    assert netd.opened["ok"] is True
+    offer = discover(netd)
+    assert socket.inet_ntoa(offer[16:20]) == "10.0.2.15"
+    assert b"\x1a\x02\xff\xf0" in offer[240:] and b"\x06\x04\x0a\0\2\3" in offer[240:]
+
+
+def test_it_is_in_a_sandbox(start):
+    netd = start()
+    discover(netd)
+    status = netd.status()
+    assert status["Seccomp"].strip() == "2" and status["NoNewPrivs"].strip() == "1"
+    for kind in "CapPrm", "CapEff", "CapInh":
+        assert int(status[kind], 16) & ~(1 << 10) == 0  # but for binding low ports
+    assert len(os.listdir("/proc/%d/fd" % netd.process.pid)) <= 6
+
+
+def test_a_forward_reaches_the_guest(start):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    netd = start(forwards=["%d:80" % port])
+    discover(netd)
+    outside = socket.socket()
+    outside.setblocking(False)
+    outside.connect_ex(("127.0.0.1", port))
+    syn = netd.receive(lambda f: f[12:14] == b"\x08\0" and f[23] == 6)
+    assert struct.unpack(">H", syn[36:38])[0] == 80 and syn[47] == 2
+    outside.close()
+    assert "error" in netd.ask({"do": "forward", "add": "%d:81" % port})
+    assert netd.ask({"do": "forward", "remove": "%d:80" % port}) == {"ok": True}
+    assert netd.ask({"do": "forward", "add": "%d:81" % port}) == {"ok": True}
+
+
+@pytest.mark.parametrize("text", ["", "x", "80", "1:2:3:4", "0:1", "1:0", "70000:1",
+                                  "1.2.3:80:80", "80:80/icmp", "9" * 200])
+def test_a_wrong_forward_has_a_reason(start, text):
+    answer = start().ask({"do": "forward", "add": text})
+    assert answer["error"].startswith(text + ": ") and len(answer["error"]) > len(text) + 2
+
+
+def test_a_policy_resets_what_it_refuses(start):
+    netd = start(rules=["allow 9.9.9.9:443"])
+    netd.frames.send(tcp_syn("8.8.8.8", 443))
+    reset = netd.receive(lambda f: f[12:14] == b"\x08\0" and f[23] == 6)
+    assert reset[47] == 0x14 and reset[26:30] == b"\x08\x08\x08\x08"
+    netd.frames.send(tcp_syn("10.0.2.2", 22))
+    assert netd.receive(lambda f: f[23] == 6)[47] == 0x14
+    assert netd.ask({"do": "stats"})["refused_connections"] == 2
+    assert "neither an address nor a name" in start(rules=["allow a b"]).opened["error"]
+
+
+def test_frames_of_every_kind_harm_nobody(start):
+    netd = start(rules=["deny 1.2.3.4"])
+    good = udp("10.0.2.15", 1000, "10.0.2.2", 1000, b"x" * 100)
+    for n in list(range(1, 60)) + [len(good), 1514, 65549, 65553]:
+        netd.frames.send((good + bytes(65600))[:n])
+        netd.frames.send((tcp_syn("1.2.3.4", 1) + bytes(65600))[:n])
+        netd.frames.send(os.urandom(n))
+    assert discover(netd)
+
+
+@pytest.mark.parametrize("line", [b"", b"x", b"{}", b"[]", b'{"do": "open"}',
+                                  b'{"do": "dance"}', b'{"do": "forward"}', b"\xff\xfe"])
+def test_nonsense_on_the_control_socket_is_answered(start, line):
+    netd = start()
+    assert "error" in netd.ask(line)
+    assert netd.ask({"do": "stats"})["ok"]
+
+
+def test_it_ends_with_its_machine(start):
+    assert start().end() == 0
+    netd = start()
+    netd.control.close()
+    assert netd.process.wait(10) == 0
+
+
+def test_idle_it_sleeps(start):
+    netd = start(forwards=["127.0.0.1:%d:80" % (20000 + os.getpid() % 20000)])
+    discover(netd)
+    import time
+    time.sleep(0.5)
+    before = int(netd.status()["voluntary_ctxt_switches"])
+    time.sleep(3)
+    assert int(netd.status()["voluntary_ctxt_switches"]) - before <= 1

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The gate of the user network, with frames as a guest sends them: what passes, what is
+ * answered, and what DNS answers do to the policy.
+ */
+#include "check.h"
+#include "dns.h"
+#include "gate.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+static struct gate gate;
+static uint8_t frame[GATE_FRAME_MAX], reply[GATE_FRAME_MAX];
+static size_t length, reply_length;
+
+static int begin(void **state)
+{
+    (void)state;
+    memset(&gate, 0, sizeof gate);
+    gate.dns[0] = address_v4((const uint8_t[4]){10, 0, 2, 3});
+    assert_int_equal(inet_pton(AF_INET6, "fec0::3", gate.dns[1].byte), 1);
+    gate.mtu = 65520;
+    return 0;
+}
+
+static void allow(const char *text)
+{
+    assert_null(policy_add(&gate.policy, true, text));
+}
+
+/* ---- making frames --------------------------------------------------------------- */
+
+static void put16(uint8_t *p, size_t value)
+{
+    p[0] = (uint8_t)(value >> 8);
+    p[1] = (uint8_t)value;
+}
+
+static uint8_t *put_v4(const char *from, const char *to, uint8_t protocol, size_t bytes)
+{
+    uint8_t *ip = frame + 14;
+    memset(frame, 0, 14 + 20 + bytes);
+    memcpy(frame, "\x52\x55\x0a\x00\x02\x02\x52\x54\x00\x12\x34\x56\x08\x00", 14);
+    ip[0] = 0x45;
+    put16(ip + 2, 20 + bytes);
+    ip[9] = protocol;
+    assert_int_equal(inet_pton(AF_INET, from, ip + 12), 1);
+    assert_int_equal(inet_pton(AF_INET, to, ip + 16), 1);
+    length = 14 + 20 + bytes;
+    return ip + 20;
+}
+
+static uint8_t *put_v6(const char *from, const char *to, uint8_t protocol, size_t bytes)
+{
+    uint8_t *ip = frame + 14;
+    memset(frame, 0, 14 + 40 + bytes);
+    memcpy(frame, "\x52\x55\x0a\x00\x02\x02\x52\x54\x00\x12\x34\x56\x86\xdd", 14);
+    ip[0] = 0x60;
+    put16(ip + 4, bytes);
+    ip[6] = protocol;
+    assert_int_equal(inet_pton(AF_INET6, from, ip + 8), 1);
+    assert_int_equal(inet_pton(AF_INET6, to, ip + 24), 1);
+    length = 14 + 40 + bytes;
+    return ip + 40;
+}
+
+static uint8_t *put_udp(const char *from, uint16_t from_port, const char *to,
+                        uint16_t to_port, size_t bytes)
+{
+    bool v6 = strchr(to, ':') != NULL;
+    uint8_t *udp = (v6 ? put_v6 : put_v4)(from, to, PROTOCOL_UDP, 8 + bytes);
+    put16(udp, from_port);
+    put16(udp + 2, to_port);
+    put16(udp + 4, 8 + bytes);
+    return udp + 8;
+}
+
+static void put_syn(const char *to, uint16_t port)
+{
+    bool v6 = strchr(to, ':') != NULL;
+    uint8_t *tcp = v6 ? put_v6("fec0::15", to, PROTOCOL_TCP, 20)
+                      : put_v4("10.0.2.15", to, PROTOCOL_TCP, 20);
+    put16(tcp, 40000);
+    put16(tcp + 2, port);
+    memcpy(tcp + 4, "\x01\x02\x03\x04", 4);
+    tcp[12] = 0x50;
+    tcp[13] = 2;
+}
+
+/* A DNS message: header, question; its length. */
+static size_t put_question(uint8_t *m, const char *name, bool response)
+{
+    size_t at = 12;
+    memset(m, 0, 12);
+    m[1] = 7;
+    m[2] = response ? 0x81 : 0x01;
+    m[5] = 1;
+    while (*name) {
+        size_t n = strcspn(name, ".");
+        m[at++] = (uint8_t)n;
+        memcpy(m + at, name, n);
+        at += n;
+        name += n + (name[n] == '.');
+    }
+    m[at++] = 0;
+    put16(m + at, 1);
+    put16(m + at + 2, 1);
+    return at + 4;
+}
+
+static void ask(const char *name)
+{
+    uint8_t message[512];
+    size_t n = put_question(message, name, false);
+    memcpy(put_udp("10.0.2.15", 5000, "10.0.2.3", 53, n), message, n);
+}
+
+/* An answer with a CNAME and one address, as our DNS gives it. */
+static void answer(const char *name, const char *address)
+{
+    uint8_t message[512], raw[16];
+    size_t n = put_question(message, name, true);
+    bool v6 = strchr(address, ':') != NULL;
+    memcpy(message + n, "\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x04\x01x\xc0\x0c",
+           16);
+    n += 16;
+    memcpy(message + n, "\xc0\x2b\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04", 12);
+    assert_int_equal(inet_pton(v6 ? AF_INET6 : AF_INET, address, raw), 1);
+    message[n + 3] = v6 ? 28 : 1;
+    message[n + 11] = v6 ? 16 : 4;
+    n += 12;
+    memcpy(message + n, raw, v6 ? 16 : 4);
+    n += v6 ? 16 : 4;
+    message[7] = 2;
+    memcpy(put_udp("10.0.2.3", 53, "10.0.2.15", 5000, n), message, n);
+}
+
+static enum gate_verdict from_guest(void)
+{
+    return gate_from_guest(&gate, frame, length, 0, reply, &reply_length);
+}
+
+static bool reaches(const char *to, uint16_t port)
+{
+    put_syn(to, port);
+    return from_guest() == GATE_PASS;
+}
+
+/* The one's complement sum over a packet with a good checksum is all ones. */
+static uint16_t sum(const uint8_t *data, size_t n, uint32_t with)
+{
+    for (size_t i = 0; i < n; i++)
+        with += (uint32_t)data[i] << (i % 2 ? 0 : 8);
+    while (with >> 16)
+        with = (with & 0xffff) + (with >> 16);
+    return (uint16_t)with;
+}
+
+static void assert_good_packet(const uint8_t *f, size_t n, uint8_t protocol)
+{
+    const uint8_t *ip = f + 14;
+    bool v6 = ip[0] >> 4 == 6;
+    size_t header = v6 ? 40 : 20, rest = n - 14 - header;
+    if (!v6)
+        assert_int_equal(sum(ip, 20, 0), 0xffff);
+    uint32_t pseudo = (uint32_t)sum(v6 ? ip + 8 : ip + 12, v6 ? 32 : 8, 0) + protocol +
+                      (uint32_t)rest;
+    if (!v6 && protocol == PROTOCOL_ICMP)
+        pseudo = 0;
+    assert_int_equal(sum(ip + header, rest, pseudo), 0xffff);
+    assert_int_equal(ip[v6 ? 6 : 9], protocol);
+}
+
+/* ---- cases ----------------------------------------------------------------------- */
+
+static void without_a_policy_all_pass(void **state)
+{
+    (void)state;
+    assert_true(reaches("192.168.0.1", 22));
+    memset(frame, 0xff, 60);
+    length = 60;
+    assert_int_equal(from_guest(), GATE_PASS);
+}
+
+static void a_refused_connection_is_reset(void **state)
+{
+    (void)state;
+    allow("1.1.1.1");
+    assert_true(reaches("1.1.1.1", 443));
+    put_syn("9.9.9.9", 443);
+    assert_int_equal(from_guest(), GATE_REPLY);
+    assert_int_equal(reply_length, 14 + 20 + 20);
+    assert_good_packet(reply, reply_length, PROTOCOL_TCP);
+    assert_memory_equal(reply, frame + 6, 6);
+    assert_memory_equal(reply + 14 + 12, "\x09\x09\x09\x09\x0a\x00\x02\x0f", 8);
+    assert_int_equal(reply[14 + 20 + 13], 0x14);                     /* RST, ACK */
+    assert_memory_equal(reply + 14 + 20 + 8, "\x01\x02\x03\x05", 4); /* its SYN */
+    put_syn("2606:4700::1111", 443);
+    assert_int_equal(from_guest(), GATE_REPLY);
+    assert_good_packet(reply, reply_length, PROTOCOL_TCP);
+    assert_int_equal(gate.connections, 2);
+}
+
+static void a_refused_datagram_is_prohibited(void **state)
+{
+    (void)state;
+    allow("1.1.1.1");
+    (void)put_udp("10.0.2.15", 5000, "9.9.9.9", 123, 48);
+    assert_int_equal(from_guest(), GATE_REPLY);
+    assert_good_packet(reply, reply_length, PROTOCOL_ICMP);
+    assert_memory_equal(reply + 34, "\x03\x0d", 2);
+    assert_memory_equal(reply + 42, frame + 14, 28);
+    (void)put_udp("fec0::15", 5000, "2001:db8::1", 123, 48);
+    assert_int_equal(from_guest(), GATE_REPLY);
+    assert_good_packet(reply, reply_length, PROTOCOL_ICMPV6);
+    assert_memory_equal(reply + 54, "\x01\x01", 2);
+}
+
+static void what_ends_in_our_stack_passes(void **state)
+{
+    (void)state;
+    allow("1.1.1.1");
+    (void)put_udp("0.0.0.0", 68, "255.255.255.255", 67, 300);
+    assert_int_equal(from_guest(), GATE_PASS);
+    memset(frame, 0, 42);
+    memcpy(frame + 12, "\x08\x06", 2);
+    length = 42;
+    assert_int_equal(from_guest(), GATE_PASS);
+    (void)put_v6("fe80::1", "ff02::2", PROTOCOL_ICMPV6, 8);
+    assert_int_equal(from_guest(), GATE_PASS);
+    (void)put_v6("fec0::15", "2001:db8::1", PROTOCOL_ICMPV6, 8); /* a ping */
+    assert_int_equal(from_guest(), GATE_DROP);
+}
+
+static void tricks_do_not_pass(void **state)
+{
+    (void)state;
+    allow("1.1.1.1");
+    put_syn("1.1.1.1", 443);
+    frame[14 + 6] = 0x20; /* more fragments */
+    assert_int_equal(from_guest(), GATE_DROP);
+    put_syn("1.1.1.1", 443);
+    frame[14 + 3] = 30; /* the header does not fit in the packet */
+    assert_int_equal(from_guest(), GATE_DROP);
+    put_syn("1.1.1.1", 443);
+    frame[14] = 0x4f; /* nor do these options */
+    assert_int_equal(from_guest(), GATE_DROP);
+    put_syn("1.1.1.1", 443);
+    memcpy(frame + 12, "\x81\x00", 2); /* VLAN */
+    assert_int_equal(from_guest(), GATE_DROP);
+    (void)put_v6("fec0::15", "2001:db8::1", 0, 40); /* hop-by-hop options */
+    assert_int_not_equal(from_guest(), GATE_PASS);
+    for (size_t n = 0; n < 54; n++) {
+        put_syn("1.1.1.1", 443);
+        length = n;
+        assert_int_equal(from_guest(), GATE_DROP);
+    }
+    assert_false(reaches("10.0.2.3", 53)); /* DNS over TCP */
+    assert_false(reaches("10.0.2.2", 22)); /* the host */
+}
+
+static void names_are_refused_by_our_dns(void **state)
+{
+    (void)state;
+    allow("example.com");
+    ask("example.com");
+    assert_int_equal(from_guest(), GATE_PASS);
+    ask("EXAMPLE.com");
+    assert_int_equal(from_guest(), GATE_PASS);
+    ask("evil.net");
+    assert_int_equal(from_guest(), GATE_REPLY);
+    assert_good_packet(reply, reply_length, PROTOCOL_UDP);
+    assert_memory_equal(reply + 26, "\x0a\x00\x02\x03\x0a\x00\x02\x0f", 8);
+    assert_int_equal(reply[42 + 3] & 15, 5);
+    assert_int_equal(reply[42 + 2] & 0x80, 0x80);
+    assert_memory_equal(reply + 42 + 12,
+                        "\x04"
+                        "evil\x03net",
+                        10);
+    assert_int_equal(gate.names, 1);
+    (void)put_udp("10.0.2.15", 5000, "8.8.8.8", 53, 40); /* another server is no way */
+    assert_int_equal(from_guest(), GATE_REPLY);
+}
+
+static void answers_open_addresses(void **state)
+{
+    (void)state;
+    allow("example.com:443");
+    assert_false(reaches("93.184.216.34", 443));
+    answer("example.com", "93.184.216.34");
+    assert_int_equal(gate_to_guest(&gate, frame, length, 0), length);
+    assert_true(reaches("93.184.216.34", 443));
+    answer("example.com", "2606:2800::1");
+    assert_int_equal(gate_to_guest(&gate, frame, length, 0), length);
+    assert_true(reaches("2606:2800::1", 443));
+    answer("evil.net", "6.6.6.6"); /* nobody may have asked for it */
+    assert_int_equal(gate_to_guest(&gate, frame, length, 0), 0);
+    assert_false(reaches("6.6.6.6", 443));
+}
+
+static void rebinding_is_refused(void **state)
+{
+    static const char *const inside[] = {
+        "192.168.1.1", "127.0.0.1", "10.0.2.2", "169.254.169.254",
+        "::1",         "fe80::1",   "fd00::1",  "::ffff:192.168.1.1"};
+    (void)state;
+    allow("example.com");
+    for (size_t i = 0; i < sizeof inside / sizeof inside[0]; i++) {
+        answer("example.com", inside[i]);
+        size_t n = gate_to_guest(&gate, frame, length, 0);
+        assert_true(n > 0 && n < length);
+        assert_good_packet(frame, n, PROTOCOL_UDP);
+        assert_int_equal(frame[42 + 3] & 15, 5);
+        assert_memory_equal(frame + 42 + 6, "\0\0\0\0\0\0", 6);
+        assert_int_equal(gate.answers, i + 1);
+    }
+}
+
+static void answers_that_cannot_be_read_are_refused(void **state)
+{
+    (void)state;
+    allow("example.com");
+    answer("example.com", "93.184.216.34");
+    size_t whole = length;
+    for (size_t cut = 1; cut < 44; cut++) {
+        answer("example.com", "93.184.216.34");
+        length = whole - cut;
+        put16(frame + 16, length - 14);
+        put16(frame + 38, length - 34);
+        (void)gate_to_guest(&gate, frame, length, 0);
+        assert_false(reaches("93.184.216.34", 443));
+    }
+}
+
+static void a_hint_counts_as_an_address(void **state)
+{
+    static const uint8_t https[] = "\xc0\x0c\x00\x41\x00\x01\x00\x00\x00\x3c\x00\x0b"
+                                   "\x00\x01\x00\x00\x04\x00\x04\xc0\xa8\x01\x01";
+    uint8_t message[256];
+    (void)state;
+    allow("example.com");
+    size_t n = put_question(message, "example.com", true);
+    message[7] = 1;
+    memcpy(message + n, https, sizeof https - 1);
+    n += sizeof https - 1;
+    memcpy(put_udp("10.0.2.3", 53, "10.0.2.15", 5000, n), message, n);
+    assert_true(gate_to_guest(&gate, frame, length, 0) < length);
+    assert_int_equal(gate.answers, 1);
+}
+
+static void dhcp_says_how_large_packets_may_be(void **state)
+{
+    (void)state;
+    uint8_t *dhcp = put_udp("10.0.2.2", 67, "255.255.255.255", 68, 300);
+    memcpy(dhcp + 236, "\x63\x82\x53\x63\x35\x01\x02\xff", 8);
+    size_t n = gate_to_guest(&gate, frame, length, 0);
+    assert_int_equal(n, length);
+    assert_memory_equal(frame + 42 + 243, "\x1a\x02\xff\xf0\xff", 5);
+    assert_good_packet(frame, n, PROTOCOL_UDP);
+    dhcp = put_udp("10.0.2.2", 67, "255.255.255.255", 68, 244); /* no room behind it */
+    memcpy(dhcp + 236, "\x63\x82\x53\x63\x35\x01\x02\xff", 8);
+    n = gate_to_guest(&gate, frame, length, 0);
+    assert_int_equal(n, length + 4);
+    assert_good_packet(frame, n, PROTOCOL_UDP);
+    dhcp = put_udp("10.0.2.2", 67, "255.255.255.255", 68, 244); /* no end: left alone */
+    memcpy(dhcp + 236, "\x63\x82\x53\x63\x35\x01\x02\x01", 8);
+    assert_int_equal(gate_to_guest(&gate, frame, length, 0), length);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(without_a_policy_all_pass, begin),
+        cmocka_unit_test_setup(a_refused_connection_is_reset, begin),
+        cmocka_unit_test_setup(a_refused_datagram_is_prohibited, begin),
+        cmocka_unit_test_setup(what_ends_in_our_stack_passes, begin),
+        cmocka_unit_test_setup(tricks_do_not_pass, begin),
+        cmocka_unit_test_setup(names_are_refused_by_our_dns, begin),
+        cmocka_unit_test_setup(answers_open_addresses, begin),
+        cmocka_unit_test_setup(rebinding_is_refused, begin),
+        cmocka_unit_test_setup(answers_that_cannot_be_read_are_refused, begin),
+        cmocka_unit_test_setup(a_hint_counts_as_an_address, begin),
+        cmocka_unit_test_setup(dhcp_says_how_large_packets_may_be, begin),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
