@@ -192,9 +192,9 @@ bool mv_vdev_pop(struct mv_vdev *dev, unsigned q, struct mv_chain *chain)
     return rc > 0;
 }
 
-void mv_vdev_serve(struct mv_vdev *dev, unsigned q,
-                   bool (*serve)(struct mv_vdev *dev, unsigned q,
-                                 const struct mv_chain *chain))
+void mv_vdev_serve_quietly(struct mv_vdev *dev, unsigned q,
+                           bool (*serve)(struct mv_vdev *dev, unsigned q,
+                                         const struct mv_chain *chain))
 {
     struct mv_vq *vq = &dev->vq[q];
     struct mv_chain chain;
@@ -207,9 +207,16 @@ void mv_vdev_serve(struct mv_vdev *dev, unsigned q,
         if (dev->class->commit)
             dev->class->commit(dev);
     } while (more && left > 0 && mv_vq_listen(vq));
-    mv_vdev_signal(dev, q);
     if (more && left == 0)
         mv_bell_ring(&dev->bell[q]);
+}
+
+void mv_vdev_serve(struct mv_vdev *dev, unsigned q,
+                   bool (*serve)(struct mv_vdev *dev, unsigned q,
+                                 const struct mv_chain *chain))
+{
+    mv_vdev_serve_quietly(dev, q, serve);
+    mv_vdev_signal(dev, q);
 }
 
 void mv_vdev_wait(struct mv_vdev *dev, uint64_t wait_ns)

@@ -179,6 +179,10 @@ void mv_vdev_serve(struct mv_vdev *dev, unsigned q,
 /* Calls class->waited in `wait_ns`, or up to some milliseconds later. There is one such
  * time, and the sooner one counts. It costs nothing until it is used. */
 void mv_vdev_wait(struct mv_vdev *dev, uint64_t wait_ns);
+/* As serve, without the signal. */
+void mv_vdev_serve_quietly(struct mv_vdev *dev, unsigned q,
+                           bool (*serve)(struct mv_vdev *dev, unsigned q,
+                                         const struct mv_chain *chain));
 /* Interrupt if the driver wants one for what was pushed on queue q. Once per batch. */
 void mv_vdev_signal(struct mv_vdev *dev, unsigned q);
 /* Replaces bytes of the configuration space, counts the generation up, tells the driver

@@ -74,12 +74,15 @@ static void vsock_kick(struct mv_vdev *dev, unsigned q)
 static int vsock_start(struct mv_vdev *dev)
 {
     struct mv_vsock *v = mv_vsock_of(dev);
+    struct mv_vq *tx = &dev->vq[MV_VSOCK_TX];
     uint8_t cid[VSOCK_CONFIG_BYTES];
     mv_store64(cid, v->cid);
     if (memcmp(dev->config, cid, sizeof cid)) /* loaded from a machine with another */
         mv_vdev_set_config(dev, 0, cid, sizeof cid);
     mv_vq_hush(&dev->vq[MV_VSOCK_RX]);
     v->tx_waits = false;
+    tx->signalled_at = (uint16_t)(tx->used_at - v->tx_untold);
+    mv_vsock_signal_tx(v);
     if (dev->vq[MV_VSOCK_RX].live && dev->vq[MV_VSOCK_TX].live)
         v->host.ready(v->host.ctx);
     return 0;
@@ -87,13 +90,18 @@ static int vsock_start(struct mv_vdev *dev)
 
 static void vsock_stop(struct mv_vdev *dev)
 {
-    mv_vsock_unstash(mv_vsock_of(dev));
+    struct mv_vsock *v = mv_vsock_of(dev);
+    mv_vsock_timers_stop(v);
+    mv_vsock_unstash(v);
+    const struct mv_vq *tx = &dev->vq[MV_VSOCK_TX];
+    v->tx_untold = tx->live ? (uint16_t)(tx->used_at - tx->signalled_at) : 0;
 }
 
 static void vsock_reset(struct mv_vdev *dev)
 {
     struct mv_vsock *v = mv_vsock_of(dev);
     v->resets = v->reset_at = 0;
+    v->tx_untold = 0;
     v->tx_waits = v->reset_event = false;
     mv_conn_unkey_all(v);
 }
@@ -101,7 +109,7 @@ static void vsock_reset(struct mv_vdev *dev)
 static void vsock_save(const struct mv_vdev *dev, struct mv_writer *w)
 {
     const struct mv_vsock *v = (const void *)dev; /* its first member */
-    mv_put8(w, v->reset_event);
+    mv_put16(w, v->tx_untold);
 }
 
 static int vsock_load(struct mv_vdev *dev, struct mv_reader *r, uint32_t version,
@@ -109,9 +117,12 @@ static int vsock_load(struct mv_vdev *dev, struct mv_reader *r, uint32_t version
 {
     (void)version;
     (void)err;
-    (void)mv_get8(r);
-    if (!r->failed)
-        mv_vsock_of(dev)->reset_event = true; /* no connection was saved */
+    struct mv_vsock *v = mv_vsock_of(dev);
+    uint16_t untold = mv_get16(r);
+    if (r->failed)
+        return 0;
+    v->tx_untold = untold;
+    v->reset_event = true; /* no connection was saved */
     return 0;
 }
 
@@ -121,6 +132,7 @@ static void vsock_close(struct mv_vdev *dev)
     if (v->conn)
         mv_conn_close_all(v);
     mv_watch_close(v->watches);
+    mv_vsock_timers_close(v);
     mv_vsock_pool_close(&v->pool);
     free(v->conn);
 }
@@ -199,7 +211,8 @@ static int vsock_open_parts(struct mv_vsock *v, microvm_error *err)
         return mv_fail(err, MICROVM_E_NO_MEMORY, "%s: no memory for connections",
                        v->dev.name);
     v->slots_left = MV_VSOCK_SLOTS;
-    return mv_watch_open(v->dev.host.loop, vsock_turned, v, &v->watches, err);
+    rc = mv_vsock_timers_open(v, err);
+    return rc ? rc : mv_watch_open(v->dev.host.loop, vsock_turned, v, &v->watches, err);
 }
 
 int mv_vsock_open(const struct mv_vdev_host *host, uint64_t cid,

@@ -101,10 +101,8 @@ void mv_conn_list(struct mv_vsock *v, struct mv_vsock_conn *c)
 {
     bool data = c->life == MV_CONN_OPEN && c->readable && !c->read_ended;
     bool credit = data && mv_conn_credit(c) > 0;
-    if (data && !credit && !c->asked) {
-        c->asked = true;
-        c->owed |= MV_OWE_ASK;
-    }
+    if (data && !credit && !c->asked)
+        mv_vsock_ask_later(v);
     if (!c->keyed || (!c->owed && !credit)) {
         mv_conn_unlist(v, c);
         return;
@@ -146,14 +144,17 @@ static void conn_write_failed(struct mv_vsock *v, struct mv_vsock_conn *c)
     conn_tell(c, MV_VSOCK_NO_RECEIVE);
 }
 
-/* We owe the guest our credit state when it knows of less than half of its credit, and
- * there is more. */
+/* We owe the guest our credit state when it has not heard of half of its window. That
+ * is our credit, but no more than its own buffer: Linux keeps to that, too (since
+ * 2026), and would wait for ever for a word that is due only later. */
 static void conn_consumed(struct mv_vsock_conn *c, uint32_t bytes)
 {
     c->fwd_cnt += bytes;
-    uint32_t known = c->buf_alloc - (c->rx_cnt - c->told_fwd);
-    if (known < c->buf_alloc / 2 && c->fwd_cnt != c->told_fwd)
-        c->owed |= MV_OWE_CREDIT;
+    uint32_t window = MV_MIN(c->buf_alloc, c->peer_buf_alloc);
+    if (c->fwd_cnt - c->told_fwd <= window / 2)
+        return;
+    c->owed |= MV_OWE_CREDIT;
+    c->owner->urgent = true;
 }
 
 /* What is to be done when all that the guest has sent is out. */
@@ -229,12 +230,16 @@ static void conn_ready(struct mv_watch *watch, unsigned events)
 {
     struct mv_vsock_conn *c = MV_CONTAINER(watch, struct mv_vsock_conn, watch);
     struct mv_vsock *v = c->owner;
+    if (events & MV_WATCH_READ && c->readable) /* it waits for the guest */
+        mv_watch_mute(watch, MV_WATCH_READ);
     if (events & MV_WATCH_READ)
         c->readable = true;
     c->ended |= (events & MV_WATCH_END) != 0;
     c->gone |= (events & MV_WATCH_GONE) != 0;
     if (events & MV_WATCH_WRITE && c->fifo.bytes > 0)
         conn_flush(v, c);
+    else if (events & MV_WATCH_WRITE)
+        mv_watch_mute(watch, MV_WATCH_WRITE);
     if (c->gone && c->read_ended && c->socket != MV_SOCKET_NONE)
         conn_close_socket(v, c);
     mv_conn_list(v, c);

@@ -15,6 +15,7 @@
  *   vsock_tx.c     packets from the guest
  *   vsock_rx.c     packets to the guest: control packets owed, data from sockets
  *   vsock_conn.c   the table and both halves
+ *   vsock_timer.c  what is done a little later
  *   vsock_pool.c   where bytes wait for slow sockets
  *
  * Bounds. Nothing here allocates after open. A control packet that cannot be sent yet
@@ -84,7 +85,7 @@ struct mv_vsock_conn {
 enum {
     MV_VSOCK_BUCKETS = 1024,
     MV_VSOCK_RESETS = 256, /* as many as the guest's largest queue can cause at once */
-    MV_VSOCK_STASH = 64,   /* receive buffers taken in advance: 240 KiB of Linux's */
+    MV_VSOCK_STASH = 32,   /* receive buffers taken in advance: 120 KiB of Linux's */
     MV_VSOCK_PARTS = 4     /* descriptors of a receive buffer that we use */
 };
 
@@ -116,12 +117,15 @@ struct mv_vsock {
 
     struct mv_vsock_reset reset[MV_VSOCK_RESETS];
     unsigned reset_at, resets;
-    bool tx_waits; /* for room in that ring */
+    bool tx_waits;      /* for room in that ring */
+    uint16_t tx_untold; /* used buffers whose signal a stop has put off */
+    bool urgent;        /* somebody is owed credit, and may be waiting for it */
 
     struct mv_vsock_buffer stash[MV_VSOCK_STASH]; /* [stash_at, stash_end) are left */
     unsigned stash_at, stash_end;
 
     uint64_t connections, out_bytes, in_bytes; /* counters */
+    struct mv_vsock_timers *timers;
     bool reset_event; /* TRANSPORT_RESET is to be sent, 5.10.6.7 */
     struct mv_vsock_pool pool;
 };
@@ -165,6 +169,17 @@ uint32_t mv_conn_credit(const struct mv_vsock_conn *c);
 /* After every change: into the list of those with work, or out of it. */
 void mv_conn_list(struct mv_vsock *v, struct mv_vsock_conn *c);
 void mv_conn_unlist(struct mv_vsock *v, struct mv_vsock_conn *c);
+
+/* -- vsock_timer.c -- */
+
+int mv_vsock_timers_open(struct mv_vsock *v, microvm_error *err);
+void mv_vsock_timers_close(struct mv_vsock *v);
+void mv_vsock_timers_stop(struct mv_vsock *v);
+/* Tells the driver soon of tx buffers that are used. */
+void mv_vsock_signal_tx(struct mv_vsock *v);
+/* A connection has bytes and no credit. Most guests say by themselves when they have
+ * room; after a while they are asked. */
+void mv_vsock_ask_later(struct mv_vsock *v);
 
 /* -- vsock_tx.c -- */
 

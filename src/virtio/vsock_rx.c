@@ -207,6 +207,8 @@ static void rx_data(struct mv_vsock *v, struct mv_vsock_conn *c)
     }
     if (got > 0)
         rx_push_data(v, c, (uint32_t)got);
+    if (got == (int64_t)room) /* while we read on, the guest begins */
+        mv_vdev_signal(&v->dev, MV_VSOCK_RX);
     if (got == 0) {
         mv_conn_read_ended(v, c);
     } else if (got < (int64_t)room && !(c->ended && got > 0)) {
@@ -237,6 +239,7 @@ void mv_vsock_pump(struct mv_vsock *v)
     struct mv_vq *vq = rx_queue(v);
     uint16_t from = vq->used_at;
     bool work = false;
+    v->urgent = false;
     if (!vq->live)
         return;
     while ((work = v->resets > 0 || v->first) &&

@@ -169,11 +169,14 @@ static bool tx_serve(struct mv_vdev *dev, unsigned q, const struct mv_chain *cha
     }
     tx_header(v, &header, chain);
     mv_vq_push(&dev->vq[q], chain->head, 0);
+    if (v->urgent) /* while we go on here, the guest goes on there */
+        mv_vsock_pump(v);
     return true;
 }
 
 void mv_vsock_transmit(struct mv_vsock *v)
 {
     if (!v->tx_waits)
-        mv_vdev_serve(&v->dev, MV_VSOCK_TX, tx_serve);
+        mv_vdev_serve_quietly(&v->dev, MV_VSOCK_TX, tx_serve);
+    mv_vsock_signal_tx(v);
 }

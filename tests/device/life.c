@@ -69,6 +69,15 @@ void life_ask(struct life *t)
     assert_int_equal(back, head);
 }
 
+void life_await_pulses(struct life *t, unsigned pulses)
+{
+    for (unsigned ms = 0; t->rig.pulses < pulses && ms < 1000; ms++) {
+        uv_sleep(1);
+        vrig_turn(&t->rig);
+    }
+    assert_int_equal(t->rig.pulses, pulses);
+}
+
 void life_start(struct life *t)
 {
     t->rig.driver.heap.at = VRIG_LOW_BYTES / 2;

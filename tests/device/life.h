@@ -47,6 +47,8 @@ struct vdriver_queue *life_queue(struct life *t); /* for requests */
 /* Adds a request without publishing it; and: a request, and its answer. */
 uint16_t life_add(struct life *t);
 void life_ask(struct life *t);
+/* The interrupt line has so many pulses, now or a little later. */
+void life_await_pulses(struct life *t, unsigned pulses);
 
 /* As after a reset. */
 void life_expect_new(struct life *t);

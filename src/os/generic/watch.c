@@ -20,15 +20,23 @@ struct mv_watch_set {
 struct watch_poll {
     uv_poll_t uv;
     struct mv_watch *watch;
-    int wanted; /* UV_READABLE, UV_WRITABLE */
 };
 
 static void watch_ready(uv_poll_t *uv, int status, int events);
 
-static void watch_poll_for(struct watch_poll *poll)
+static void watch_want(struct mv_watch *watch, unsigned wanted)
 {
-    if (poll->wanted)
-        (void)uv_poll_start(&poll->uv, poll->wanted, watch_ready);
+    struct watch_poll *poll = watch->poll;
+    int events = 0;
+    if (!watch->set || watch->wanted == wanted)
+        return;
+    watch->wanted = wanted;
+    if (wanted & MV_WATCH_READ)
+        events |= UV_READABLE;
+    if (wanted & MV_WATCH_WRITE)
+        events |= UV_WRITABLE;
+    if (events)
+        (void)uv_poll_start(&poll->uv, events, watch_ready);
     else
         (void)uv_poll_stop(&poll->uv);
 }
@@ -45,8 +53,7 @@ static void watch_ready(uv_poll_t *uv, int status, int events)
         out |= MV_WATCH_READ;
     if (events & UV_WRITABLE)
         out |= MV_WATCH_WRITE;
-    poll->wanted &= ~events;
-    watch_poll_for(poll);
+    mv_watch_mute(watch, out);
     watch->ready(watch, out);
     set->turned(set->ctx);
 }
@@ -83,11 +90,11 @@ int mv_watch_add(struct mv_watch_set *set, struct mv_watch *watch, intptr_t sock
     }
     poll->uv.data = poll;
     poll->watch = watch;
-    poll->wanted = UV_READABLE | UV_WRITABLE;
     watch->set = set;
     watch->socket = socket;
     watch->poll = poll;
-    watch_poll_for(poll);
+    watch->wanted = 0;
+    watch_want(watch, MV_WATCH_READ);
     return 0;
 }
 
@@ -103,14 +110,10 @@ void mv_watch_remove(struct mv_watch *watch)
 
 void mv_watch_again(struct mv_watch *watch, unsigned events)
 {
-    struct watch_poll *poll = watch->poll;
-    int wanted = 0;
-    if (events & MV_WATCH_READ)
-        wanted |= UV_READABLE;
-    if (events & MV_WATCH_WRITE)
-        wanted |= UV_WRITABLE;
-    if (!watch->set || (poll->wanted & wanted) == wanted)
-        return;
-    poll->wanted |= wanted;
-    watch_poll_for(poll);
+    watch_want(watch, watch->wanted | events);
+}
+
+void mv_watch_mute(struct mv_watch *watch, unsigned events)
+{
+    watch_want(watch, watch->wanted & ~events);
 }

@@ -96,14 +96,24 @@ void mv_watch_close(struct mv_watch_set *set)
     (void)close(set->fd);
 }
 
+static int watch_control(struct mv_watch *watch, struct mv_watch_set *set,
+                         int operation)
+{
+    struct epoll_event event = {.events = EPOLLET, .data = {.ptr = watch}};
+    if (watch->wanted & MV_WATCH_READ)
+        event.events |= EPOLLIN | EPOLLRDHUP;
+    if (watch->wanted & MV_WATCH_WRITE)
+        event.events |= EPOLLOUT;
+    return epoll_ctl(set->fd, operation, (int)watch->socket, &event);
+}
+
 int mv_watch_add(struct mv_watch_set *set, struct mv_watch *watch, intptr_t socket)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-                                .data = {.ptr = watch}};
-    if (epoll_ctl(set->fd, EPOLL_CTL_ADD, (int)socket, &event))
+    watch->socket = socket;
+    watch->wanted = MV_WATCH_READ;
+    if (watch_control(watch, set, EPOLL_CTL_ADD))
         return -1;
     watch->set = set;
-    watch->socket = socket;
     return 0;
 }
 
@@ -120,9 +130,21 @@ void mv_watch_remove(struct mv_watch *watch)
     watch->set = NULL;
 }
 
-/* An edge comes by itself. */
+/* What is wanted already is reported by itself: that is what edges are. */
+static void watch_want(struct mv_watch *watch, unsigned wanted)
+{
+    if (!watch->set || watch->wanted == wanted)
+        return;
+    watch->wanted = wanted;
+    (void)watch_control(watch, watch->set, EPOLL_CTL_MOD);
+}
+
 void mv_watch_again(struct mv_watch *watch, unsigned events)
 {
-    (void)watch;
-    (void)events;
+    watch_want(watch, watch->wanted | events);
+}
+
+void mv_watch_mute(struct mv_watch *watch, unsigned events)
+{
+    watch_want(watch, watch->wanted & ~events);
 }
