@@ -86,11 +86,6 @@ static size_t tty_get(void *ctx, void *data, size_t length)
     return n;
 }
 
-struct mv_chardev mv_tty_chardev(struct mv_tty *tty)
-{
-    return (struct mv_chardev){.put = tty_put, .get = tty_get, .ctx = tty};
-}
-
 static void poll_closed(uv_handle_t *handle)
 {
     free(handle);
@@ -109,7 +104,7 @@ static void tty_detach(struct mv_tty *tty)
 
 /* Output ring to socket until either is exhausted; false when the peer has gone. The
  * span is read without the lock: only the loop takes from this ring. */
-static bool tty_flush(struct mv_tty *tty)
+static bool tty_drain(struct mv_tty *tty)
 {
     for (;;) {
         uint8_t *at;
@@ -178,9 +173,9 @@ static void tty_watch(struct mv_tty *tty)
 static void tty_serve(void *arg)
 {
     struct mv_tty *tty = arg;
-    if (!tty_flush(tty) || !tty_fill(tty)) {
+    if (!tty_drain(tty) || !tty_fill(tty)) {
         tty_detach(tty);
-        (void)tty_flush(tty); /* what is left is dropped */
+        (void)tty_drain(tty); /* what is left is dropped */
     }
     uv_mutex_lock(&tty->lock);
     bool room = tty->wants_room && tty->out.used < tty->out.size;
@@ -198,13 +193,25 @@ static void tty_serve(void *arg)
     tty_watch(tty);
 }
 
-void mv_tty_release(struct mv_tty *tty)
+void mv_tty_flush(struct mv_tty *tty)
 {
+    bool gone = !tty_drain(tty);
     uv_mutex_lock(&tty->lock);
-    bool any = tty->out.used > 0;
+    bool call = gone || tty->out.used || tty->wants_room;
     uv_mutex_unlock(&tty->lock);
-    if (any)
-        tty_serve(tty);
+    if (call)
+        mv_loop_post(tty->loop, &tty->serve);
+}
+
+static void tty_flush(void *ctx)
+{
+    mv_tty_flush(ctx);
+}
+
+struct mv_chardev mv_tty_chardev(struct mv_tty *tty)
+{
+    return (struct mv_chardev){
+        .put = tty_put, .get = tty_get, .ctx = tty, .flush = tty_flush};
 }
 
 void mv_tty_hold(struct mv_tty *tty, bool held)
@@ -212,7 +219,7 @@ void mv_tty_hold(struct mv_tty *tty, bool held)
     uv_mutex_lock(&tty->lock);
     tty->held = held;
     uv_mutex_unlock(&tty->lock);
-    mv_tty_release(tty);
+    mv_tty_flush(tty);
 }
 
 int mv_tty_open(struct mv_tty *tty, struct mv_loop *loop, microvm_error *err)

@@ -11,8 +11,8 @@
  * back, input stays in the socket. Without an application output is dropped.
  *
  * The loop is called at the first byte of output. While output is held, it is called
- * when half of the ring is used, and else whoever holds it says when: a stream that
- * comes byte by byte then costs the host a few large writes instead of many small ones.
+ * when half of the ring is used, and else whoever holds it says when (mv_tty_flush): a
+ * stream that comes in small pieces then costs the host a few large writes.
  */
 #ifndef MV_BACKING_TTY_H
 #define MV_BACKING_TTY_H
@@ -56,10 +56,10 @@ int mv_tty_open(struct mv_tty *tty, struct mv_loop *loop, microvm_error *err);
 void mv_tty_close(struct mv_tty *tty); /* loop thread */
 struct mv_chardev mv_tty_chardev(struct mv_tty *tty);
 
-/* Output waits for mv_tty_release, or for half a ring of it. Loop. */
+/* Output waits for mv_tty_flush, or for half a ring of it. Loop, or before it runs. */
 void mv_tty_hold(struct mv_tty *tty, bool held);
-/* Moves what was held. Loop. */
-void mv_tty_release(struct mv_tty *tty);
+/* Moves what can be moved at once; the device is not called from within. Loop. */
+void mv_tty_flush(struct mv_tty *tty);
 
 /* Makes the pair and returns the application's end. Refused while one is open. */
 int mv_tty_attach(struct mv_tty *tty, intptr_t *out, microvm_error *err);

@@ -18,6 +18,9 @@ struct mv_chardev {
      * when some have. Any thread, one at a time. */
     size_t (*get)(void *ctx, void *data, size_t length);
     void *ctx;
+    /* What was put shall go on its way now: for a user that puts much in small pieces.
+     * On the device loop; calls nothing of the user. NULL: it goes by itself. */
+    void (*flush)(void *ctx);
 };
 
 /* The device's end. Called on the device loop, or from within put and get of another

@@ -7,6 +7,13 @@
  * served is put back, so the device never holds one; of a chain sent in part it
  * remembers how much.
  *
+ * Linux's hvc sends a buffer, at most a page, and spins until it has it back. So a
+ * chain is given back as soon as it is copied. While they come one close after the
+ * other, the next one is looked for: the guest then neither kicks nor waits for this
+ * thread to be woken, and what has come meanwhile goes to the host's end in one piece,
+ * a page or what there is after LINGER_NS. Looking in vain (the guest's thread may want
+ * this very processor) is not repeated for the next BLIND batches.
+ *
  * Deliberately absent: several ports (MULTIPORT) and EMERG_WRITE.
  */
 #include "util/bytes.h"
@@ -20,13 +27,24 @@ enum {
     CONSOLE_TRANSMIT = 1,
     CONSOLE_QUEUES = 2,
     CONSOLE_QUEUE_SIZE = 64,
-    CONSOLE_CONFIG_BYTES = 4 /* cols, rows: 5.3.4 */
+    CONSOLE_CONFIG_BYTES = 4, /* cols, rows: 5.3.4 */
+    CONSOLE_PAGE = 4096
+};
+
+enum {
+    LOOK_NS = 200000,    /* as long as KVM itself polls before a vCPU sleeps */
+    LINGER_NS = 1000000, /* no eye sees that */
+    BLIND = 16
 };
 
 struct console {
     struct mv_vdev dev;
     struct mv_chardev chardev;
-    uint32_t sent; /* bytes of the next transmit chain that the chardev has taken */
+    uint32_t sent;    /* bytes of the next transmit chain that the chardev has taken */
+    size_t unflushed; /* bytes that the chardev has taken and may hold */
+    uint64_t unflushed_from_ns; /* since when, if any */
+    uint64_t served_ns;         /* when chains were sent last */
+    unsigned blind;             /* batches to come after which nothing is looked for */
 };
 
 static struct console *console_of(struct mv_vdev *dev)
@@ -42,15 +60,38 @@ static struct mv_span console_rest(const struct mv_span *span, size_t *skip)
     return (struct mv_span){(uint8_t *)span->base + n, span->length - n};
 }
 
+static void console_flush(struct console *console)
+{
+    if (console->unflushed && console->chardev.flush)
+        console->chardev.flush(console->chardev.ctx);
+    console->unflushed = 0;
+}
+
+/* Tries again when there is room after what it holds has gone. */
+static size_t console_put(struct console *console, const uint8_t *data, size_t length)
+{
+    const struct mv_chardev *to = &console->chardev;
+    size_t taken = to->put(to->ctx, data, length);
+    if (console->unflushed == 0)
+        console->unflushed_from_ns = uv_hrtime();
+    console->unflushed += taken;
+    if (taken < length && console->unflushed && to->flush) {
+        console_flush(console);
+        size_t more = to->put(to->ctx, data + taken, length - taken);
+        console->unflushed += more;
+        taken += more;
+    }
+    return taken;
+}
+
 static bool console_transmit(struct mv_vdev *dev, unsigned q,
                              const struct mv_chain *chain)
 {
     struct console *console = console_of(dev);
-    const struct mv_chardev *to = &console->chardev;
     size_t skip = console->sent;
     for (unsigned i = 0; i < chain->readable; i++) {
         struct mv_span rest = console_rest(&chain->span[i], &skip);
-        size_t taken = rest.length ? to->put(to->ctx, rest.base, rest.length) : 0;
+        size_t taken = rest.length ? console_put(console, rest.base, rest.length) : 0;
         console->sent += (uint32_t)taken;
         if (taken < rest.length) {
             mv_vq_unpop(&dev->vq[q]);
@@ -60,6 +101,34 @@ static bool console_transmit(struct mv_vdev *dev, unsigned q,
     console->sent = 0;
     mv_vq_push(&dev->vq[q], chain->head, 0);
     return true;
+}
+
+/* The transmit queue was served: looks for more, or flushes. */
+static void console_commit(struct mv_vdev *dev)
+{
+    struct console *console = console_of(dev);
+    if (console->unflushed == 0)
+        return;
+    uint64_t begin_ns = uv_hrtime(), now_ns = begin_ns;
+    bool look = begin_ns - console->served_ns < LOOK_NS && console->blind == 0;
+    bool more = false;
+    while (look && !more && now_ns - begin_ns < LOOK_NS) {
+        more = mv_vq_pending(&dev->vq[CONSOLE_TRANSMIT]);
+        now_ns = uv_hrtime();
+    }
+    console->served_ns = begin_ns;
+    if (console->blind > 0)
+        console->blind--;
+    else if (look && !more)
+        console->blind = BLIND;
+    if (!more || console->unflushed >= CONSOLE_PAGE ||
+        now_ns - console->unflushed_from_ns > LINGER_NS)
+        console_flush(console);
+}
+
+static void console_stop(struct mv_vdev *dev)
+{
+    console_flush(console_of(dev));
 }
 
 static bool console_receive(struct mv_vdev *dev, unsigned q,
@@ -133,6 +202,8 @@ static const struct mv_vdev_class console_class = {
     .config_size = CONSOLE_CONFIG_BYTES,
     .state_version = 1,
     .kick = console_kick,
+    .commit = console_commit,
+    .stop = console_stop,
     .reset = console_reset,
     .save = console_save,
     .load = console_load,

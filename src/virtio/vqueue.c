@@ -254,6 +254,11 @@ bool mv_vq_listen(struct mv_vq *vq)
     return ring_load(vq->avail + RING_INDEX) != vq->avail_at;
 }
 
+bool mv_vq_pending(const struct mv_vq *vq)
+{
+    return vq->live && ring_load(vq->avail + RING_INDEX) != vq->avail_at;
+}
+
 /* -- payload -- */
 
 /* One of `out` and `in` is given: the direction. */

@@ -78,6 +78,8 @@ bool mv_vq_wants_signal(struct mv_vq *vq);
  * more has become available meanwhile, so that the device must look once more. */
 void mv_vq_hush(struct mv_vq *vq);
 bool mv_vq_listen(struct mv_vq *vq);
+/* There is something to pop; asks for nothing. */
+bool mv_vq_pending(const struct mv_vq *vq);
 
 /* Copy between a chain's spans and a buffer, from `offset` bytes into the readable or
  * writable part on; the number of bytes copied. */

@@ -22,7 +22,9 @@ struct host {
     size_t may_put, may_get;        /* bytes, now */
     bool room_wanted, input_wanted; /* it was told no */
     size_t put, got;                /* in all */
-    unsigned calls;
+    size_t flushed;                 /* of put, when it was flushed last */
+    size_t flush_makes_room;        /* bytes, each time */
+    unsigned calls, flushes;
 };
 
 /* The stream's byte at a position, in both directions. */
@@ -43,6 +45,14 @@ static size_t host_put(void *ctx, const void *data, size_t length)
     host->room_wanted = n < length;
     host->calls++;
     return n;
+}
+
+static void host_flush(void *ctx)
+{
+    struct host *host = ctx;
+    host->flushed = host->put;
+    host->may_put += host->flush_makes_room;
+    host->flushes++;
 }
 
 static size_t host_get(void *ctx, void *data, size_t length)
@@ -80,7 +90,8 @@ static void host_make_input(struct host *host, size_t n)
 
 static void attach(struct host *host)
 {
-    const struct mv_chardev chardev = {host_put, host_get, host};
+    const struct mv_chardev chardev = {
+        .put = host_put, .get = host_get, .ctx = host, .flush = host_flush};
     struct mv_vdev *dev = NULL;
     microvm_error err;
     assert_ok(mv_console_open(&host->rig.host, &chardev, &host->user, &dev, &err),
@@ -343,6 +354,39 @@ static void the_window_has_a_size(void **state)
     assert_int_not_equal(vdriver_read(d, VREG_CONFIG_GENERATION), generation);
 }
 
+static void what_is_sent_is_flushed_in_one_piece(void **state)
+{
+    struct host *host = *state;
+    struct guest guest = {0};
+    host->may_put = TOTAL;
+    for (unsigned round = 1; round <= 50; round++) {
+        guest_send(host, &guest);
+        vrig_turn(&host->rig);
+        guest_reap_sent(host);
+        assert_int_equal(host->put, guest.sent);
+        assert_int_equal(host->flushed, guest.sent); /* nothing stays behind */
+        assert_int_equal(host->flushes, round);
+    }
+    assert_true(host->calls > 50 * 10);
+}
+
+/* A host that holds what it gets has room again when it is flushed: its call is not
+ * waited for. */
+static void a_full_host_is_flushed_and_tried_again(void **state)
+{
+    struct host *host = *state;
+    struct guest guest = {0};
+    host->may_put = host->flush_makes_room = 5000;
+    for (unsigned round = 0; host->put < TOTAL; round++) {
+        assert_true(round < 5000);
+        guest_send(host, &guest);
+        vrig_turn(&host->rig);
+        guest_reap_sent(host);
+        assert_false(host->room_wanted);
+    }
+    assert_int_equal(host->flushed, TOTAL);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -356,6 +400,8 @@ int main(void)
         T(reset_forgets_half_sent_chains),
         T(odd_chains_are_harmless),
         T(the_window_has_a_size),
+        T(what_is_sent_is_flushed_in_one_piece),
+        T(a_full_host_is_flushed_and_tried_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -92,7 +92,7 @@ static size_t silent_get(void *ctx, void *data, size_t length)
 
 static int console_open(struct vrig *rig, struct mv_vdev **out, microvm_error *err)
 {
-    const struct mv_chardev nobody = {sink_put, silent_get, NULL};
+    const struct mv_chardev nobody = {.put = sink_put, .get = silent_get};
     struct mv_chardev_user user;
     return mv_console_open(&rig->host, &nobody, &user, out, err);
 }

@@ -74,7 +74,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
     static struct host host;
     struct fuzz in = {data, length};
     if (!rig.dev) {
-        const struct mv_chardev chardev = {host_put, host_get, &host};
+        const struct mv_chardev chardev = {
+            .put = host_put, .get = host_get, .ctx = &host};
         struct mv_vdev *dev = NULL;
         vrig_open(&rig);
         int rc = mv_console_open(&rig.host, &chardev, &host.user, &dev, NULL);

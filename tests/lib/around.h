@@ -72,7 +72,7 @@ static inline size_t around_get(void *ctx, void *data, size_t length)
 
 static inline struct mv_chardev around_chardev(struct around_host *host)
 {
-    return (struct mv_chardev){around_put, around_get, host};
+    return (struct mv_chardev){.put = around_put, .get = around_get, .ctx = host};
 }
 
 #endif

@@ -72,7 +72,8 @@ static void vcpu_and_loop_at_once(void **state)
 {
     static struct stream stream;
     struct mv_irq irq = around_irq(&stream.line);
-    const struct mv_chardev chardev = {stream_put, stream_get, &stream};
+    const struct mv_chardev chardev = {
+        .put = stream_put, .get = stream_get, .ctx = &stream};
     microvm_error err;
     uv_thread_t thread;
     (void)state;

@@ -41,7 +41,7 @@ static void serial_tick(uv_timer_t *tick)
     struct hv_machine *m = tick->data;
     struct hv_serial *serial = &m->serial;
     m->hv->pio_flush(m->vm);
-    mv_tty_release(&m->tty);
+    mv_tty_flush(&m->tty);
     unsigned count = atomic_load(&serial->count);
     serial->idle_ticks = count == serial->seen ? serial->idle_ticks + 1 : 0;
     serial->seen = count;

@@ -231,6 +231,7 @@ static int slots_add_console(struct hv_machine *m, microvm_error *err)
     if (rc || (rc = mv_console_open(&host, &chardev, &m->tty.user, &dev, err)))
         return rc;
     m->console = dev;
+    mv_tty_hold(&m->tty, true); /* this device says when */
     return slot_add(m, dev, NULL, err);
 }
 
