@@ -134,7 +134,7 @@ def arguments():
     ap.add_argument("-s", "--seconds", type=float, default=1, help="per throughput figure")
     ap.add_argument("--idle", type=float, default=8, help="seconds of sleep")
     ap.add_argument("--touch", type=int, default=200, help="MiB of guest RAM")
-    ap.add_argument("--timeout", type=float, default=120, help="seconds per VM")
+    ap.add_argument("--timeout", type=float, default=300, help="seconds per VM")
     ap.add_argument("--disk-mib", type=int, default=1024)
     ap.add_argument("--dir", default=tempfile.gettempdir(), help="for the disk image; its file system is part of a flush")
     ap.add_argument("--no-count", dest="count", action="store_false", help="no round that counts")
