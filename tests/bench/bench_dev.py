@@ -31,6 +31,7 @@ import vmms
 from common import add_arguments, compile_c, make_initrd, ring3_kernel, say, WARNINGS
 from counts import Counters
 
+COUNT_AGAIN = 2
 GUEST = ["guest/main.c", "guest/disk.c", "guest/stream.c", "guest/small.c", "guest/bench.h"]
 
 
@@ -98,8 +99,25 @@ def measure(rows, opt):
         for v, words in rows:
             if v.is_vm:
                 report["count"][v.name] = one(v, words, opt, "count")
+        for i in range(COUNT_AGAIN):
+            count_again(report, rows, opt, f"again {i + 1}")
         save(report, opt)
     return report
+
+
+def count_again(report, rows, opt, tag):
+    """What a busy machine does to a count is to raise it: of those over a limit the
+    lowest of three is judged."""
+    missed = limits.missed_counts(report)
+    for v, _ in rows:
+        if v.name not in missed:
+            continue
+        got = one(v, sorted(missed[v.name]), opt, tag).get("counts", {})
+        kept = report["count"][v.name]["counts"]
+        for figure in missed[v.name] & set(got):
+            n, m = kept[figure]["n"], got[figure]["n"]
+            for event, count in got[figure].items():
+                kept[figure][event] = min(kept[figure][event], count * n / m)
 
 
 def save(report, opt):

@@ -28,8 +28,11 @@ COUNTS = [
     (MMIO, "blk_read_qd1", "exits", 2.15),
     (MMIO, "blk_read_qd32", "exits", 0.08),
     (MMIO, "blk_read_qd32", "calls", 0.4),
-    (MMIO, "blk_read_seq", "exits", 3),
-    (MMIO, "blk_read_seq", "calls", 12),
+    (MMIO, "blk_read_qd1", "calls", 7),
+    (MMIO, "blk_read_seq", "exits", 2.3),
+    (MMIO, "blk_read_seq", "calls", 7.5),
+    (MMIO, "con_serial", "exits", 0.3),
+    (MMIO, "con_serial", "calls", 1),
     (MMIO, "blk_flush", "exits", 4.6),
 ]
 
@@ -86,6 +89,16 @@ def judge_counts(report):
             yield "not run", text
         else:
             yield verdict(got <= most, f"{text}: {got:.3g}, at most {most:g}")
+
+
+def missed_counts(report):
+    """{row: figures whose counts are over a limit}"""
+    missed = {}
+    for row, figure, event, most in COUNTS:
+        got = per_operation(report, row, figure, event)
+        if got is not None and got > most:
+            missed.setdefault(row, set()).add(figure)
+    return missed
 
 
 def judge_plain(report, med):
