@@ -28,11 +28,6 @@ struct run {
 /* What cli.md promises for later, and what docker users try, is refused in words. */
 static bool run_refuse(const struct args *args)
 {
-    const char *net = args_get(args, "net");
-    if (net && strcmp(net, "none")) {
-        say("--net %s: networking is not in this build yet; only 'none' is", net);
-        return true;
-    }
     if (args->word_count) {
         say("'%s': images are not in this build yet; start a kernel with --kernel FILE "
             "and a disk with --rootfs FILE",
@@ -222,7 +217,6 @@ static const struct flag run_flags[] = {
      "default; Ctrl-] Ctrl-] stops the machine and leaves"},
     {"detach", 'd', NULL,
      "Run in the background; prints the machine's name when it runs"},
-    {"net", 0, "none", "Network; only 'none' in this build, which is the default"},
     {"stats", 0, "FILE", "Write counters as JSON at the end"},
     {"rm", 0, NULL, "Accepted and the default: nothing of a run stays behind"},
     {"quiet", 'q', NULL, "Say nothing but errors"},

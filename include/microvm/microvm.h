@@ -180,6 +180,34 @@ typedef struct microvm_vsock {
 MICROVM_API void microvm_config_set_vsock(microvm_config *config,
                                           const microvm_vsock *vsock);
 
+/*
+ * A network device of the machine: eth0, eth1, ... in the order of being added. What
+ * stands behind it:
+ *
+ *     "tap=NAME"         an interface of the host (Linux), made if there is none
+ *     "unixstream=PATH"  frames with 4 bytes of length before them: passt, gvproxy,
+ *                        QEMU's -netdev stream
+ *     "unixgram=PATH"    a frame in each datagram
+ *     "fd=N"             a descriptor of one of these kinds; it is duplicated
+ *     "callback"         this application: microvm_nic_send_packet, _recv_packet
+ *     "user"             the host's network, without privileges; not in this build yet
+ *     "none"             takes the devices added so far away
+ */
+typedef struct microvm_net {
+    uint32_t size;
+    const char *backing;
+    uint8_t mac[6]; /* zeros: made from the names of machine, device and place, so that
+                       it stays the same */
+    uint16_t mtu;   /* bytes, told to the guest; 0: as the backing has it */
+    const char *id; /* name of the device, up to 20 bytes; NULL: "net0", ... */
+} microvm_net;
+#define MICROVM_NET_INIT                        \
+    {                                           \
+        sizeof(microvm_net), NULL, {0}, 0, NULL \
+    }
+
+MICROVM_API void microvm_config_add_net(microvm_config *config, const microvm_net *net);
+
 /* The first mistake made so far, or 0: what microvm_new would say about the settings.
  */
 MICROVM_API int microvm_config_check(const microvm_config *config, microvm_error *err);
@@ -209,7 +237,8 @@ enum {
     MICROVM_KEY_CHOICE,
     MICROVM_KEY_DISK,
     MICROVM_KEY_LIMIT,
-    MICROVM_KEY_VSOCK
+    MICROVM_KEY_VSOCK,
+    MICROVM_KEY_NET
 };
 
 /* One row of the table of settings, from which the command line, JSON and the
@@ -293,6 +322,12 @@ MICROVM_API int microvm_attach_disk(microvm *vm, const microvm_disk *disk,
 MICROVM_API int microvm_attach_vsock(microvm *vm, const microvm_vsock *vsock,
                                      microvm_error *err);
 
+/* Attaches one more network device to a machine that has not started yet. *out, which
+ * may be NULL, is as of microvm_nic_find. */
+typedef struct microvm_nic microvm_nic;
+MICROVM_API int microvm_attach_net(microvm *vm, const microvm_net *net,
+                                   microvm_nic **out, microvm_error *err);
+
 /*
  * Operations, each in two forms. The blocking form returns when the machine has arrived
  * in the state it names. microvm_begin starts the same operation and returns at once;
@@ -352,6 +387,40 @@ typedef struct microvm_limit {
  * "net=ID". The setting `limit` gives the one that a machine begins with. */
 MICROVM_API int microvm_set_limit(microvm *vm, const char *device,
                                   const microvm_limit *limit, microvm_error *err);
+
+/* ---- network devices ------------------------------------------------------------- */
+
+/* The device with this id ("net0"; NULL: the first); it belongs to the machine and goes
+ * with it. */
+MICROVM_API int microvm_nic_find(microvm *vm, const char *id, microvm_nic **out,
+                                 microvm_error *err);
+
+/*
+ * Frames from and to the guest through a device whose backing is "callback", from any
+ * thread; with any other UNSUPPORTED. A frame begins with the destination's address,
+ * has no check sequence, and 14 to 65553 bytes. timeout_ms: 0 does not wait,
+ * MICROVM_FOREVER waits without an end; TIMEOUT when there was no room (no frame) in
+ * time, NOT_RUNNING when the machine has ended. What is sent before the guest has set
+ * its device up waits for it.
+ */
+enum { MICROVM_FRAME_MAX = 65553 };
+MICROVM_API int microvm_nic_send_packet(microvm_nic *nic, const void *frame,
+                                        size_t length, int64_t timeout_ms,
+                                        microvm_error *err);
+/* The frame's length, or a negative code. A frame longer than `capacity` stays where it
+ * is, and INVALID is returned. */
+MICROVM_API int64_t microvm_nic_recv_packet(microvm_nic *nic, void *frame,
+                                            size_t capacity, int64_t timeout_ms,
+                                            microvm_error *err);
+/* A descriptor (Windows: event HANDLE) that is readable while frames from the guest
+ * wait; -1 where the backing is another. It belongs to the machine. */
+MICROVM_API intptr_t microvm_nic_handle(microvm_nic *nic);
+
+/* Pulls the cable (up 0) or plugs it in again; the guest is told. What is sent while it
+ * is out is lost. */
+MICROVM_API int microvm_nic_set_link(microvm_nic *nic, int up, microvm_error *err);
+/* The address that the device has without the guest's doing. */
+MICROVM_API void microvm_nic_get_mac(microvm_nic *nic, uint8_t mac[6]);
 
 /* ---- events ---------------------------------------------------------------------- */
 
@@ -490,9 +559,15 @@ typedef struct microvm_stats {
     uint64_t entered_ns;      /* first vCPU entered the guest */
     uint64_t boot_mark_ns[4]; /* first write of value 0..3 to the debug port; 0: none */
     uint64_t ended_ns;
-    uint64_t vsock_connections; /* made, either way */
-    uint64_t vsock_out_bytes;   /* from the guest */
-    uint64_t vsock_in_bytes;    /* to the guest */
+    uint64_t vsock_connections;  /* made, either way */
+    uint64_t vsock_out_bytes;    /* from the guest */
+    uint64_t vsock_in_bytes;     /* to the guest */
+    uint64_t net_received_bytes; /* by the guest, all network devices */
+    uint64_t net_received_frames;
+    uint64_t net_received_drops; /* no device could take them */
+    uint64_t net_sent_bytes;     /* by the guest */
+    uint64_t net_sent_frames;
+    uint64_t net_sent_drops; /* malformed, or the backing could not take them */
 } microvm_stats;
 
 /* Fills *out up to out->size. Works in every state. */

@@ -37,6 +37,12 @@ static const struct field {
     FIELD(vsock_connections),
     FIELD(vsock_out_bytes),
     FIELD(vsock_in_bytes),
+    FIELD(net_received_bytes),
+    FIELD(net_received_frames),
+    FIELD(net_received_drops),
+    FIELD(net_sent_bytes),
+    FIELD(net_sent_frames),
+    FIELD(net_sent_drops),
 #undef FIELD
 };
 
@@ -67,7 +73,7 @@ int microvm_get_stats(microvm *vm, microvm_stats *out, microvm_error *err)
     return 0;
 }
 
-enum { JSON_BYTES = 2048 }; /* 25 numbers of up to 20 digits, with their names */
+enum { JSON_BYTES = 4096 }; /* 31 numbers of up to 20 digits, with their names */
 
 char *microvm_stats_json(microvm *vm)
 {

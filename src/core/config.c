@@ -12,20 +12,21 @@
 
 #include <stdlib.h>
 
-#define KEY(name_, flag, type_, field, default_, least_, most_, value_, choices_,  \
-            help_)                                                                 \
-    {{.name = (name_),                                                             \
-      .short_flag = (flag),                                                        \
-      .type = MICROVM_KEY_##type_,                                                 \
-      .repeatable =                                                                \
-          offsetof(struct mv_config, field) == offsetof(struct mv_config, disk) || \
-          offsetof(struct mv_config, field) == offsetof(struct mv_config, limit),  \
-      .value = (value_),                                                           \
-      .default_text = (default_),                                                  \
-      .choices = (choices_),                                                       \
-      .help = (help_)},                                                            \
-     offsetof(struct mv_config, field),                                            \
-     (least_),                                                                     \
+#define KEY(name_, flag, type_, field, default_, least_, most_, value_, choices_,   \
+            help_)                                                                  \
+    {{.name = (name_),                                                              \
+      .short_flag = (flag),                                                         \
+      .type = MICROVM_KEY_##type_,                                                  \
+      .repeatable =                                                                 \
+          offsetof(struct mv_config, field) == offsetof(struct mv_config, disk) ||  \
+          offsetof(struct mv_config, field) == offsetof(struct mv_config, limit) || \
+          offsetof(struct mv_config, field) == offsetof(struct mv_config, net),     \
+      .value = (value_),                                                            \
+      .default_text = (default_),                                                   \
+      .choices = (choices_),                                                        \
+      .help = (help_)},                                                             \
+     offsetof(struct mv_config, field),                                             \
+     (least_),                                                                      \
      (most_)},
 const struct mv_config_row mv_config_rows[MV_CONFIG_ROWS] = {
 #include "core/config_keys.def"
@@ -35,7 +36,8 @@ const struct mv_config_row mv_config_rows[MV_CONFIG_ROWS] = {
 /* Other spellings that are understood: of the specification, and the list in JSON. */
 static const struct {
     const char *other, *name;
-} config_aliases[] = {{"vcpus", "cpus"}, {"disks", "disk"}, {"limits", "limit"}};
+} config_aliases[] = {
+    {"vcpus", "cpus"}, {"disks", "disk"}, {"limits", "limit"}, {"nets", "net"}};
 
 static const char *config_name(const char *name)
 {
@@ -118,6 +120,7 @@ void mv_config_done(struct mv_config *config)
         free(config->disk[i].id);
     }
     free(config->vsock.uds);
+    mv_config_nets_reset(config);
     memset(config, 0, sizeof *config);
 }
 
@@ -144,6 +147,7 @@ int mv_config_copy(struct mv_config *to, const struct mv_config *from,
         all &= config_own(&copy.disk[i].path);
         all &= config_own(&copy.disk[i].id);
     }
+    all &= mv_config_nets_own(&copy);
     if (!all) {
         mv_config_done(&copy);
         return mv_fail(err, MICROVM_E_NO_MEMORY, "configuration: no memory for a copy");

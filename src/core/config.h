@@ -78,6 +78,8 @@ struct mv_config {
     uint32_t cpus;
     struct mv_disk_config disk[MV_DISKS_MAX];
     unsigned disks;
+    struct mv_net_config net[MV_NETS_MAX];
+    unsigned nets;
     struct mv_limit_config limit[MV_LIMITS_MAX];
     unsigned limits;
     bool rootfs; /* disk 0 is the root file system: root=/dev/vda on the command line */
@@ -119,6 +121,9 @@ int mv_config_set_vsock(struct mv_config *config, const struct microvm_vsock *vs
 void mv_config_drop_disk(struct mv_config *config);
 /* The disk that is /dev/vda and the root file system, instead of an earlier one. */
 int mv_config_set_rootfs(struct mv_config *config, const struct microvm_disk *disk);
+int mv_config_add_net(struct mv_config *config, const struct microvm_net *net);
+/* Takes the last network device away again. */
+void mv_config_drop_net(struct mv_config *config);
 /* "disk", "disk=ID", "net", "net=ID". */
 int mv_limit_target_read(struct mv_limit_target *out, const char *text,
                          microvm_error *err);

@@ -11,6 +11,7 @@
 
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* ---- reading -------------------------------------------------------------------- */
 
@@ -60,6 +61,8 @@ static const char *json_wanted(const struct mv_config_row *row)
         return "a list of limits";
     case MICROVM_KEY_VSOCK:
         return "a text like \"uds=PATH\" or an object";
+    case MICROVM_KEY_NET:
+        return "a list of network devices";
     default: /* TEXT, PATH, CHOICE */
         return "a string";
     }
@@ -150,18 +153,21 @@ static int json_disks(struct mv_config *config, const struct mv_config_row *row,
     return 0;
 }
 
-static int json_limits(struct mv_config *config, const struct mv_config_row *row,
-                       const json_t *list, microvm_error *err)
+/* Limits and network devices: a list of what the command line takes. */
+static int json_texts(struct mv_config *config, const struct mv_config_row *row,
+                      const json_t *list, microvm_error *err)
 {
+    char name[MV_CONFIG_NAME_MAX];
+    (void)mv_config_row_json_name(row, name);
     if (!json_is_array(list))
-        return json_wrong_type("limits", json_wanted(row), list, err);
+        return json_wrong_type(name, json_wanted(row), list, err);
     size_t index;
     json_t *value;
     json_array_foreach(list, index, value)
     {
         if (!json_is_string(value))
-            return json_wrong_type("limits", "strings in it", value, err);
-        int rc = mv_config_add_limit(config, json_string_value(value), err);
+            return json_wrong_type(name, "strings in it", value, err);
+        int rc = mv_config_row_set(config, row, json_string_value(value), err);
         if (rc)
             return rc;
     }
@@ -208,7 +214,8 @@ static int json_set(struct mv_config *config, const struct mv_config_row *row,
             return json_disks(config, row, value, err);
         return json_disk(config, row, row->key.name, value, err);
     case MICROVM_KEY_LIMIT:
-        return json_limits(config, row, value, err);
+    case MICROVM_KEY_NET:
+        return json_texts(config, row, value, err);
     case MICROVM_KEY_VSOCK:
         return json_vsock(config, row, value, err);
     case MICROVM_KEY_BOOL:
@@ -367,6 +374,23 @@ static json_t *json_from_vsock(const struct mv_vsock_config *vsock)
     return NULL;
 }
 
+static json_t *json_from_nets(const struct mv_config *config)
+{
+    if (config->nets == 0)
+        return json_null();
+    json_t *list = json_array();
+    int bad = 0;
+    for (unsigned i = 0; i < config->nets; i++) {
+        char *text = mv_config_net_text(&config->net[i]);
+        bad |= json_array_append_new(list, text ? json_string(text) : NULL);
+        free(text);
+    }
+    if (!bad)
+        return list;
+    json_decref(list);
+    return NULL;
+}
+
 static json_t *json_from_field(const struct mv_config *config,
                                const struct mv_config_row *row)
 {
@@ -380,6 +404,8 @@ static json_t *json_from_field(const struct mv_config *config,
         return json_from_limits(config);
     case MICROVM_KEY_VSOCK:
         return json_from_vsock(&config->vsock);
+    case MICROVM_KEY_NET:
+        return json_from_nets(config);
     case MICROVM_KEY_BOOL:
         return json_boolean(*(const bool *)field);
     case MICROVM_KEY_COUNT:

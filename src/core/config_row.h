@@ -61,6 +61,23 @@ int mv_config_row_set_bool(struct mv_config *config, const struct mv_config_row 
 int mv_config_row_set_disk(struct mv_config *config, const struct mv_config_row *row,
                            const struct microvm_disk *disk, microvm_error *err);
 
+/* Network devices: config_net.c. "none" takes all of them away. */
+int mv_config_row_set_net(struct mv_config *config, const struct mv_config_row *row,
+                          const struct microvm_net *net, microvm_error *err);
+int mv_config_net_from_text(struct mv_config *config, const struct mv_config_row *row,
+                            const char *text, microvm_error *err);
+void mv_config_nets_reset(struct mv_config *config);
+bool mv_config_nets_own(struct mv_config *copy);
+/* Its text form, to be freed; NULL: no memory. */
+char *mv_config_net_text(const struct mv_net_config *net);
+/* "52:54:00:12:34:56" */
+enum { MV_CONFIG_MAC_TEXT = 18 };
+bool mv_config_mac_from_text(const char *text, uint8_t mac[6]);
+void mv_config_mac_show(const uint8_t mac[6], char out[MV_CONFIG_MAC_TEXT]);
+
+/* Cuts the next comma-separated part off *at, in place; ",," is a comma of the part. */
+char *mv_config_part(char **at);
+
 /* Adds one from its text form; and that form again. config_limit.c */
 int mv_config_add_limit(struct mv_config *config, const char *text, microvm_error *err);
 const char *mv_config_limit_show(const struct mv_limit_config *limit,

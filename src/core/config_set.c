@@ -297,6 +297,8 @@ int mv_config_row_set(struct mv_config *config, const struct mv_config_row *row,
         return mv_config_add_limit(config, text, err);
     case MICROVM_KEY_VSOCK:
         return mv_config_row_set_vsock_text(config, row, text, err);
+    case MICROVM_KEY_NET:
+        return mv_config_net_from_text(config, row, text, err);
     default: /* COUNT, SIZE, DURATION */
         return number_from_text(config, row, text, err);
     }
@@ -315,6 +317,10 @@ static int row_reset(struct mv_config *config, const struct mv_config_row *row,
     }
     if (row->key.type == MICROVM_KEY_VSOCK) {
         mv_config_vsock_reset(config);
+        return 0;
+    }
+    if (row->key.type == MICROVM_KEY_NET) {
+        mv_config_nets_reset(config);
         return 0;
     }
     if (row->key.type == MICROVM_KEY_TEXT || row->key.type == MICROVM_KEY_PATH)

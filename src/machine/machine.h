@@ -38,6 +38,12 @@ struct mv_machine_ops {
     void (*end)(struct microvm *vm, int reason);
     int (*attach_disk)(struct microvm *vm, const struct microvm_disk *disk,
                        microvm_error *err);
+    int (*attach_net)(struct microvm *vm, const struct microvm_net *net,
+                      microvm_nic **out, microvm_error *err);
+    /* id NULL: the first. */
+    int (*nic_find)(struct microvm *vm, const char *id, microvm_nic **out,
+                    microvm_error *err);
+    int (*nic_set_link)(microvm_nic *nic, bool up, microvm_error *err);
     int (*console_open)(struct microvm *vm, intptr_t *out, microvm_error *err);
     int (*console_resize)(struct microvm *vm, uint16_t columns, uint16_t rows,
                           microvm_error *err);
@@ -57,6 +63,17 @@ struct mv_machine_ops {
      * free the memory. */
     void (*close)(struct microvm *vm);
     void (*free)(struct microvm *vm);
+};
+
+/* A network device, part of its machine. */
+struct mv_net;
+struct mv_vdev;
+struct microvm_nic {
+    struct microvm *vm;
+    struct mv_net *net;
+    struct mv_vdev *dev;
+    char id[MV_DISK_ID_MAX + 1];
+    uint8_t mac[6];
 };
 
 struct microvm {
@@ -122,6 +139,14 @@ int mv_machine_connect_begin(struct microvm *vm, uint32_t port, int64_t timeout_
 int mv_machine_listen(struct microvm *vm, uint32_t port, bool on, microvm_error *err);
 int mv_machine_accept(struct microvm *vm, uint32_t port, int64_t timeout_ms,
                       intptr_t *out, microvm_error *err);
+
+/* -- network devices: any thread -- */
+
+int mv_nic_send(microvm_nic *nic, const void *frame, size_t length, int64_t timeout_ms,
+                microvm_error *err);
+int64_t mv_nic_receive(microvm_nic *nic, void *frame, size_t capacity,
+                       int64_t timeout_ms, microvm_error *err);
+intptr_t mv_nic_handle(const microvm_nic *nic);
 
 /* -- the hv kind -- */
 

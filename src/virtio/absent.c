@@ -4,6 +4,7 @@
  * about being left out, so that nobody who uses devices has to.
  */
 #include "backing/disk.h"
+#include "backing/net.h"
 #include "virtio/devices.h"
 
 #define ABSENT(name, err) \
@@ -25,6 +26,32 @@ void mv_blk_set_limit(struct mv_vdev *dev, const struct mv_limit_rates *rates)
 {
     (void)dev;
     (void)rates;
+}
+#endif
+
+#if !MV_HAVE_NET
+int mv_net_device_open(const struct mv_vdev_host *host, struct mv_net *backing,
+                       const char *name, const uint8_t mac[6], struct mv_vdev **out,
+                       microvm_error *err)
+{
+    (void)host;
+    (void)name;
+    (void)mac;
+    (void)out;
+    backing->ops->close(backing);
+    return ABSENT("net", err);
+}
+
+void mv_net_device_set_limit(struct mv_vdev *dev, const struct mv_limit_rates *rates)
+{
+    (void)dev;
+    (void)rates;
+}
+
+void mv_net_device_set_link(struct mv_vdev *dev, bool up)
+{
+    (void)dev;
+    (void)up;
 }
 #endif
 

@@ -12,6 +12,7 @@
 #include "virtio/vdev.h"
 
 struct mv_disk; /* backing/disk.h */
+struct mv_net;  /* backing/net.h */
 
 /* Entropy device, 5.4: getrandom through libuv. */
 int mv_rng_open(const struct mv_vdev_host *host, struct mv_vdev **out,
@@ -54,5 +55,14 @@ void mv_vsock_end(struct mv_vdev *dev);
 /* Connections made, either way, and payload bytes from and to the guest. */
 void mv_vsock_counts(const struct mv_vdev *dev, uint64_t *connections,
                      uint64_t *out_bytes, uint64_t *in_bytes);
+
+/* Network device, 5.1. Takes over `backing`, also when it fails. */
+int mv_net_device_open(const struct mv_vdev_host *host, struct mv_net *backing,
+                       const char *name, const uint8_t mac[6], struct mv_vdev **out,
+                       microvm_error *err);
+/* Replaces the limit, at any time; each direction has it for itself. */
+void mv_net_device_set_limit(struct mv_vdev *dev, const struct mv_limit_rates *rates);
+/* The user's end of the cable; the link is up when the backing's is, too. */
+void mv_net_device_set_link(struct mv_vdev *dev, bool up);
 
 #endif

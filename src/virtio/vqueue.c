@@ -195,7 +195,7 @@ void mv_vq_unpop(struct mv_vq *vq)
 
 /* -- giving them back -- */
 
-void mv_vq_push(struct mv_vq *vq, uint16_t head, uint32_t written)
+void mv_vq_fill(struct mv_vq *vq, uint16_t head, uint32_t written)
 {
     if (!vq->live)
         return;
@@ -204,7 +204,18 @@ void mv_vq_push(struct mv_vq *vq, uint16_t head, uint32_t written)
     mv_store32(entry, head);
     mv_store32(entry + 4, written);
     vq->used_at++;
-    ring_store(vq->used + RING_INDEX, vq->used_at);
+}
+
+void mv_vq_publish(struct mv_vq *vq)
+{
+    if (vq->live)
+        ring_store(vq->used + RING_INDEX, vq->used_at);
+}
+
+void mv_vq_push(struct mv_vq *vq, uint16_t head, uint32_t written)
+{
+    mv_vq_fill(vq, head, written);
+    mv_vq_publish(vq);
 }
 
 /* -- who tells whom -- */

@@ -69,6 +69,10 @@ void mv_vq_unpop(struct mv_vq *vq);
 
 /* Gives the chain back with `written` bytes in its writable part. */
 void mv_vq_push(struct mv_vq *vq, uint16_t head, uint32_t written);
+/* The same in two steps, for chains that the driver must see together or not at all:
+ * each is filled in, then all are published. */
+void mv_vq_fill(struct mv_vq *vq, uint16_t head, uint32_t written);
+void mv_vq_publish(struct mv_vq *vq);
 
 /* Whether the driver wants to hear about what was pushed since the last time this was
  * asked. Ask once per batch. */

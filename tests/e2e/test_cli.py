@@ -65,7 +65,7 @@ def test_help_of_each_command(microvm, command):
     (["run", "-k", "x", "--rng=perhaps"], "--rng: 'perhaps' is neither on nor off"),
     (["run", "-k", "x", "--cmdline-only"], "--cmdline-only: there is no cmdline"),
     (["run", "-k", "x", "--tty"], "--tty: standard input is no terminal"),
-    (["run", "-k", "x", "--net", "user"], "--net user: networking is not in this build"),
+    (["run", "-k", "x", "--net", "tap"], "--net: 'tap' needs a value"),
     (["run", "-k", "x", "--stats", "/nowhere/s"], "--stats /nowhere/s: No such file"),
     (["run", "alpine"], "'alpine': images are not in this build"),
     (["run", "-k", "x", "--", "ls"], "'-- ls': commands in a guest are not in this build"),

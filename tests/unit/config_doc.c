@@ -35,12 +35,16 @@ static const char head[] =
     " 0 is no limit, BYTES a size, the burst 100ms unless given; the last that fits a "
     "device counts | the same string |\n"
     "| vsock | `[uds=PATH][,cid=N]`; a comma in PATH is written twice "
-    "| the same string, or `{\"uds\": PATH, \"cid\": N}` |\n\n"
+    "| the same string, or `{\"uds\": PATH, \"cid\": N}` |\n"
+    "| net | `BACKING[,mac=MAC][,mtu=N][,id=NAME]`; BACKING is `tap=NAME`, "
+    "`unixstream=PATH`, `unixgram=PATH`, `fd=N`, `callback`, `user` or `none`; a comma "
+    "in PATH is written twice | the same string |\n\n"
     "In a JSON file, a key that is not known, one that is there twice, and a value of\n"
     "another kind are errors. Flags win over files; disks add up.\n\n";
 
-static const char *const forms[] = {"text",     "path",   "switch", "number", "size",
-                                    "duration", "choice", "disk",   "limit",  "vsock"};
+static const char *const forms[] = {"text",  "path",     "switch", "number",
+                                    "size",  "duration", "choice", "disk",
+                                    "limit", "vsock",    "net"};
 
 static void put_limits(FILE *to, const struct mv_config_row *row)
 {
@@ -58,6 +62,9 @@ static void put_limits(FILE *to, const struct mv_config_row *row)
         break;
     case MICROVM_KEY_DISK:
         (void)fprintf(to, "%d disks in all", MV_DISKS_MAX);
+        break;
+    case MICROVM_KEY_NET:
+        (void)fprintf(to, "%d in all", MV_NETS_MAX);
         break;
     case MICROVM_KEY_LIMIT:
         (void)fprintf(to, "%d in all", MV_LIMITS_MAX);

@@ -7,6 +7,7 @@
  *   serial.c  when the serial port's output is gathered
  *   slots.c   virtio devices; they live on the loop
  *   ports.c   the vsock device and its host's end
+ *   nics.c    the network devices among them
  *   vcpus.c   one thread per vCPU and the gate that they all pass
  *   boot.c    kernel, tables and the first vCPU's registers
  *   new.c     making, ending and freeing it; the vtable of the kind
@@ -38,8 +39,9 @@ struct hv_slot {
     struct mv_vdev *dev;
     struct mv_vmmio mmio;
     struct mv_disk *disk; /* for its counters; owned by the device. NULL: no disk */
-    char id[MV_DISK_ID_MAX + 1]; /* of a disk: "vda" or the user's */
-    struct mv_loop *loop;        /* the device's own; NULL: it lives on the machine's */
+    const struct microvm_nic *nic; /* NULL: no network device */
+    char id[MV_DISK_ID_MAX + 1];   /* of a disk or network device */
+    struct mv_loop *loop; /* the device's own; NULL: it lives on the machine's */
     uint64_t base;
     struct mv_notify irq; /* bound to the line; closed where that does not exist */
     unsigned gsi;
@@ -98,6 +100,8 @@ struct hv_machine {
     struct mv_vdev *console, *balloon, *vsock; /* when there is one */
     struct mv_vsock_ports ports;               /* of vsock */
 
+    struct microvm_nic nic[MV_NETS_MAX];
+    unsigned nics;
     struct hv_slot slot[MV_SLOTS_MAX];
     unsigned slots;
     unsigned opened; /* steps of new.c that are done, for undoing them */
@@ -136,6 +140,10 @@ int hv_slots_open(struct hv_machine *m, microvm_error *err);
 void hv_slots_close(struct hv_machine *m);
 int hv_slots_add_disk(struct hv_machine *m, const struct mv_disk_config *disk,
                       microvm_error *err);
+/* Takes nic->dev, also when it fails. */
+int hv_slots_add_nic(struct hv_machine *m, const struct microvm_nic *nic,
+                     microvm_error *err);
+struct mv_vdev_host hv_slots_host(struct hv_machine *m);
 /* Of every device that it names; an error when there is none. */
 int hv_slots_set_limit(struct hv_machine *m, const struct mv_limit_target *target,
                        const struct mv_limit_rates *rates, microvm_error *err);
@@ -157,6 +165,15 @@ int hv_ports_listen(struct microvm *vm, uint32_t port, microvm_error *err);
 int hv_ports_unlisten(struct microvm *vm, uint32_t port, microvm_error *err);
 int hv_ports_accept(struct microvm *vm, uint32_t port, intptr_t *out,
                     microvm_error *err);
+
+/* nics.c */
+int hv_nics_add(struct hv_machine *m, const struct mv_net_config *config,
+                microvm_nic **out, microvm_error *err);
+int hv_nics_find(struct hv_machine *m, const char *id, microvm_nic **out,
+                 microvm_error *err);
+/* The machine is at its end: nobody waits for frames any longer. */
+void hv_nics_end(struct hv_machine *m);
+void hv_nics_stats(const struct hv_machine *m, microvm_stats *out);
 
 /* vcpus.c */
 int hv_vcpus_open(struct hv_machine *m, microvm_error *err);

@@ -109,6 +109,7 @@ static void machine_finished(struct hv_machine *m)
 {
     hv_slots_sleep(m);
     hv_ports_end(m);
+    hv_nics_end(m);
     m->pending = 0;
     mv_machine_ended(&m->base, m->gate.reason, &m->gate.why);
     mv_tty_end(&m->tty);
@@ -157,6 +158,7 @@ static int machine_start(struct microvm *vm, microvm_error *err)
         rc = hv_boot_load(m, &m->entry, err);
     if (rc) {
         hv_vcpus_abandon(m);
+        hv_nics_end(m);
         mv_tty_end(&m->tty); /* who reads the console must not wait for ever */
         hv_ports_end(m);     /* nor who wants a connection */
     }
@@ -244,6 +246,41 @@ static int machine_attach_vsock(struct microvm *vm, const microvm_vsock *vsock,
     return rc;
 }
 
+static int machine_attach_net(struct microvm *vm, const struct microvm_net *net,
+                              microvm_nic **out, microvm_error *err)
+{
+    struct hv_machine *m = hv_machine(vm);
+    struct mv_config *config = &vm->config;
+    if (vm->state != MICROVM_CREATED)
+        return mv_fail(err, MICROVM_E_STATE,
+                       "net: can be attached before the machine starts only");
+    if (net->backing && !strcmp(net->backing, "none"))
+        return mv_fail(err, MICROVM_E_INVALID, "net: 'none' attaches nothing");
+    int rc = mv_config_add_net(config, net);
+    if (rc) {
+        rc = mv_fail_again(err, &config->first_error);
+        config->first_error.code = 0; /* the next try is a new one */
+        return rc;
+    }
+    rc = hv_nics_add(m, &config->net[config->nets - 1], out, err);
+    if (rc)
+        mv_config_drop_net(config);
+    return rc;
+}
+
+static int machine_nic_find(struct microvm *vm, const char *id, microvm_nic **out,
+                            microvm_error *err)
+{
+    return hv_nics_find(hv_machine(vm), id, out, err);
+}
+
+static int machine_nic_set_link(microvm_nic *nic, bool up, microvm_error *err)
+{
+    (void)err;
+    mv_net_device_set_link(nic->dev, up);
+    return 0;
+}
+
 static int machine_console_open(struct microvm *vm, intptr_t *out, microvm_error *err)
 {
     if (vm->config.console == MV_CONSOLE_NONE)
@@ -309,6 +346,9 @@ static const struct mv_machine_ops hv_ops = {
     .shutdown = machine_shutdown,
     .end = machine_end,
     .attach_disk = machine_attach_disk,
+    .attach_net = machine_attach_net,
+    .nic_find = machine_nic_find,
+    .nic_set_link = machine_nic_set_link,
     .console_open = machine_console_open,
     .console_resize = machine_console_resize,
     .set_balloon = machine_set_balloon,

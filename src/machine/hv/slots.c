@@ -108,7 +108,7 @@ static void slot_failed(void *ctx, const char *text)
     mv_events_push(&m->base.events, event);
 }
 
-static struct mv_vdev_host slot_host(struct hv_machine *m)
+struct mv_vdev_host hv_slots_host(struct hv_machine *m)
 {
     return (struct mv_vdev_host){.loop = &m->base.loop,
                                  .ram = &m->ram,
@@ -152,7 +152,7 @@ static int disk_open(struct hv_machine *m, const struct mv_disk_config *config,
                      const char *id, struct mv_loop *loop, struct mv_disk **disk,
                      struct mv_vdev **dev, microvm_error *err)
 {
-    struct mv_vdev_host host = slot_host(m);
+    struct mv_vdev_host host = hv_slots_host(m);
     struct mv_limit_rates rates;
     host.loop = loop;
     int rc = mv_disk_open(config, loop, &m->base.log, disk, err);
@@ -192,9 +192,27 @@ int hv_slots_add_disk(struct hv_machine *m, const struct mv_disk_config *config,
     return 0;
 }
 
+int hv_slots_add_nic(struct hv_machine *m, const struct microvm_nic *nic,
+                     microvm_error *err)
+{
+    struct hv_slot *slot = &m->slot[m->slots];
+    int rc = slots_full(m, err);
+    if (rc) {
+        mv_vdev_close(nic->dev);
+        return rc;
+    }
+    if ((rc = slot_add(m, nic->dev, NULL, err)))
+        return rc;
+    slot->nic = nic;
+    (void)snprintf(slot->id, sizeof slot->id, "%s", nic->id);
+    return 0;
+}
+
 static bool slot_is(const struct hv_slot *slot, const struct mv_limit_target *target)
 {
-    return slot->disk && mv_limit_target_is(target, MV_LIMIT_DISK, slot->id);
+    if (slot->disk)
+        return mv_limit_target_is(target, MV_LIMIT_DISK, slot->id);
+    return slot->nic && mv_limit_target_is(target, MV_LIMIT_NET, slot->id);
 }
 
 static int slots_find(const struct hv_machine *m, const struct mv_limit_target *target,
@@ -216,15 +234,19 @@ int hv_slots_set_limit(struct hv_machine *m, const struct mv_limit_target *targe
 {
     int rc = slots_find(m, target, err);
     for (unsigned i = 0; i < m->slots && !rc; i++) {
-        if (slot_is(&m->slot[i], target))
+        if (!slot_is(&m->slot[i], target))
+            continue;
+        if (m->slot[i].disk)
             mv_blk_set_limit(m->slot[i].dev, rates);
+        else
+            mv_net_device_set_limit(m->slot[i].dev, rates);
     }
     return rc;
 }
 
 static int slots_add_console(struct hv_machine *m, microvm_error *err)
 {
-    struct mv_vdev_host host = slot_host(m);
+    struct mv_vdev_host host = hv_slots_host(m);
     struct mv_chardev chardev = mv_tty_chardev(&m->tty);
     struct mv_vdev *dev;
     int rc = slots_full(m, err);
@@ -237,7 +259,7 @@ static int slots_add_console(struct hv_machine *m, microvm_error *err)
 
 static int slots_add_rng(struct hv_machine *m, microvm_error *err)
 {
-    struct mv_vdev_host host = slot_host(m);
+    struct mv_vdev_host host = hv_slots_host(m);
     struct mv_vdev *dev;
     int rc = slots_full(m, err);
     if (rc || (rc = mv_rng_open(&host, &dev, err)))
@@ -247,7 +269,7 @@ static int slots_add_rng(struct hv_machine *m, microvm_error *err)
 
 static int slots_add_balloon(struct hv_machine *m, microvm_error *err)
 {
-    struct mv_vdev_host host = slot_host(m);
+    struct mv_vdev_host host = hv_slots_host(m);
     struct mv_vdev *dev;
     int rc = slots_full(m, err);
     if (rc || (rc = mv_balloon_open(&host, &dev, err)))
@@ -258,7 +280,7 @@ static int slots_add_balloon(struct hv_machine *m, microvm_error *err)
 
 int hv_slots_add_vsock(struct hv_machine *m, microvm_error *err)
 {
-    struct mv_vdev_host host = slot_host(m);
+    struct mv_vdev_host host = hv_slots_host(m);
     struct mv_vdev *dev;
     int rc = slots_full(m, err);
     if (rc || (rc = hv_ports_open(m, &host, &dev, err)))
@@ -276,16 +298,18 @@ int hv_slots_open(struct hv_machine *m, microvm_error *err)
     int rc = 0;
     for (unsigned i = 0; i < config->disks && !rc; i++)
         rc = hv_slots_add_disk(m, &config->disk[i], err);
+    for (unsigned i = 0; i < config->nets && !rc; i++)
+        rc = hv_nics_add(m, &config->net[i], NULL, err);
     if (!rc && config->console == MV_CONSOLE_VIRTIO)
         rc = slots_add_console(m, err);
     if (!rc && config->rng)
         rc = slots_add_rng(m, err);
     if (!rc && config->balloon)
         rc = slots_add_balloon(m, err);
-    /* A general limit may be for disks that are attached later. */
+    /* A general limit may be for devices that are attached later. */
     for (unsigned i = 0; i < config->limits && !rc; i++) {
         const struct mv_limit_target *target = &config->limit[i].target;
-        if (target->id[0] || target->kind != MV_LIMIT_DISK)
+        if (target->id[0])
             rc = slots_find(m, target, err);
     }
     if (!rc && config->vsock.on)
@@ -305,6 +329,7 @@ void hv_slots_close(struct hv_machine *m)
         mv_notify_close(&slot->irq);
     }
     hv_ports_close(m);
+    m->nics = 0;
 }
 
 void hv_slots_sleep(struct hv_machine *m)
@@ -337,4 +362,5 @@ void hv_slots_stats(struct hv_machine *m, microvm_stats *out)
             mv_vsock_counts(slot->dev, &out->vsock_connections, &out->vsock_out_bytes,
                             &out->vsock_in_bytes);
     }
+    hv_nics_stats(m, out);
 }

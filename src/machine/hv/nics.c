@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The machine's network devices: backing and device for each, its name, its address.
+ */
+#include "machine/hv/hv_machine.h"
+
+#include "backing/net_callback.h"
+#include "util/bytes.h"
+
+#include <stdio.h>
+
+enum { MAC_BYTES = 6 };
+
+/* FNV-1a, 64 bits (RFC 9923); the text's end counts, too. */
+static uint64_t hash_text(uint64_t hash, const char *text)
+{
+    const uint64_t prime = 0x100000001b3;
+    for (; text && *text; text++)
+        hash = (hash ^ (uint8_t)*text) * prime;
+    return hash * prime;
+}
+
+/* An address that stays the same from start to start, and differs between machines by
+ * name, between devices of one, and between places of the same host, for machines that
+ * have no name. The first byte says: locally administered, of one station. */
+static void nic_derive_mac(const struct hv_machine *m, const struct mv_net_config *net,
+                           const char *id, uint8_t mac[MAC_BYTES])
+{
+    const uint64_t basis = 0xcbf29ce484222325;
+    uint64_t hash = hash_text(basis, m->base.config.name);
+    hash = hash_text(hash, id);
+    hash = hash_text(hash, net->where);
+    mac[0] = 0x52;
+    for (unsigned i = 1; i < MAC_BYTES; i++)
+        mac[i] = (uint8_t)(hash >> (8 * i));
+}
+
+int hv_nics_add(struct hv_machine *m, const struct mv_net_config *config,
+                microvm_nic **out, microvm_error *err)
+{
+    struct mv_vdev_host host = hv_slots_host(m);
+    struct microvm_nic *nic = &m->nic[m->nics];
+    struct mv_limit_rates rates;
+    *nic = (struct microvm_nic){.vm = &m->base};
+    if (config->id)
+        (void)snprintf(nic->id, sizeof nic->id, "%s", config->id);
+    else
+        (void)snprintf(nic->id, sizeof nic->id, "net%u", m->nics);
+    if (config->has_mac)
+        memcpy(nic->mac, config->mac, sizeof nic->mac);
+    else
+        nic_derive_mac(m, config, nic->id, nic->mac);
+    int rc = mv_net_open(config, &m->base.loop, &m->base.log, &nic->net, err);
+    if (!rc)
+        rc = mv_net_device_open(&host, nic->net, nic->id, nic->mac, &nic->dev, err);
+    if (rc)
+        return rc;
+    if (mv_config_limit_of(&m->base.config, MV_LIMIT_NET, nic->id, &rates))
+        mv_net_device_set_limit(nic->dev, &rates);
+    rc = hv_slots_add_nic(m, nic, err);
+    if (rc)
+        return rc;
+    m->nics++;
+    if (out)
+        *out = nic;
+    return 0;
+}
+
+int hv_nics_find(struct hv_machine *m, const char *id, microvm_nic **out,
+                 microvm_error *err)
+{
+    for (unsigned i = 0; i < m->nics; i++) {
+        if (!id || !strcmp(m->nic[i].id, id)) {
+            *out = &m->nic[i];
+            return 0;
+        }
+    }
+    if (!id || !m->nics)
+        return mv_fail(err, MICROVM_E_INVALID, "net: this machine has no such device");
+    return mv_fail(err, MICROVM_E_INVALID, "net: this machine has no device '%s'", id);
+}
+
+void hv_nics_end(struct hv_machine *m)
+{
+    for (unsigned i = 0; i < m->nics; i++) {
+        if (mv_net_is_callback(m->nic[i].net))
+            mv_net_callback_end(m->nic[i].net);
+    }
+}
+
+void hv_nics_stats(const struct hv_machine *m, microvm_stats *out)
+{
+    for (unsigned i = 0; i < m->nics; i++) {
+        const struct mv_net *net = m->nic[i].net;
+        out->net_received_bytes += net->received_bytes;
+        out->net_received_frames += net->received_frames;
+        out->net_received_drops += net->received_drops;
+        out->net_sent_bytes += net->sent_bytes;
+        out->net_sent_frames += net->sent_frames;
+        out->net_sent_drops += net->sent_drops;
+    }
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Network backings by themselves: the application's calls, and a tap in a network
+ * namespace of its own, where the host allows that.
+ */
+#if defined(__linux__)
+#define _GNU_SOURCE
+#endif
+#include "check.h"
+#include "netend.h"
+
+#include "backing/net_callback.h"
+#include "util/bytes.h"
+
+/* -- the application -- */
+
+static void calls_carry_frames_both_ways(void **state)
+{
+    (void)state;
+    struct netend t;
+    microvm_error err;
+    static uint8_t frame[MV_NET_FRAME_MAX], got[MV_NET_FRAME_MAX];
+    assert_ok(netend_open(&t, (struct mv_net_config){.kind = MV_NET_CALLBACK}, &err),
+              &err);
+    assert_true(mv_net_is_callback(t.net));
+    t.net->ops->listen(t.net, true);
+    for (unsigned i = 0; i < 40; i++) { /* around the ring several times */
+        size_t length = i % 2 ? MV_NET_FRAME_MAX - i : MV_NET_FRAME_MIN + i;
+        netend_fill(frame, length, i);
+        assert_ok(mv_net_callback_send(t.net, frame, length, 0, &err), &err);
+        t.stops = true;
+        netend_turn(&t);
+        assert_int_equal(t.readable, i + 1);
+        netend_expect_frame(&t, length, i);
+        t.net->ops->listen(t.net, true);
+        assert_true(netend_transmit(&t, frame, length));
+        assert_int_equal(mv_net_callback_receive(t.net, got, sizeof got, 0, &err),
+                         length);
+        assert_memory_equal(got, frame, length);
+    }
+    assert_int_equal(mv_net_callback_receive(t.net, got, sizeof got, 0, &err),
+                     MICROVM_E_TIMEOUT);
+    assert_int_equal(mv_net_callback_receive(t.net, got, sizeof got, 20, &err),
+                     MICROVM_E_TIMEOUT);
+    assert_int_equal(mv_net_callback_send(t.net, frame, 13, 0, &err),
+                     MICROVM_E_INVALID);
+    assert_int_equal(mv_net_callback_send(t.net, frame, MV_NET_FRAME_MAX + 1, 0, &err),
+                     MICROVM_E_INVALID);
+    netend_close(&t);
+}
+
+static void calls_find_full_rings_and_the_end(void **state)
+{
+    (void)state;
+    struct netend t;
+    microvm_error err;
+    static uint8_t frame[MV_NET_FRAME_MAX];
+    unsigned sent = 0, queued = 0;
+    assert_ok(netend_open(&t, (struct mv_net_config){.kind = MV_NET_CALLBACK}, &err),
+              &err);
+    while (!mv_net_callback_send(t.net, frame, 9000, 0, &err))
+        queued++;
+    assert_int_equal(err.code, MICROVM_E_TIMEOUT);
+    assert_true(queued >= 20);
+    while (netend_transmit(&t, frame, 9000))
+        sent++;
+    assert_int_equal(sent, queued);
+    assert_int_equal(mv_net_callback_receive(t.net, frame, 100, 0, &err),
+                     MICROVM_E_INVALID); /* it stays */
+    assert_int_equal(mv_net_callback_receive(t.net, frame, sizeof frame, 0, &err),
+                     9000);
+    netend_turn(&t);
+    assert_int_equal(t.writable, 1);
+    assert_true(netend_transmit(&t, frame, 9000));
+    mv_net_callback_end(t.net);
+    assert_int_equal(mv_net_callback_send(t.net, frame, 60, MICROVM_FOREVER, &err),
+                     MICROVM_E_NOT_RUNNING);
+    for (unsigned i = 0; i < sent; i++) /* what was sent can still be had */
+        assert_int_equal(mv_net_callback_receive(t.net, frame, sizeof frame, 0, &err),
+                         9000);
+    assert_int_equal(
+        mv_net_callback_receive(t.net, frame, sizeof frame, MICROVM_FOREVER, &err),
+        MICROVM_E_NOT_RUNNING);
+    netend_close(&t);
+}
+
+struct waiter {
+    struct netend *t;
+    int rc;
+};
+
+static void wait_for_frame(void *arg)
+{
+    struct waiter *w = arg;
+    uint8_t frame[2000];
+    w->rc = (int)mv_net_callback_receive(w->t->net, frame, sizeof frame,
+                                         MICROVM_FOREVER, NULL);
+}
+
+static void a_call_that_waits_is_woken(void **state)
+{
+    (void)state;
+    struct netend t;
+    microvm_error err;
+    uv_thread_t thread;
+    uint8_t frame[100] = {0};
+    struct waiter w = {&t, 0};
+    assert_ok(netend_open(&t, (struct mv_net_config){.kind = MV_NET_CALLBACK}, &err),
+              &err);
+    assert_int_equal(uv_thread_create(&thread, wait_for_frame, &w), 0);
+    uv_sleep(20);
+    assert_true(netend_transmit(&t, frame, sizeof frame));
+    assert_int_equal(uv_thread_join(&thread), 0);
+    assert_int_equal(w.rc, 100);
+    netend_close(&t);
+}
+
+static void the_user_network_says_that_it_is_not_here(void **state)
+{
+    (void)state;
+    struct netend t;
+    microvm_error err;
+    assert_int_equal(netend_open(&t, (struct mv_net_config){.kind = MV_NET_USER}, &err),
+                     MICROVM_E_UNSUPPORTED);
+}
+
+/* -- taps -- */
+
+#if defined(__linux__)
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+
+/* In a process that has a network of its own: the tap is up, what the host sends
+ * through a packet socket arrives, what we send arrives there. */
+static void tap_up(const char *name)
+{
+    struct ifreq ifr = {.ifr_flags = IFF_UP};
+    int s = socket(AF_INET, SOCK_DGRAM, 0);
+    (void)snprintf(ifr.ifr_name, sizeof ifr.ifr_name, "%s", name);
+    assert_int_equal(ioctl(s, SIOCSIFFLAGS, &ifr), 0);
+    (void)close(s);
+}
+
+#include <netpacket/packet.h>
+
+static int packet_socket(const char *name)
+{
+    int s = socket(AF_PACKET, SOCK_RAW, htons(0x88b5)); /* for experiments */
+    struct sockaddr_ll at = {.sll_family = AF_PACKET,
+                             .sll_protocol = htons(0x88b5),
+                             .sll_ifindex = (int)if_nametoindex(name)};
+    assert_int_equal(bind(s, (struct sockaddr *)&at, sizeof at), 0);
+    return s;
+}
+
+static void tap_in_namespace(void)
+{
+    struct netend t;
+    microvm_error err;
+    char name[] = "mvtest0", twice[] = "mvtest0", longer[] = "a-name-of-16-bytes";
+    const struct mv_net_config config = {.kind = MV_NET_TAP, .where = name};
+    assert_ok(netend_open(&t, config, &err), &err);
+    assert_true(t.net->header && t.net->link);
+    assert_int_equal(t.net->mtu, 1500);
+    assert_true(t.net->send_offloads & MV_NET_TSO4);
+    struct netend other;
+    const struct mv_net_config again = {.kind = MV_NET_TAP, .where = twice};
+    assert_int_equal(netend_open(&other, again, &err), MICROVM_E_IO); /* it is taken */
+    const struct mv_net_config bad = {.kind = MV_NET_TAP, .where = longer};
+    assert_int_equal(netend_open(&other, bad, &err), MICROVM_E_INVALID);
+    tap_up(name);
+    int packet = packet_socket(name);
+    uint8_t frame[12 + 100] = {0}, got[12 + MV_NET_FRAME_MAX];
+    netend_fill(frame + 12, 100, 1);
+    memset(frame + 12, 0xff, 6);
+    frame[24] = 0x88;
+    frame[25] = 0xb5;
+    const struct mv_span out[] = {{frame, 12}, {frame + 12, 100}};
+    const struct mv_span in[] = {{got, 12}, {got + 12, 50}, {got + 62, 70000 - 5000}};
+    assert_true(t.net->ops->send(t.net, out, 2, sizeof frame));
+    assert_int_equal(recv(packet, got, sizeof got, 0), 100);
+    assert_memory_equal(got, frame + 12, 100);
+    t.net->ops->set_offloads(t.net, t.net->receive_offloads);
+    assert_int_equal(send(packet, frame + 12, 100, 0), 100);
+    t.net->ops->listen(t.net, true);
+    netend_turn(&t);
+    assert_true(t.readable > 0);
+    size_t n = 0; /* IPv6 talks to itself on every interface that comes up */
+    for (unsigned i = 0; i < 100 && n != 112; i++)
+        n = t.net->ops->receive(t.net, in, 3);
+    assert_int_equal(n, 112);
+    assert_memory_equal(got + 12, frame + 12, 100);
+    frame[0] = 1; /* a checksum far outside: the kernel says no, the frame is lost */
+    mv_store16(frame + 6, 60000);
+    assert_true(t.net->ops->send(t.net, out, 2, sizeof frame));
+    assert_int_equal(t.net->sent_drops, 1);
+    (void)close(packet);
+    netend_close(&t);
+}
+
+static void taps_carry_frames(void **state)
+{
+    int status;
+    (void)state;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) { /* a failure here ends main with a status that is not 0 */
+        if (unshare(CLONE_NEWNET) && unshare(CLONE_NEWUSER | CLONE_NEWNET))
+            _exit(77);
+        int tun = open("/dev/net/tun", O_RDWR);
+        if (tun < 0)
+            _exit(77);
+        (void)close(tun);
+        tap_in_namespace();
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+        print_message("not run: no network namespace or no /dev/net/tun here\n");
+        skip();
+    }
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+#endif
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(calls_carry_frames_both_ways),
+        cmocka_unit_test(calls_find_full_rings_and_the_end),
+        cmocka_unit_test(a_call_that_waits_is_woken),
+        cmocka_unit_test(the_user_network_says_that_it_is_not_here),
+#if defined(__linux__)
+        cmocka_unit_test(taps_carry_frames),
+#endif
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
