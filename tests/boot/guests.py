@@ -13,6 +13,7 @@ BUILD = os.environ.get("MICROVM_BUILD") or os.path.join(ROOT, "build")
 MICROVM = os.environ.get("MICROVM") or os.path.join(BUILD, "cli", "microvm")
 GUEST_INIT = os.path.join(BUILD, "tests", "guests", "guest-init")
 DISKMIX_HOST = os.path.join(BUILD, "tests", "guests", "diskmix-host")
+NOSHM = os.path.join(BUILD, "tests", "guests", "libnoshm.so")
 PROGRAMS = os.path.join(BUILD, "tests", "boot")
 
 scratch = tempfile.TemporaryDirectory(prefix="microvm-boot-", ignore_cleanup_errors=True)
