@@ -46,6 +46,9 @@ def choose_rows(opt):
             continue
         why = v.missing()
         words = [w for w in opt.tests.split(",") if vmms.group_of(w) in v.groups]
+        if v.tap and not opt.has_tun and "net" in map(vmms.group_of, words):
+            say(f"{v.name}: net left out: no /dev/net/tun")
+            words = [w for w in words if vmms.group_of(w) != "net"]
         if why:
             say(f"{v.name}: left out: {why}")
         elif words:
@@ -180,14 +183,19 @@ def main():
         return 77
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     opt.kernel = os.path.abspath(opt.kernel or ring3_kernel())
+    opt.has_tun = os.path.exists("/dev/net/tun")
     rows = choose_rows(opt)
     if not rows:
         sys.exit("bench_dev: no row can run")
-    opt.work = tempfile.mkdtemp(prefix="bdev", dir=opt.dir)
-    opt.has_net = os.path.exists("/dev/net/tun") and any(vmms.group_of(w) == "net" for _, ws in rows for w in ws)
     try:
         hostnet.enter()
         procs.hurry()
+    except OSError as e:
+        say(f"bench_dev: not run: {e.strerror}: {os.strerror(e.errno)}")
+        return 77
+    opt.work = tempfile.mkdtemp(prefix="bdev", dir=opt.dir)
+    opt.has_net = any(vmms.group_of(w) == "net" for _, ws in rows for w in ws)
+    try:
         prepare(opt)
         return conclude(measure(rows, opt), opt)
     finally:
