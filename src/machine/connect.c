@@ -199,7 +199,7 @@ void mv_machine_arrived(struct microvm *vm, uint32_t port)
 {
     microvm_event event = {
         .type = MICROVM_EVENT_ARRIVED, .state = (int32_t)vm->state, .port = port};
-    mv_events_push(&vm->events, event);
+    mv_events_push_once(&vm->events, event);
     uv_mutex_lock(&vm->lock);
     vm->arrivals++;
     uv_cond_broadcast(&vm->changed);

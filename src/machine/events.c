@@ -42,6 +42,25 @@ void mv_events_push(struct mv_events *events, microvm_event event)
     uv_mutex_unlock(&events->lock);
 }
 
+static bool events_waiting(struct mv_events *events, const microvm_event *event)
+{
+    for (unsigned i = 0; i < events->count; i++) {
+        const microvm_event *e = &events->event[(events->first + i) % MV_EVENTS_MAX];
+        if (e->type == event->type && e->port == event->port)
+            return true;
+    }
+    return false;
+}
+
+void mv_events_push_once(struct mv_events *events, microvm_event event)
+{
+    uv_mutex_lock(&events->lock);
+    bool waiting = events_waiting(events, &event);
+    uv_mutex_unlock(&events->lock);
+    if (!waiting)
+        mv_events_push(events, event);
+}
+
 /* What was lost comes after what was kept, because it happened later. */
 static bool events_next(struct mv_events *events, microvm_event *out)
 {

@@ -24,6 +24,10 @@ void mv_events_close(struct mv_events *events);
 /* Fills in size and time. Any thread. */
 void mv_events_push(struct mv_events *events, microvm_event event);
 
+/* The same, unless one of this type and port waits already: for what may happen often
+ * and needs to be said once. */
+void mv_events_push_once(struct mv_events *events, microvm_event event);
+
 /* 1: *out is the next event, up to out->size bytes of it; 0: none. */
 int mv_events_take(struct mv_events *events, microvm_event *out);
 
