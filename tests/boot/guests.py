@@ -5,6 +5,8 @@ Kernels come from tools/guest-kernel.sh; one that cannot be had is Absent, with 
 reason, and its tests are skipped by that name. Everything is built once per process.
 """
 import os
+import re
+import shutil
 import subprocess
 import tempfile
 
@@ -67,6 +69,22 @@ def kernel(name):
     if isinstance(known[name], Absent):
         raise known[name]
     return known[name]
+
+
+def with_program(kernel, program, script):
+    """An initial RAM disk with a program of this computer, the libraries that it needs,
+    busybox, and a script at /script."""
+    path = os.path.join(scratch.name, "%s-%s.cpio" % (kernel.name, program))
+    file = os.path.join(scratch.name, program + ".sh")
+    with open(file, "w") as f:
+        f.write(script)
+    program = shutil.which(program)
+    needs = subprocess.run(["ldd", program], stdout=subprocess.PIPE).stdout.decode()
+    files = [program] + re.findall(r"(?:=> |^\s*)(/\S+) \(0x", needs, re.M)
+    argv = [os.path.join(ROOT, "tools", "guest-initramfs.py"), "-o", path, "--init",
+            GUEST_INIT, "--kernel-dir", kernel.directory, "--busybox", "script=" + file]
+    subprocess.run(argv + [f[1:] + "=" + f for f in files], check=True)
+    return path
 
 
 def sparse_file(path, mib):

@@ -44,4 +44,10 @@ void guest_mount(const char *arg);
 void guest_script(const char *arg);
 void guest_shell(const char *arg);
 
+/* vsock.c: sockets to and from the host */
+void guest_vsock_serve(const char *arg);
+void guest_vsock_dial(const char *arg);
+void guest_vsock_errors(const char *arg);
+void guest_vsock_half(const char *arg);
+
 #endif
