@@ -231,6 +231,7 @@ void mv_vsock_dial_cancel(struct mv_vsock_ports *ports, struct mv_vsock_dial *di
     if (dial->asked)
         ports->device.hang_up(ports->device.device, dial);
     dial_remove(ports, dial);
+    mv_vsock_ports_rearm(ports);
 }
 
 static intptr_t ports_answered(void *ctx, void *arg, uint32_t host_port)
