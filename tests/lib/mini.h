@@ -48,7 +48,7 @@ struct mini {
     struct mv_hv_vcpu *vcpu; /* the first, opened on the thread that called mini_open */
     uint8_t *memory;
     struct mini_access access[MINI_ACCESSES_MAX];
-    unsigned accesses;
+    atomic_uint accesses;
     atomic_uint said;  /* bytes said so far */
     atomic_uint ticks; /* 't' and 'u' among them */
     atomic_int last;   /* the last of them */
