@@ -66,6 +66,7 @@ struct mv_vsock_config {
 
 enum mv_console_kind { MV_CONSOLE_SERIAL, MV_CONSOLE_VIRTIO, MV_CONSOLE_NONE };
 enum mv_acpi_mode { MV_ACPI_AUTO, MV_ACPI_ON, MV_ACPI_OFF };
+enum mv_transport { MV_TRANSPORT_AUTO, MV_TRANSPORT_MMIO, MV_TRANSPORT_PCI };
 enum mv_boot_mode { MV_BOOT_AUTO, MV_BOOT_LINUX, MV_BOOT_PVH };
 enum mv_interrupts { MV_INTERRUPTS_AUTO, MV_INTERRUPTS_FULL, MV_INTERRUPTS_SPLIT };
 
@@ -85,7 +86,8 @@ struct mv_config {
     bool rootfs; /* disk 0 is the root file system: root=/dev/vda on the command line */
     int console; /* enum mv_console_kind */
     int acpi;    /* enum mv_acpi_mode */
-    int boot;    /* enum mv_boot_mode: how an ELF kernel is entered */
+    int transport;  /* enum mv_transport: of virtio devices */
+    int boot;       /* enum mv_boot_mode: how an ELF kernel is entered */
     int interrupts; /* enum mv_interrupts: a test setting */
     bool rng, balloon;
     struct mv_vsock_config vsock;

@@ -125,7 +125,7 @@ def test_config_goes_round(microvm, tmp_path):
     args = ["-k", "vmlinuz", "--initrd", "i", "--cmdline", 'a="b" c', "--cmdline-only",
             "-m", "1536M", "-c", "2", "--rootfs", "r.img,ro", "--disk", "a,,b,id=x",
             "--disk=c,direct", "--console", "virtio", "--acpi", "off", "--rng=off",
-            "--timeout", "90", "--name", "n"]
+            "--transport", "pci", "--timeout", "90", "--name", "n"]
     first = microvm("config", *args).stdout
     assert json.loads(first)["disks"] == [{"path": "a,b", "id": "x"},
                                           {"path": "c", "direct": True}]

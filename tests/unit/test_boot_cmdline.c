@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define OURS     "reboot=panic_warm,k panic=-1 pci=off tsc=reliable 8250.nr_uarts="
-#define OURS_PCI "reboot=panic_warm,k panic=-1 tsc=reliable 8250.nr_uarts="
+#define OURS_PCI "reboot=panic_warm,k panic=-1 pci=noearly tsc=reliable 8250.nr_uarts="
 
 static void composed(const struct mv_cmdline_request *request, const char *wanted)
 {
@@ -91,6 +91,34 @@ static void refuses_what_does_not_fit(void **state)
                      "20 bytes of yours and 102 of ours");
 }
 
+static void finds_an_option_in_a_list(void **state)
+{
+    static const struct {
+        const char *text;
+        bool has;
+    } cases[] = {
+        {"pci=off", true},
+        {"quiet pci=off", true},
+        {"  pci=nomsi,off,noacpi  x", true},
+        {"pci=nomsi pci=off", true},
+        {"a -- pci=off", false},
+        {"a --x pci=off", true},
+        {"", false},
+        {"   ", false},
+        {"pci", false},
+        {"pci=", false},
+        {"pci=,", false},
+        {"pci=offf,of,noff", false},
+        {"xpci=off pcix=off", false},
+        {"pci=nomsi", false},
+        {"pci off", false},
+    };
+    (void)state;
+    for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        if (mv_cmdline_has_option(cases[i].text, "pci", "off") != cases[i].has)
+            fail_msg("'%s'", cases[i].text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -98,6 +126,7 @@ int main(void)
         cmocka_unit_test(lets_the_kernel_look_for_pci),
         cmocka_unit_test(puts_the_user_last),
         cmocka_unit_test(adds_nothing_when_told),
+        cmocka_unit_test(finds_an_option_in_a_list),
         cmocka_unit_test(refuses_what_does_not_fit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

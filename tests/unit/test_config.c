@@ -17,6 +17,7 @@ static void has_defaults(void **state)
     assert_int_equal(config.cpus, 1);
     assert_int_equal(config.console, MV_CONSOLE_SERIAL);
     assert_int_equal(config.acpi, MV_ACPI_AUTO);
+    assert_int_equal(config.transport, MV_TRANSPORT_AUTO);
     assert_int_equal(config.boot, MV_BOOT_AUTO);
     assert_int_equal(config.interrupts, MV_INTERRUPTS_AUTO);
     assert_int_equal(config.timeout_ms, 0);

@@ -144,6 +144,7 @@ static void json_goes_round(void **state)
         {"disk", "c.img,direct"},
         {"console", "none"},
         {"acpi", "on"},
+        {"transport", "mmio"},
         {"boot", "pvh"},
         {"interrupts", "split"},
         {"rng", "on"},

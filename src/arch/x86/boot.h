@@ -135,6 +135,9 @@ struct mv_cmdline_request {
     unsigned devices;
 };
 
+/* Whether a word of the kernel's (before "--") is NAME=...,OPTION,... */
+bool mv_cmdline_has_option(const char *text, const char *name, const char *option);
+
 /* Ours, then the user's, so that the user's word is the last. `size` bytes at out; a
  * text that does not fit is refused. What the kernel itself takes is checked by
  * mv_boot_prepare. */

@@ -9,6 +9,8 @@
  *                        tells the machine a panic from a reboot (layout.h)
  *     panic=-1           reset at once after a panic instead of waiting for a reader
  *     pci=off            there is no PCI bus: do not probe for one (90 exits)
+ *     pci=noearly        or there is one, whose chipset has no faults that must be
+ *                        searched for before anything else (100 exits)
  *     8250.nr_uarts=1    nor for three more serial ports (6 exits each)
  *     8250.skip_txen_test=1  nor for a fault of old chips that ours has not (4 exits)
  *     tsc=reliable       do not wake up twice a second to verify the TSC, which is not
@@ -60,8 +62,9 @@ static void cmdline_add_ours(struct cmdline_text *text,
     case MV_CONSOLE_NONE:
         break;
     }
-    cmdline_add(text, "reboot=panic_warm,k panic=-1 %stsc=reliable 8250.nr_uarts=%d",
-                request->pci ? "" : "pci=off ", request->console == MV_CONSOLE_SERIAL);
+    cmdline_add(
+        text, "reboot=panic_warm,k panic=-1 pci=%s tsc=reliable 8250.nr_uarts=%d",
+        request->pci ? "noearly" : "off", request->console == MV_CONSOLE_SERIAL);
     if (request->console == MV_CONSOLE_SERIAL)
         cmdline_add(text, "8250.skip_txen_test=1");
     if (request->acpi_off)
@@ -90,4 +93,35 @@ int mv_cmdline_compose(const struct mv_cmdline_request *request, char *out, size
                        strlen(user), text.length - strlen(user), text.length - size + 1,
                        size - 1);
     return 0;
+}
+
+static bool cmdline_lists(const char *list, size_t length, const char *option)
+{
+    size_t wanted = strlen(option);
+    while (length > 0) {
+        const char *comma = memchr(list, ',', length);
+        size_t n = comma ? (size_t)(comma - list) : length;
+        if (n == wanted && memcmp(list, option, n) == 0)
+            return true;
+        n = MV_MIN(n + 1, length);
+        list += n;
+        length -= n;
+    }
+    return false;
+}
+
+bool mv_cmdline_has_option(const char *text, const char *name, const char *option)
+{
+    size_t prefix = strlen(name);
+    while (*text) {
+        size_t n = strcspn(text, " ");
+        if (n == 2 && memcmp(text, "--", 2) == 0)
+            break; /* init's from here on */
+        if (n > prefix && memcmp(text, name, prefix) == 0 && text[prefix] == '=' &&
+            cmdline_lists(text + prefix + 1, n - prefix - 1, option))
+            return true;
+        text += n;
+        text += strspn(text, " ");
+    }
+    return false;
 }

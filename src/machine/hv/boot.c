@@ -2,7 +2,8 @@
 /*
  * What the guest starts with: kernel, initrd, command line, and the tables that tell it
  * which processors and devices there are. ACPI tables, or where the kernel has no ACPI
- * an MP table and virtio_mmio.device= parameters.
+ * an MP table; a PCI root, or where the kernel has no virtio over PCI virtio-mmio
+ * devices, listed in ACPI or by virtio_mmio.device= parameters.
  */
 #include "machine/hv/hv_machine.h"
 
@@ -46,6 +47,15 @@ void hv_boot_close(struct hv_machine *m)
     mv_file_close(&m->initrd_file);
 }
 
+/* What lies below the 64-bit window, less the hole. */
+static const uint64_t boot_pci_memory_max =
+    MV_X86_PCI64 - (MV_X86_HOLE_END - MV_X86_HOLE);
+
+static bool boot_room_for_pci(const struct hv_machine *m)
+{
+    return m->ram.size_bytes <= boot_pci_memory_max;
+}
+
 static bool boot_wants_acpi(const struct hv_machine *m)
 {
     switch ((enum mv_acpi_mode)m->base.config.acpi) {
@@ -65,20 +75,57 @@ static bool boot_wants_acpi(const struct hv_machine *m)
     return mv_kernel_has_acpi(&m->kernel, &m->ram);
 }
 
+/* transport=auto, and why: docs/adr/0005. A command line that forbids PCI was written
+ * for a machine without it. */
+static bool boot_wants_pci(const struct hv_machine *m)
+{
+    const struct mv_config *config = &m->base.config;
+    const char *cmdline = config->cmdline ? config->cmdline : "";
+    switch ((enum mv_transport)config->transport) {
+    case MV_TRANSPORT_MMIO:
+        return false;
+    case MV_TRANSPORT_PCI:
+        if (!mv_kernel_has_virtio_pci(&m->kernel, &m->ram))
+            mv_log(&m->base.log, MICROVM_LOG_WARNING,
+                   "transport=pci: the kernel '%s' seems to have no driver for virtio "
+                   "over PCI and will not find its devices",
+                   config->kernel);
+        return true;
+    case MV_TRANSPORT_AUTO:
+        break;
+    }
+    return m->slots > 0 && m->acpi && boot_room_for_pci(m) &&
+           !mv_cmdline_has_option(cmdline, "pci", "off") &&
+           mv_kernel_has_virtio_pci(&m->kernel, &m->ram);
+}
+
+static int boot_attach(struct hv_machine *m, microvm_error *err)
+{
+    bool pci = boot_wants_pci(m);
+    if (pci && !boot_room_for_pci(m))
+        return mv_fail(err, MICROVM_E_INVALID,
+                       "transport: a machine with PCI has at most %llu GiB of memory, "
+                       "this one %llu; choose transport=mmio",
+                       (unsigned long long)(boot_pci_memory_max >> 30),
+                       (unsigned long long)(m->ram.size_bytes >> 30));
+    return hv_slots_attach(m, pci, err);
+}
+
 static int boot_tables(struct hv_machine *m, uint64_t *rsdp_gpa, microvm_error *err)
 {
     struct mv_acpi_config config = {
         .cpus = m->base.config.cpus,
         .serial = m->base.config.console == MV_CONSOLE_SERIAL,
+        .pci = m->pci,
     };
     config.isa_interrupts =
         config.serial && m->acpi && !mv_kernel_has_serial_pnp(&m->kernel, &m->ram);
-    for (unsigned i = 0; i < m->slots; i++)
-        config.device[config.devices++] =
-            (struct mv_acpi_device){.gpa = m->slot[i].base, .gsi = m->slot[i].gsi};
+    for (unsigned i = 0; i < m->slots && !m->pci; i++)
+        config.device[config.devices++] = (struct mv_acpi_device){
+            .gpa = m->slot[i].mmio.base, .gsi = m->slot[i].mmio.gsi};
     *rsdp_gpa = 0;
     /* Both, as the user can still say acpi=off on the kernel's command line. */
-    bool written = mv_mptable_write(&m->ram, config.cpus, false) &&
+    bool written = mv_mptable_write(&m->ram, config.cpus, m->pci) &&
                    (!m->acpi || mv_acpi_write(&m->ram, &config, rsdp_gpa));
     return written ? 0
                    : mv_fail(err, MICROVM_E_MEMORY, "memory: too small for a kernel");
@@ -94,11 +141,12 @@ static int boot_cmdline(const struct hv_machine *m, char *text, size_t size,
         .console = (enum mv_console_kind)config->console,
         .rootfs = config->rootfs,
         .rootfs_read_only = config->rootfs && config->disk[0].read_only,
+        .pci = m->pci,
         .acpi_off = !m->acpi && mv_kernel_has_acpi(&m->kernel, &m->ram),
     };
-    for (unsigned i = 0; i < m->slots && !m->acpi; i++)
-        request.device[request.devices++] =
-            (struct mv_cmdline_device){.gpa = m->slot[i].base, .gsi = m->slot[i].gsi};
+    for (unsigned i = 0; i < m->slots && !m->acpi && !m->pci; i++)
+        request.device[request.devices++] = (struct mv_cmdline_device){
+            .gpa = m->slot[i].mmio.base, .gsi = m->slot[i].mmio.gsi};
     return mv_cmdline_compose(&request, text, size, err);
 }
 
@@ -111,7 +159,7 @@ int hv_boot_load(struct hv_machine *m, struct mv_boot_entry *entry, microvm_erro
     if (rc)
         return rc;
     m->acpi = boot_wants_acpi(m);
-    if ((rc = boot_tables(m, &rsdp_gpa, err)) ||
+    if ((rc = boot_attach(m, err)) || (rc = boot_tables(m, &rsdp_gpa, err)) ||
         (rc = boot_cmdline(m, cmdline, sizeof cmdline, err)))
         return rc;
     struct mv_boot_request request = {
@@ -121,10 +169,12 @@ int hv_boot_load(struct hv_machine *m, struct mv_boot_entry *entry, microvm_erro
         .cmdline = cmdline,
         .mode = (enum mv_boot_mode)m->base.config.boot,
         .rsdp_gpa = rsdp_gpa,
+        .pci = m->pci,
     };
     (void)mv_ram_write(&m->ram, MV_X86_RESET_FLAG, &untouched, sizeof untouched);
-    mv_log(&m->base.log, MICROVM_LOG_INFO, "kernel '%s', %s, command line: %s",
-           m->base.config.kernel, m->acpi ? "ACPI" : "MP table", cmdline);
+    mv_log(&m->base.log, MICROVM_LOG_INFO, "kernel '%s', %s, %s, command line: %s",
+           m->base.config.kernel, m->acpi ? "ACPI" : "MP table",
+           m->pci ? "PCI" : "no PCI", cmdline);
     rc = mv_boot_prepare(&request, entry, err);
     hv_boot_close(m); /* nothing of the files is needed any more */
     return rc;

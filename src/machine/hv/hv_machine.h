@@ -3,14 +3,16 @@
  * The hv kind of machine: vCPUs, chips and virtio devices over one hypervisor. The
  * parts and who may touch them:
  *
- *   board.c   chips and the two buses: fixed before the first vCPU runs
- *   serial.c  when the serial port's output is gathered
- *   slots.c   virtio devices; they live on the loop
- *   ports.c   the vsock device and its host's end
- *   nics.c    the network devices among them
- *   vcpus.c   one thread per vCPU and the gate that they all pass
- *   boot.c    kernel, tables and the first vCPU's registers
- *   new.c     making, ending and freeing it; the vtable of the kind
+ *   board.c        chips and the two buses: fixed before the first vCPU runs
+ *   serial.c       when the serial port's output is gathered
+ *   slots.c        virtio devices; they live on the loop
+ *   slot_mmio.c    a device's place on the bus, line and bells over virtio-mmio
+ *   slot_pci.c     the PCI root; a device's slot, messages and bells
+ *   ports.c        the vsock device and its host's end
+ *   nics.c         the network devices among them
+ *   vcpus.c        one thread per vCPU and the gate that they all pass
+ *   boot.c         kernel, tables and the first vCPU's registers
+ *   new.c          making, ending and freeing it; the vtable of the kind
  */
 #ifndef MV_MACHINE_HV_HV_MACHINE_H
 #define MV_MACHINE_HV_HV_MACHINE_H
@@ -29,22 +31,45 @@
 #include "machine/machine.h"
 #include "os/file.h"
 #include "os/notify.h"
+#include "pci/pci.h"
 #include "virtio/devices.h"
 #include "virtio/vmmio.h"
+#include "virtio/vpci.h"
 
-enum { MV_SLOTS_MAX = 16 }; /* as many interrupt lines are left for devices */
+enum { MV_SLOTS_MAX = 16 }; /* as many interrupt lines are left for virtio-mmio */
 
-/* A virtio device with its transport, its page of address space and its line. */
-struct hv_slot {
-    struct mv_vdev *dev;
+struct hv_machine;
+
+struct hv_slot_mmio {
     struct mv_vmmio mmio;
+    uint64_t base; /* a page of address space */
+    unsigned gsi;
+    struct mv_notify irq; /* bound to the line; closed where that does not exist */
+};
+
+/* Writing to `fd` sends the message while it is bound. Under the lock of MSI-X. */
+struct hv_message {
+    struct mv_notify fd; /* closed where messages cannot be bound */
+    bool bound;
+};
+
+struct hv_slot_pci {
+    struct mv_vpci vpci;
+    struct hv_message message[MV_VDEV_QUEUES_MAX + 1];
+    unsigned first; /* the hypervisor's number of message 0 */
+};
+
+/* A virtio device. When the machine starts it gets a transport, one for all. */
+struct hv_slot {
+    struct hv_machine *m;
+    struct mv_vdev *dev;
     struct mv_disk *disk; /* for its counters; owned by the device. NULL: no disk */
     const struct microvm_nic *nic; /* NULL: no network device */
     char id[MV_DISK_ID_MAX + 1];   /* of a disk or network device */
     struct mv_loop *loop; /* the device's own; NULL: it lives on the machine's */
-    uint64_t base;
-    struct mv_notify irq; /* bound to the line; closed where that does not exist */
-    unsigned gsi;
+    bool attached;
+    struct hv_slot_mmio mmio; /* the one or the other */
+    struct hv_slot_pci pci;
 };
 
 struct hv_cpu {
@@ -104,7 +129,10 @@ struct hv_machine {
     unsigned nics;
     struct hv_slot slot[MV_SLOTS_MAX];
     unsigned slots;
-    unsigned opened; /* steps of new.c that are done, for undoing them */
+    bool pci; /* the root is there, and the devices are in its slots */
+    struct mv_pci_root root;
+    unsigned messages; /* given to slots */
+    unsigned opened;   /* steps of new.c that are done, for undoing them */
 
     struct mv_file kernel_file, initrd_file;
     struct mv_source kernel_source, initrd_source;
@@ -148,6 +176,9 @@ struct mv_vdev_host hv_slots_host(struct hv_machine *m);
 int hv_slots_set_limit(struct hv_machine *m, const struct mv_limit_target *target,
                        const struct mv_limit_rates *rates, microvm_error *err);
 int hv_slots_add_vsock(struct hv_machine *m, microvm_error *err);
+/* Gives every device its transport; pci as boot.c has decided. Before the first vCPU
+ * runs. */
+int hv_slots_attach(struct hv_machine *m, bool pci, microvm_error *err);
 void hv_slots_sleep(struct hv_machine *m);
 void hv_slots_wake(struct hv_machine *m);
 void hv_slots_stats(struct hv_machine *m, microvm_stats *out);
@@ -174,6 +205,14 @@ int hv_nics_find(struct hv_machine *m, const char *id, microvm_nic **out,
 /* The machine is at its end: nobody waits for frames any longer. */
 void hv_nics_end(struct hv_machine *m);
 void hv_nics_stats(const struct hv_machine *m, microvm_stats *out);
+
+/* slot_mmio.c and slot_pci.c */
+int hv_mmio_attach(struct hv_slot *slot, microvm_error *err);
+void hv_mmio_detach(struct hv_slot *slot);
+int hv_pci_open(struct hv_machine *m, microvm_error *err);
+void hv_pci_close(struct hv_machine *m);
+int hv_pci_attach(struct hv_slot *slot, microvm_error *err);
+void hv_pci_detach(struct hv_slot *slot);
 
 /* vcpus.c */
 int hv_vcpus_open(struct hv_machine *m, microvm_error *err);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The machine's virtio devices. Each gets a slot: a page of address space, an
- * interrupt line, bells for its queues bound to the hypervisor. Slots are filled before
- * the guest starts and keep their place, so that addresses depend on the configuration
- * alone.
+ * The machine's virtio devices. Each gets a slot, and keeps it, before the guest
+ * starts; a transport when it starts, for only then is known whether its kernel has
+ * PCI.
  */
 #include "machine/hv/hv_machine.h"
 
@@ -12,89 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The lines of the devices. Without ACPI Linux knows only the 16 ISA lines, so these
- * come first; 0 to 4, 8 (RTC) and 9 (power) are taken, 13 is the FPU's on old PCs. */
-static const uint8_t slot_gsi[MV_SLOTS_MAX] = {5,  6,  7,  10, 11, 12, 14, 15,
-                                               16, 17, 18, 19, 20, 21, 22, 23};
-
-/* An edge by eventfd where the hypervisor reads it, else by the line. */
-static void slot_pulse(void *controller, unsigned line)
+/* Takes the device. Its place depends on the configuration alone. */
+static void slot_add(struct hv_machine *m, struct mv_vdev *dev, struct mv_disk *disk)
 {
-    struct hv_slot *slot = controller;
-    (void)line;
-    mv_notify_signal(&slot->irq);
-}
-
-static struct mv_irq slot_irq(struct hv_machine *m, struct hv_slot *slot)
-{
-    struct mv_irq irq = hv_board_irq(m, slot->gsi);
-    if (m->rung != MV_RUNG_FULL || !m->hv->irq_bind || mv_notify_open(&slot->irq, NULL))
-        return irq;
-    if (m->hv->irq_bind(m->vm, slot->gsi, slot->irq.handle, NULL)) {
-        mv_notify_close(&slot->irq);
-        return irq;
-    }
-    irq.controller = slot;
-    irq.pulse = slot_pulse;
-    return irq;
-}
-
-static void slot_unbind_bells(struct hv_machine *m, struct hv_slot *slot,
-                              unsigned bells)
-{
-    for (unsigned q = 0; q < bells && m->hv->bell_unbind; q++)
-        (void)m->hv->bell_unbind(m->vm, slot->base + MV_VMMIO_QUEUE_NOTIFY, 4, q,
-                                 &slot->dev->bell[q], NULL);
-}
-
-/* Without bells the transport rings them itself. */
-static int slot_bind_bells(struct hv_machine *m, struct hv_slot *slot,
-                           microvm_error *err)
-{
-    if (!m->hv->bell_bind)
-        return 0;
-    for (unsigned q = 0; q < slot->dev->queues; q++) {
-        int rc = m->hv->bell_bind(m->vm, slot->base + MV_VMMIO_QUEUE_NOTIFY, 4, q,
-                                  &slot->dev->bell[q], err);
-        if (rc) {
-            slot_unbind_bells(m, slot, q);
-            return rc;
-        }
-    }
-    return 0;
-}
-
-/* Takes the device, also when it fails. */
-static int slot_add(struct hv_machine *m, struct mv_vdev *dev, struct mv_disk *disk,
-                    microvm_error *err)
-{
-    struct hv_slot *slot = &m->slot[m->slots];
-    *slot = (struct hv_slot){.dev = dev,
-                             .disk = disk,
-                             .base = MV_X86_VIRTIO + m->slots * (uint64_t)MV_VMMIO_SIZE,
-                             .irq = MV_NOTIFY_CLOSED,
-                             .gsi = slot_gsi[m->slots]};
-    struct mv_irq irq = slot_irq(m, slot);
-    int rc = mv_vmmio_open(&slot->mmio, dev, &irq, err);
-    if (rc)
-        goto fail_irq;
-    if ((rc = slot_bind_bells(m, slot, err)))
-        goto fail_mmio;
-    rc = mv_bus_add(&m->mmio, slot->base, MV_VMMIO_SIZE, &mv_vmmio_bus, &slot->mmio,
-                    err);
-    if (rc)
-        goto fail_bells;
-    m->slots++; /* from here on hv_slots_close undoes it */
-    return 0;
-
-fail_bells:
-    slot_unbind_bells(m, slot, dev->queues);
-fail_mmio:
-    mv_vmmio_close(&slot->mmio);
-fail_irq:
-    mv_notify_close(&slot->irq);
-    mv_vdev_close(dev);
-    return rc;
+    m->slot[m->slots++] = (struct hv_slot){.m = m, .dev = dev, .disk = disk};
 }
 
 static void slot_failed(void *ctx, const char *text)
@@ -181,12 +101,12 @@ int hv_slots_add_disk(struct hv_machine *m, const struct mv_disk_config *config,
     for (unsigned i = 0; i < m->slots; i++)
         letter[2] = (char)(letter[2] + (m->slot[i].disk ? 1 : 0));
     const char *id = config->id ? config->id : letter;
-    rc = disk_open(m, config, id, loop, &disk, &dev, err);
-    struct hv_slot *slot = &m->slot[m->slots];
-    if (rc || (rc = slot_add(m, dev, disk, err))) {
+    if ((rc = disk_open(m, config, id, loop, &disk, &dev, err))) {
         disk_loop_close(loop);
         return rc;
     }
+    slot_add(m, dev, disk);
+    struct hv_slot *slot = &m->slot[m->slots - 1];
     slot->loop = loop;
     (void)snprintf(slot->id, sizeof slot->id, "%s", id);
     return 0;
@@ -201,8 +121,7 @@ int hv_slots_add_nic(struct hv_machine *m, const struct microvm_nic *nic,
         mv_vdev_close(nic->dev);
         return rc;
     }
-    if ((rc = slot_add(m, nic->dev, NULL, err)))
-        return rc;
+    slot_add(m, nic->dev, NULL);
     slot->nic = nic;
     (void)snprintf(slot->id, sizeof slot->id, "%s", nic->id);
     return 0;
@@ -254,7 +173,8 @@ static int slots_add_console(struct hv_machine *m, microvm_error *err)
         return rc;
     m->console = dev;
     mv_tty_hold(&m->tty, true); /* this device says when */
-    return slot_add(m, dev, NULL, err);
+    slot_add(m, dev, NULL);
+    return 0;
 }
 
 static int slots_add_rng(struct hv_machine *m, microvm_error *err)
@@ -264,7 +184,8 @@ static int slots_add_rng(struct hv_machine *m, microvm_error *err)
     int rc = slots_full(m, err);
     if (rc || (rc = mv_rng_open(&host, &dev, err)))
         return rc;
-    return slot_add(m, dev, NULL, err);
+    slot_add(m, dev, NULL);
+    return 0;
 }
 
 static int slots_add_balloon(struct hv_machine *m, microvm_error *err)
@@ -275,7 +196,8 @@ static int slots_add_balloon(struct hv_machine *m, microvm_error *err)
     if (rc || (rc = mv_balloon_open(&host, &dev, err)))
         return rc;
     m->balloon = dev;
-    return slot_add(m, dev, NULL, err);
+    slot_add(m, dev, NULL);
+    return 0;
 }
 
 int hv_slots_add_vsock(struct hv_machine *m, microvm_error *err)
@@ -286,10 +208,8 @@ int hv_slots_add_vsock(struct hv_machine *m, microvm_error *err)
     if (rc || (rc = hv_ports_open(m, &host, &dev, err)))
         return rc;
     m->vsock = dev;
-    rc = slot_add(m, dev, NULL, err);
-    if (rc)
-        hv_ports_close(m);
-    return rc;
+    slot_add(m, dev, NULL);
+    return 0;
 }
 
 int hv_slots_open(struct hv_machine *m, microvm_error *err)
@@ -319,14 +239,42 @@ int hv_slots_open(struct hv_machine *m, microvm_error *err)
     return rc;
 }
 
+static void slots_detach(struct hv_machine *m)
+{
+    for (unsigned i = m->slots; i-- > 0;) {
+        struct hv_slot *slot = &m->slot[i];
+        if (slot->attached && m->pci)
+            hv_pci_detach(slot);
+        else if (slot->attached)
+            hv_mmio_detach(slot);
+        slot->attached = false;
+    }
+    if (m->pci)
+        hv_pci_close(m);
+    m->pci = false;
+}
+
+int hv_slots_attach(struct hv_machine *m, bool pci, microvm_error *err)
+{
+    int rc = pci ? hv_pci_open(m, err) : 0;
+    m->pci = pci && !rc;
+    for (unsigned i = 0; i < m->slots && !rc; i++) {
+        struct hv_slot *slot = &m->slot[i];
+        rc = pci ? hv_pci_attach(slot, err) : hv_mmio_attach(slot, err);
+        slot->attached = rc == 0;
+    }
+    if (rc)
+        slots_detach(m);
+    return rc;
+}
+
 void hv_slots_close(struct hv_machine *m)
 {
+    slots_detach(m);
     while (m->slots > 0) {
         struct hv_slot *slot = &m->slot[--m->slots];
-        mv_vmmio_close(&slot->mmio);
         mv_vdev_close(slot->dev);
         disk_loop_close(slot->loop);
-        mv_notify_close(&slot->irq);
     }
     hv_ports_close(m);
     m->nics = 0;
