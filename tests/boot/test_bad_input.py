@@ -143,6 +143,7 @@ SETTINGS = [
     ("--cpus", "1000", "most"), ("--cpus", "two", "not a whole number"),
     ("--console", "vga", "serial|virtio|none"), ("--acpi", "maybe", "auto|on|off"),
     ("--boot", "grub", "auto|linux|pvh"), ("--timeout", "5 parsecs", "not a duration"),
+    ("--transport", "PCI", "auto|mmio|pci"),
     ("--interrupts", "none", "auto|full|split"), ("--disk", "x,rw", "unknown option"),
     ("--disk", "x,id=" + "9" * 21, "20"), ("--cmdline", "x" * 3000, "shorten"),
     ("--kernal", "x", "did you mean --kernel"),
