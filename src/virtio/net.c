@@ -102,6 +102,11 @@ static int net_start(struct mv_vdev *dev)
     return 0;
 }
 
+static void net_commit(struct mv_vdev *dev)
+{
+    net_transmit_commit(net_of(dev));
+}
+
 static void net_waited(struct mv_vdev *dev)
 {
     net_receive_ready(dev);
@@ -170,6 +175,7 @@ static const struct mv_vdev_class net_class = {
     .close = net_close,
     .kick = net_kick,
     .start = net_start,
+    .commit = net_commit,
     .waited = net_waited,
     .stop = net_stop,
     .reset = net_reset,

@@ -71,6 +71,8 @@ enum {
     NET_MAC_BYTES = 6,
     NET_QUEUE_SIZE =
         256, /* 384 KiB of what Linux posts: six frames of the largest size */
+    NET_LARGE =
+        1600, /* with its header more than an Ethernet frame: part of a stream */
     /* Header and frame: what a receive must have room for. */
     NET_ROOM = MV_NET_HEADER_BYTES + MV_NET_FRAME_MAX,
     /* Addresses that are compared one by one; with more of them everything of the kind
@@ -110,9 +112,10 @@ struct net_window {
     unsigned first, buffers;    /* of buffer: where it begins, how many */
     unsigned first_span, spans; /* of span */
     uint32_t bytes;
-    bool full;      /* the next buffer has too many spans for what is left of span */
-    bool listening; /* to the backing */
-    bool limited;   /* the next frame must wait for its time (mv_vdev_wait) */
+    bool full;        /* the next buffer has too many spans for what is left of span */
+    bool listening;   /* to the backing */
+    uint64_t read_ns; /* when frames were last asked for */
+    bool limited;     /* the next frame must wait for its time (mv_vdev_wait) */
     /* The length, header included, of a frame longer than the window: held_room bytes
      * of it lie there, the rest in spill, until the driver adds buffers. 0: none. */
     size_t held, held_room;
@@ -124,6 +127,7 @@ struct net {
     struct mv_net *backing;
     uint8_t mac[NET_MAC_BYTES]; /* after a reset */
     bool unplugged;             /* by the user: frames are lost both ways */
+    bool sent_large;            /* since answers were last looked for */
     bool announce;              /* it has moved: tell the driver when it starts */
     bool offloads_chosen;       /* by the driver: else it takes what was negotiated */
     uint64_t offloads;          /* NET_F_GUEST_*: what it takes now */
@@ -157,9 +161,12 @@ static inline void net_limit_take(struct net *net, unsigned q, size_t bytes)
 /* net_receive.c */
 void net_receive_kick(struct net *net);
 void net_receive_ready(void *device); /* mv_net_user's readable */
+/* Frames that came as the answer to what was just sent; signals nothing. */
+void net_receive_answers(struct net *net);
 void net_receive_stop(struct net *net);
 
 /* net_transmit.c */
+void net_transmit_commit(struct net *net);
 void net_transmit_kick(struct net *net);
 void net_transmit_ready(void *device); /* mv_net_user's writable */
 

@@ -12,8 +12,13 @@
 
 #include "util/assert.h"
 
-/* Frames that are taken before the loop's other work has its turn. */
-enum { RECEIVE_BATCH = 64 };
+enum {
+    /* Frames that are taken before the loop's other work has its turn. */
+    RECEIVE_BATCH = 64,
+    /* A turn of the loop takes some microseconds: a frame that follows so soon on the
+     * last one has waited already. */
+    RECEIVE_SOON_NS = 20000
+};
 
 static bool receive_merges(const struct net *net)
 {
@@ -182,8 +187,8 @@ static void receive_hold(struct net *net, size_t length, size_t room)
     }
 }
 
-/* False: no frame, and none more for now. */
-static bool receive_frame(struct net *net)
+/* The length of a frame that was taken, header included; 0: none waits. */
+static size_t receive_frame(struct net *net)
 {
     struct net_window *w = &net->window;
     struct mv_span span[NET_WINDOW_SPANS + 1];
@@ -202,7 +207,7 @@ static bool receive_frame(struct net *net)
         span[n++] = (struct mv_span){w->spill, NET_ROOM};
     size_t length = net->backing->ops->receive(net->backing, span, n);
     if (length == 0)
-        return false;
+        return 0;
     length += receive_skip(net);
     MV_ASSERT(length <= NET_ROOM);
     net_limit_take(net, NET_RECEIVE, length);
@@ -212,7 +217,7 @@ static bool receive_frame(struct net *net)
         receive_hold(net, length, room);
     else if (receive_wanted(net))
         receive_push(net, length);
-    return true;
+    return length;
 }
 
 /* -- who waits for whom -- */
@@ -260,29 +265,45 @@ static bool receive_prepare(struct net *net)
     return receive_open(net);
 }
 
-/* Where the inner loop ends because the driver must add buffers, its kicks are wanted,
+/* Takes up to `most` frames, and where it is `patient` stops at a small one: whoever
+ * answers every frame sends no second one, and to ask for it is a system call in vain.
+ * Where the inner loop ends because the driver must add buffers, its kicks are wanted,
  * and what it added meanwhile is seen at once. */
-static void receive_run(struct net *net)
+static void receive_run(struct net *net, unsigned most, bool patient)
 {
     struct mv_vq *vq = &net->dev.vq[NET_RECEIVE];
-    unsigned left = RECEIVE_BATCH;
+    unsigned left = most;
     do {
-        while (receive_prepare(net) && left > 0 && receive_frame(net))
-            left--;
+        while (receive_prepare(net) && left > 0) {
+            size_t length = receive_frame(net);
+            left = length > 0 ? left - 1 : 0;
+            if (patient && length < NET_LARGE)
+                left = 0;
+        }
     } while (!receive_open(net) && !net->window.limited && mv_vq_listen(vq));
     receive_listen(net, receive_open(net));
-    mv_vdev_signal(&net->dev, NET_RECEIVE);
 }
 
 void net_receive_kick(struct net *net)
 {
     mv_vq_hush(&net->dev.vq[NET_RECEIVE]);
-    receive_run(net);
+    receive_run(net, RECEIVE_BATCH, false);
+    mv_vdev_signal(&net->dev, NET_RECEIVE);
 }
 
 void net_receive_ready(void *device)
 {
-    receive_run(net_of(device));
+    struct net *net = net_of(device);
+    bool soon = uv_hrtime() - net->window.read_ns < RECEIVE_SOON_NS;
+    receive_run(net, RECEIVE_BATCH, !soon);
+    mv_vdev_signal(&net->dev, NET_RECEIVE);
+    net->window.read_ns = uv_hrtime();
+}
+
+void net_receive_answers(struct net *net)
+{
+    if (net->window.listening)
+        receive_run(net, RECEIVE_BATCH, true);
 }
 
 void net_receive_stop(struct net *net)
