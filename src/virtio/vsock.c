@@ -25,18 +25,9 @@ enum {
     VSOCK_EVENT_BYTES = 4
 };
 
-/* A device that has failed does nothing any more; who is connected to it must know. */
-static void vsock_after(struct mv_vsock *v)
-{
-    if (mv_vdev_status(&v->dev) & MV_STATUS_NEEDS_RESET)
-        mv_conn_unkey_all(v);
-}
-
 static void vsock_turned(void *ctx)
 {
-    struct mv_vsock *v = ctx;
-    mv_vsock_pump(v);
-    vsock_after(v);
+    mv_vsock_pump(ctx);
 }
 
 /* -- the event queue -- */
@@ -68,7 +59,6 @@ static void vsock_kick(struct mv_vdev *dev, unsigned q)
     if (q == MV_VSOCK_TX)
         mv_vsock_transmit(v);
     mv_vsock_pump(v);
-    vsock_after(v);
 }
 
 static int vsock_start(struct mv_vdev *dev)
@@ -83,6 +73,8 @@ static int vsock_start(struct mv_vdev *dev)
     v->tx_waits = false;
     tx->signalled_at = (uint16_t)(tx->used_at - v->tx_untold);
     mv_vsock_signal_tx(v);
+    if (v->made > 0) /* who was to be asked before a stop */
+        mv_vsock_ask_later(v);
     if (dev->vq[MV_VSOCK_RX].live && dev->vq[MV_VSOCK_TX].live)
         v->host.ready(v->host.ctx);
     return 0;

@@ -240,8 +240,10 @@ static void conn_ready(struct mv_watch *watch, unsigned events)
         conn_flush(v, c);
     else if (events & MV_WATCH_WRITE)
         mv_watch_mute(watch, MV_WATCH_WRITE);
-    if (c->gone && c->read_ended && c->socket != MV_SOCKET_NONE)
+    if (c->gone && c->read_ended && c->socket != MV_SOCKET_NONE) {
+        conn_tell(c, MV_VSOCK_NEITHER);
         conn_close_socket(v, c);
+    }
     mv_conn_list(v, c);
     conn_free_if_over(v, c);
 }

@@ -188,8 +188,8 @@ void mv_vsock_transmit(struct mv_vsock *v);
 
 /* -- vsock_rx.c -- */
 
-/* Sends what is owed and what sockets have, as far as the guest has buffers; one
- * signal. */
+/* Sends what is owed and what sockets have, as far as the guest has buffers. Of a
+ * device that has failed: ends all connections. */
 void mv_vsock_pump(struct mv_vsock *v);
 /* Gives the buffers that were taken in advance back to the queue. */
 void mv_vsock_unstash(struct mv_vsock *v);

@@ -234,14 +234,11 @@ static void rx_turn(struct mv_vsock *v)
         rx_data(v, c);
 }
 
-void mv_vsock_pump(struct mv_vsock *v)
+static void rx_pump(struct mv_vsock *v)
 {
     struct mv_vq *vq = rx_queue(v);
     uint16_t from = vq->used_at;
     bool work = false;
-    v->urgent = false;
-    if (!vq->live)
-        return;
     while ((work = v->resets > 0 || v->first) &&
            (uint16_t)(vq->used_at - from) < PUMP_BUFFERS && rx_have_or_listen(v))
         rx_turn(v);
@@ -252,4 +249,14 @@ void mv_vsock_pump(struct mv_vsock *v)
         v->tx_waits = false;
         mv_bell_ring(&v->dev.bell[MV_VSOCK_TX]);
     }
+}
+
+/* A device that has failed does nothing any more; who is connected to it must know. */
+void mv_vsock_pump(struct mv_vsock *v)
+{
+    v->urgent = false;
+    if (rx_queue(v)->live)
+        rx_pump(v);
+    if (mv_vdev_status(&v->dev) & MV_STATUS_NEEDS_RESET)
+        mv_conn_unkey_all(v);
 }

@@ -218,6 +218,9 @@ static void the_guest_stops_reading(void **state)
     assert_int_equal(mv_socket_write(end, "x", 1), MV_SOCKET_GONE);
     say_data(v, GUEST_PORT, "still", 5);
     assert_int_equal(host_read(end, data, sizeof data), 5);
+    mv_socket_close(end); /* then nobody reads any more, and the guest must know */
+    v->end[0] = MV_SOCKET_NONE;
+    assert_true(expect(v, MV_VSOCK_SHUTDOWN, NULL).flags & MV_VSOCK_NO_RECEIVE);
 }
 
 static void the_host_stops_reading(void **state)

@@ -77,6 +77,8 @@ static void turn_for(struct ends *e, unsigned ms)
         mv_loop_turn(&e->loop);
         uv_sleep(1);
     } while (uv_hrtime() < end);
+    mv_loop_turn(&e->loop); /* on a busy computer that sleep was long */
+    mv_loop_turn(&e->loop);
 }
 
 /* -- dials -- */
