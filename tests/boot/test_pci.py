@@ -49,7 +49,7 @@ def test_every_way_to_describe_it(machine, tmp_path, words, mode):
 
 # ---- stock kernels, and what they say of their interrupts -------------------------------
 
-LOOK = (b"grep -E 'virtio' /proc/interrupts\ngrep -i ecam /proc/iomem\n"
+LOOK = (b"grep -E 'virtio' /proc/interrupts\ngrep -iE 'ecam|mmconfig' /proc/iomem\n"
         b"grep -c . /proc/bus/pci/devices\nexit 0\n")
 
 
