@@ -9,6 +9,8 @@
 
 #include <microvm/microvm.h>
 
+#include <jansson.h>
+
 #include <stdbool.h>
 
 /* Exit statuses, docker's. */
@@ -55,8 +57,8 @@ struct command {
 };
 
 extern const struct command cmd_run, cmd_ps, cmd_stop, cmd_kill, cmd_pause, cmd_resume,
-    cmd_logs, cmd_attach, cmd_inspect, cmd_stats, cmd_info, cmd_config, cmd_version,
-    cmd_help, cmd_completion;
+    cmd_logs, cmd_attach, cmd_port, cmd_connect, cmd_inspect, cmd_stats, cmd_info,
+    cmd_config, cmd_version, cmd_help, cmd_completion;
 /* All of them, ends with NULL. */
 extern const struct command *const commands[];
 /* By name or alias; else NULL, after an error that names the nearest. */
@@ -81,6 +83,8 @@ const char *args_get(const struct args *args, const char *name);
 microvm_config *settings_from_args(const struct args *args);
 /* The machine's name, "" when it has none. */
 void settings_name(const microvm_config *config, char *name, size_t size);
+/* The forwards that it begins with: an array, the caller's. */
+json_t *settings_ports(const microvm_config *config);
 /* Says err; a message about a setting gets the "--" of its flag. */
 void say_error(const microvm_error *err);
 

@@ -38,6 +38,11 @@ static int config_run(const struct args *args)
 
 static const struct flag config_flags[] = {
     {"config", 0, "FILE", "Read settings from a JSON file, - is standard input"},
+    {"allow", 0, "TARGET",
+     "The user network leads to this NAME, *.NAME or CIDR, with :PORT and /udp or "
+     "without; the first of all --allow and --deny that matches decides, and with any "
+     "--allow the rest is denied"},
+    {"deny", 0, "TARGET", "The user network does not lead there"},
     {"defaults", 0, NULL, "Show settings that have their default value too"},
     {NULL, 0, NULL, NULL},
 };

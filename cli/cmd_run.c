@@ -217,6 +217,11 @@ static const struct flag run_flags[] = {
      "default; Ctrl-] Ctrl-] stops the machine and leaves"},
     {"detach", 'd', NULL,
      "Run in the background; prints the machine's name when it runs"},
+    {"allow", 0, "TARGET",
+     "The user network leads to this NAME, *.NAME or CIDR, with :PORT and /udp or "
+     "without; the first of all --allow and --deny that matches decides, and with any "
+     "--allow the rest is denied"},
+    {"deny", 0, "TARGET", "The user network does not lead there"},
     {"stats", 0, "FILE", "Write counters as JSON at the end"},
     {"rm", 0, NULL, "Accepted and the default: nothing of a run stays behind"},
     {"quiet", 'q', NULL, "Say nothing but errors"},

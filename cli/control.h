@@ -24,7 +24,7 @@ enum verb_then {
     THEN_FOLLOW, /* send the history and go on */
     THEN_ATTACH, /* send what comes from now on, take input */
     THEN_STOP,   /* shut the machine down; the answer comes when it has ended */
-    THEN_STREAM  /* pass bytes between the client and `stream` */
+    THEN_STREAM  /* hand `stream` to the client when it is connected */
 };
 
 struct verb_machine {
@@ -33,12 +33,13 @@ struct verb_machine {
     const char *name;
     int64_t since; /* seconds since 1970 */
     long pid;
+    json_t *ports; /* forwards, as they were asked for */
 };
 
 struct verb_result {
     enum verb_then then;
     uint64_t timeout_ms; /* THEN_STOP: until the machine is killed */
-    intptr_t stream;     /* THEN_STREAM: the caller's to close */
+    intptr_t stream;     /* THEN_STREAM: the caller's */
 };
 
 /* Does what one line asks for; the answer, the caller's; NULL: no memory. */
@@ -65,6 +66,8 @@ void control_turn(struct control *control, const struct pollfd *fds, int count);
 void control_output(struct control *control, const char *data, size_t length);
 /* Takes what was typed by one who is attached, up to `room` bytes. */
 size_t control_input(struct control *control, char *to, size_t room);
+/* A connection to the guest that was begun for a client has come, or has not. */
+void control_connected(struct control *control, const microvm_event *event);
 /* True once after somebody has asked the machine to stop within *timeout_ms. */
 bool control_stop_asked(struct control *control, uint64_t *timeout_ms);
 /* The machine has ended: answers those who wait, sends what is left for a short while,

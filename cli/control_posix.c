@@ -25,6 +25,7 @@ struct client {
     char *answer;  /* still to be sent from answer_at on; NULL: none */
     size_t answer_at;
     bool asked, waits, follows, typing, ending;
+    int stream;  /* being connected to a port of the guest; -1: none */
     uint64_t at; /* its place in all that the console ever said */
 };
 
@@ -50,7 +51,7 @@ struct control *control_open(const struct claim *claim,
     control->machine = machine;
     control->size = history_bytes;
     for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
-        control->client[i].fd = -1;
+        control->client[i] = (struct client){.fd = -1, .stream = -1};
     return control;
 }
 
@@ -59,7 +60,9 @@ static void client_drop(struct client *client)
     (void)close(client->fd);
     free(client->line);
     free(client->answer);
-    *client = (struct client){.fd = -1};
+    if (client->stream >= 0)
+        (void)close(client->stream);
+    *client = (struct client){.fd = -1, .stream = -1};
 }
 
 /* ---- the ring -------------------------------------------------------------------- */
@@ -148,6 +151,46 @@ static void client_answer(struct client *client, json_t *answer)
     free(text);
 }
 
+/* The socket itself goes to the client, and its bytes never come by here: with the
+ * answer, as a descriptor (SCM_RIGHTS). */
+static void client_hand_over(struct client *client)
+{
+    static const char answer[] = "{\"ok\":true}\n";
+    struct iovec iov = {(void *)(uintptr_t)answer, sizeof answer - 1};
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } room;
+    memset(&room, 0, sizeof room);
+    struct msghdr message = {.msg_iov = &iov,
+                             .msg_iovlen = 1,
+                             .msg_control = room.bytes,
+                             .msg_controllen = sizeof room.bytes};
+    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(rights), &client->stream, sizeof client->stream);
+    (void)sendmsg(client->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    client->ending = true;
+}
+
+void control_connected(struct control *control, const microvm_event *event)
+{
+    for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
+        struct client *client = &control->client[i];
+        if (client->fd < 0 || client->stream < 0 || client->stream != event->socket)
+            continue;
+        if (event->code == 0) {
+            client_hand_over(client);
+        } else {
+            client_answer(client, json_pack("{s:s}", "error", event->message));
+            client->ending = true;
+        }
+        return;
+    }
+}
+
 static void client_do(struct control *control, struct client *client)
 {
     struct verb_result result;
@@ -165,6 +208,9 @@ static void client_do(struct control *control, struct client *client)
         control->stop = true;
         control->stop_ms = result.timeout_ms;
         json_decref(answer);
+    } else if (result.then == THEN_STREAM) {
+        json_decref(answer);
+        client->stream = (int)result.stream;
     } else {
         client_answer(client, answer);
     }

@@ -364,8 +364,30 @@ static bool send_line(int fd, const json_t *request)
     return ok;
 }
 
+/* One byte, and the descriptor that may come with it. */
+static ssize_t receive_byte(int fd, char *byte, int *stream)
+{
+    struct iovec iov = {byte, 1};
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } room;
+    struct msghdr message = {.msg_iov = &iov,
+                             .msg_iovlen = 1,
+                             .msg_control = room.bytes,
+                             .msg_controllen = sizeof room.bytes};
+    ssize_t n = recvmsg(fd, &message, 0);
+    struct cmsghdr *rights = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (rights && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS &&
+        rights->cmsg_len == CMSG_LEN(sizeof(int))) {
+        memcpy(stream, CMSG_DATA(rights), sizeof *stream);
+        (void)fcntl(*stream, F_SETFD, FD_CLOEXEC);
+    }
+    return n;
+}
+
 /* Byte by byte: what follows the line is the stream's. */
-static char *receive_line(int fd)
+static char *receive_line(int fd, int *stream)
 {
     char *line = NULL;
     size_t length = 0, size = 0;
@@ -377,7 +399,7 @@ static char *receive_line(int fd)
                 break;
             line = more;
         }
-        ssize_t n = recv(fd, line + length, 1, 0);
+        ssize_t n = receive_byte(fd, line + length, stream);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
@@ -414,14 +436,18 @@ static json_t *answer_check(const char *name, char *line, bool quiet)
 static json_t *ask(const char *name, const char *verb, json_t *request, int *stream,
                    bool quiet)
 {
-    int fd = named_connect(name, quiet);
+    int fd = named_connect(name, quiet), handed = -1;
     json_t *answer = NULL;
     if (fd >= 0 && request &&
         json_object_set_new(request, "do", json_string(verb)) == 0) {
-        char *line = send_line(fd, request) ? receive_line(fd) : NULL;
+        char *line = send_line(fd, request) ? receive_line(fd, &handed) : NULL;
         answer = answer_check(name, line, quiet);
     }
     json_decref(request);
+    if (handed >= 0) { /* the stream is another socket than that of the question */
+        (void)close(fd);
+        fd = handed;
+    }
     if (answer && stream)
         *stream = fd;
     else if (fd >= 0)

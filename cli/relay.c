@@ -33,6 +33,8 @@ bool relay_events(struct relay *relay)
 {
     microvm_event event = MICROVM_EVENT_INIT;
     while (microvm_next_event(relay->vm, &event) == 1) {
+        if (event.type == MICROVM_EVENT_CONNECT && relay->connected)
+            relay->connected(relay->ctx, &event);
         if (event.type == MICROVM_EVENT_DEVICE && !relay->quiet)
             say("%s", event.message);
     }

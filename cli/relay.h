@@ -19,6 +19,9 @@ struct relay {
     bool input;          /* standard input goes to the console */
     bool output;         /* the console goes to standard output */
     bool quiet;
+    /* MICROVM_EVENT_CONNECT; NULL: nobody connects. */
+    void (*connected)(void *ctx, const microvm_event *event);
+    void *ctx;
     void (*running)(
         const char *name); /* all vCPUs are in the guest; NULL: never mind */
 };

@@ -227,10 +227,18 @@ static void pump_open_control(struct pump *pump)
                                           .config = relay->config,
                                           .name = relay->claim->name,
                                           .since = (int64_t)time(NULL),
-                                          .pid = (long)getpid()};
+                                          .pid = (long)getpid(),
+                                          .ports = settings_ports(relay->config)};
     pump->control =
         control_open(relay->claim, &pump->machine,
                      relay->output ? HISTORY_SHOWN_BYTES : HISTORY_HIDDEN_BYTES);
+}
+
+static void pump_connected(void *ctx, const microvm_event *event)
+{
+    struct pump *pump = ctx;
+    if (pump->control)
+        control_connected(pump->control, event);
 }
 
 static void pump_control(struct pump *pump, const struct pollfd *fds, int count)
@@ -320,6 +328,8 @@ bool relay_run(struct relay *relay)
     static struct pump pump;
     microvm_error err;
     pump.relay = relay;
+    relay->connected = pump_connected;
+    relay->ctx = &pump;
     pump.escape.on = term_is_raw();
     pump.input = relay->input;
     pump.console = relay->console >= 0;
@@ -337,5 +347,6 @@ bool relay_run(struct relay *relay)
         pump_turn(&pump);
     claim_release(relay->claim); /* first: who waited for the end finds it free */
     control_close(pump.control);
+    json_decref(pump.machine.ports);
     return !pump.failed;
 }

@@ -47,6 +47,14 @@ static bool settings_load(microvm_config *config, const char *path)
     return !rc;
 }
 
+/* --allow and --deny are rules in one list, in the order in which they are given. */
+static void settings_rule(microvm_config *config, const struct flag_use *use)
+{
+    char rule[400];
+    (void)snprintf(rule, sizeof rule, "%s %s", use->own->name, use->value);
+    microvm_config_set(config, "egress", rule);
+}
+
 microvm_config *settings_from_args(const struct args *args)
 {
     microvm_config *config = microvm_config_new();
@@ -64,6 +72,8 @@ microvm_config *settings_from_args(const struct args *args)
         const struct flag_use *use = &args->uses[i];
         if (use->key)
             microvm_config_set(config, use->key->name, use->value ? use->value : "on");
+        else if (!strcmp(use->own->name, "allow") || !strcmp(use->own->name, "deny"))
+            settings_rule(config, use);
     }
     if (ok)
         return config;
@@ -71,12 +81,26 @@ microvm_config *settings_from_args(const struct args *args)
     return NULL;
 }
 
-void settings_name(const microvm_config *config, char *name, size_t size)
+static json_t *settings_json(const microvm_config *config)
 {
     char *text = microvm_config_to_json(config, 0);
     json_t *json = text ? json_loads(text, 0, NULL) : NULL;
+    microvm_string_free(text);
+    return json;
+}
+
+void settings_name(const microvm_config *config, char *name, size_t size)
+{
+    json_t *json = settings_json(config);
     const char *found = json_string_value(json_object_get(json, "name"));
     (void)snprintf(name, size, "%s", found ? found : "");
     json_decref(json);
-    microvm_string_free(text);
+}
+
+json_t *settings_ports(const microvm_config *config)
+{
+    json_t *json = settings_json(config);
+    json_t *ports = json_incref(json_object_get(json, "publish"));
+    json_decref(json);
+    return ports ? ports : json_array();
 }

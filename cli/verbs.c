@@ -55,11 +55,11 @@ static json_t *verb_info(const struct verb_machine *machine, const json_t *reque
     json_t *config = parse(microvm_config_to_json(machine->config, 1));
     const json_t *cpus = json_object_get(config, "cpus");
     json_t *answer =
-        json_pack("{s:s, s:s, s:s, s:I, s:O?, s:I, s:I, s:[]}", "name", machine->name,
+        json_pack("{s:s, s:s, s:s, s:I, s:O?, s:I, s:I, s:O}", "name", machine->name,
                   "state", microvm_state_name((int)microvm_get_state(machine->vm)),
                   "image", image_of(config), "cpus", json_integer_value(cpus), "memory",
                   json_object_get(config, "memory"), "pid", (json_int_t)machine->pid,
-                  "since", (json_int_t)machine->since, "ports");
+                  "since", (json_int_t)machine->since, "ports", machine->ports);
     json_decref(config);
     return answer;
 }
@@ -153,6 +153,45 @@ static json_t *verb_resize(const struct verb_machine *machine, const json_t *req
         &err);
 }
 
+/* ---- the network ----------------------------------------------------------------- */
+
+static json_t *verb_publish(const struct verb_machine *machine, const json_t *request,
+                            struct verb_result *result)
+{
+    microvm_error err;
+    const char *add = json_string_value(json_object_get(request, "add"));
+    const char *remove = json_string_value(json_object_get(request, "remove"));
+    (void)result;
+    int rc = add ? microvm_publish(machine->vm, add, &err)
+                 : microvm_unpublish(machine->vm, remove, &err);
+    if (!rc && add)
+        (void)json_array_append_new(machine->ports, json_string(add));
+    for (size_t i = 0; !rc && !add && i < json_array_size(machine->ports); i++) {
+        const char *port = json_string_value(json_array_get(machine->ports, i));
+        if (port && !strcmp(port, remove)) {
+            (void)json_array_remove(machine->ports, i);
+            break;
+        }
+    }
+    return answer_of(rc, &err);
+}
+
+static json_t *verb_connect(const struct verb_machine *machine, const json_t *request,
+                            struct verb_result *result)
+{
+    microvm_error err;
+    int64_t port = number_of(request, "port", -1, 0, UINT32_MAX);
+    int64_t timeout_ms = number_of(request, "timeout_ms", 0, 0, 60000);
+    if (port < 0 || timeout_ms < 0)
+        return answer_error(
+            "connect: the port or the time is no number that it can be");
+    int rc = microvm_connect_begin(machine->vm, (uint32_t)port, timeout_ms,
+                                   &result->stream, &err);
+    if (!rc)
+        result->then = THEN_STREAM;
+    return answer_of(rc, &err);
+}
+
 /* ---- the table ------------------------------------------------------------------- */
 
 static const struct verb {
@@ -162,7 +201,7 @@ static const struct verb {
     {"info", verb_info},     {"inspect", verb_inspect}, {"stats", verb_stats},
     {"pause", verb_pause},   {"resume", verb_resume},   {"stop", verb_stop},
     {"kill", verb_kill},     {"logs", verb_logs},       {"attach", verb_attach},
-    {"resize", verb_resize},
+    {"resize", verb_resize}, {"publish", verb_publish}, {"connect", verb_connect},
 };
 
 json_t *verb_do(const struct verb_machine *machine, const char *line,

@@ -190,7 +190,8 @@ MICROVM_API void microvm_config_set_vsock(microvm_config *config,
  *     "unixgram=PATH"    a frame in each datagram
  *     "fd=N"             a descriptor of one of these kinds; it is duplicated
  *     "callback"         this application: microvm_nic_send_packet, _recv_packet
- *     "user"             the host's network, without privileges; not in this build yet
+ *     "user"             the host's network, without privileges, through the program
+ *                        microvm-netd; see the settings publish, egress and netd
  *     "none"             takes the devices added so far away
  */
 typedef struct microvm_net {
@@ -200,10 +201,16 @@ typedef struct microvm_net {
                        it stays the same */
     uint16_t mtu;   /* bytes, told to the guest; 0: as the backing has it */
     const char *id; /* name of the device, up to 20 bytes; NULL: "net0", ... */
+    uint32_t flags; /* MICROVM_NET_*, of "user" */
 } microvm_net;
-#define MICROVM_NET_INIT                        \
-    {                                           \
-        sizeof(microvm_net), NULL, {0}, 0, NULL \
+enum {
+    MICROVM_NET_RESTRICT = 1, /* forwards only: the guest cannot go out */
+    MICROVM_NET_NO_IPV6 = 2,
+    MICROVM_NET_NO_HOST = 4 /* the gateway's address does not lead to this computer */
+};
+#define MICROVM_NET_INIT                           \
+    {                                              \
+        sizeof(microvm_net), NULL, {0}, 0, NULL, 0 \
     }
 
 MICROVM_API void microvm_config_add_net(microvm_config *config, const microvm_net *net);
@@ -238,7 +245,8 @@ enum {
     MICROVM_KEY_DISK,
     MICROVM_KEY_LIMIT,
     MICROVM_KEY_VSOCK,
-    MICROVM_KEY_NET
+    MICROVM_KEY_NET,
+    MICROVM_KEY_LIST
 };
 
 /* One row of the table of settings, from which the command line, JSON and the
@@ -389,6 +397,15 @@ MICROVM_API int microvm_set_limit(microvm *vm, const char *device,
                                   const microvm_limit *limit, microvm_error *err);
 
 /* ---- network devices ------------------------------------------------------------- */
+
+/*
+ * Opens or closes a forward of the user network while the machine runs, in the form of
+ * the setting publish: "8080:80", "0.0.0.0:8443:443", "5353:53/udp". INVALID with the
+ * reason, such as a port that is taken; UNSUPPORTED without a user network. Blocks for
+ * as long as the helper takes. Not from the log function.
+ */
+MICROVM_API int microvm_publish(microvm *vm, const char *forward, microvm_error *err);
+MICROVM_API int microvm_unpublish(microvm *vm, const char *forward, microvm_error *err);
 
 /* The device with this id ("net0"; NULL: the first); it belongs to the machine and goes
  * with it. */
@@ -568,6 +585,10 @@ typedef struct microvm_stats {
     uint64_t net_sent_bytes;     /* by the guest */
     uint64_t net_sent_frames;
     uint64_t net_sent_drops; /* malformed, or the backing could not take them */
+    /* What the egress policy of the user network has refused. */
+    uint64_t net_refused_connections; /* and datagrams */
+    uint64_t net_refused_names;       /* that were asked for */
+    uint64_t net_refused_answers;     /* of DNS, that pointed inside */
 } microvm_stats;
 
 /* Fills *out up to out->size. Works in every state. */

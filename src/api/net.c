@@ -112,3 +112,34 @@ int microvm_nic_set_link(microvm_nic *nic, int up, microvm_error *err)
     mv_loop_run(&nic->vm->loop, set_link, &link);
     return link.rc;
 }
+
+/* ---- forwards ------------------------------------------------------------- */
+
+static void find_user(void *arg)
+{
+    struct attach *a = arg;
+    a->rc = a->vm->ops->nic_user
+                ? a->vm->ops->nic_user(a->vm, a->out, a->err)
+                : mv_fail(a->err, MICROVM_E_UNSUPPORTED,
+                          "publish: machines of kind %s cannot", a->vm->ops->kind);
+}
+
+static int forward(microvm *vm, const char *text, bool add, microvm_error *err)
+{
+    microvm_nic *nic = NULL;
+    struct attach find = {.vm = vm, .out = &nic, .err = err};
+    if (!vm || !text)
+        return mv_fail(err, MICROVM_E_INVALID, "publish: the machine or text is NULL");
+    mv_loop_run(&vm->loop, find_user, &find);
+    return find.rc ? find.rc : mv_nic_forward(nic, text, add, err);
+}
+
+int microvm_publish(microvm *vm, const char *text, microvm_error *err)
+{
+    return forward(vm, text, true, err);
+}
+
+int microvm_unpublish(microvm *vm, const char *text, microvm_error *err)
+{
+    return forward(vm, text, false, err);
+}

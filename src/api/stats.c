@@ -43,6 +43,9 @@ static const struct field {
     FIELD(net_sent_bytes),
     FIELD(net_sent_frames),
     FIELD(net_sent_drops),
+    FIELD(net_refused_connections),
+    FIELD(net_refused_names),
+    FIELD(net_refused_answers),
 #undef FIELD
 };
 

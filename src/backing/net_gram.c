@@ -6,8 +6,9 @@
  * A datagram socket does not know that its peer is gone until it sends: the link goes
  * down then.
  */
+#include "backing/net_gram.h"
+
 #include "backing/net_impl.h"
-#include "backing/net_watch.h"
 #include "util/bytes.h"
 
 #include <errno.h>
@@ -17,14 +18,9 @@
 
 enum { SPANS_MAX = 2 * 256 + 1 };
 
-struct gram {
-    struct mv_net_watch watch;
-    bool ends; /* reading nothing is the peer's end: SOCK_SEQPACKET */
-};
-
-static struct gram *gram_of(struct mv_net *net)
+static struct mv_net_gram *gram_of(struct mv_net *net)
 {
-    return MV_CONTAINER(mv_net_watch_of(net), struct gram, watch);
+    return MV_CONTAINER(mv_net_watch_of(net), struct mv_net_gram, watch);
 }
 
 static void gram_iovec(struct iovec *iov, const struct mv_span *span, unsigned spans)
@@ -33,10 +29,10 @@ static void gram_iovec(struct iovec *iov, const struct mv_span *span, unsigned s
         iov[i] = (struct iovec){span[i].base, span[i].length};
 }
 
-static size_t gram_receive(struct mv_net *net, const struct mv_span *span,
+size_t mv_net_gram_receive(struct mv_net *net, const struct mv_span *span,
                            unsigned spans)
 {
-    struct gram *g = gram_of(net);
+    struct mv_net_gram *g = gram_of(net);
     struct iovec iov[SPANS_MAX];
     struct msghdr msg = {.msg_iov = iov};
     spans = MV_MIN(spans, (unsigned)SPANS_MAX);
@@ -64,10 +60,10 @@ static bool gram_gone(void)
            errno == EPIPE || errno == EDESTADDRREQ;
 }
 
-static bool gram_send(struct mv_net *net, const struct mv_span *span, unsigned spans,
+bool mv_net_gram_send(struct mv_net *net, const struct mv_span *span, unsigned spans,
                       size_t length)
 {
-    struct gram *g = gram_of(net);
+    struct mv_net_gram *g = gram_of(net);
     struct iovec iov[SPANS_MAX];
     ssize_t n = -1;
     (void)length;
@@ -89,8 +85,8 @@ static bool gram_send(struct mv_net *net, const struct mv_span *span, unsigned s
 }
 
 static const struct mv_net_ops gram_ops = {.name = "unixgram",
-                                           .receive = gram_receive,
-                                           .send = gram_send,
+                                           .receive = mv_net_gram_receive,
+                                           .send = mv_net_gram_send,
                                            .listen = mv_net_watch_listen,
                                            .close = mv_net_watch_close};
 
@@ -101,8 +97,8 @@ int mv_net_gram_from_fd(int fd, struct mv_loop *loop, const char *what,
     int type = 0;
     socklen_t length = sizeof type;
     (void)getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length);
-    int rc =
-        mv_net_watch_open(sizeof(struct gram), fd, loop, &gram_ops, what, &watch, err);
+    int rc = mv_net_watch_open(sizeof(struct mv_net_gram), fd, loop, &gram_ops, what,
+                               &watch, err);
     if (rc)
         return rc;
     gram_of(&watch->net)->ends = type == SOCK_SEQPACKET;

@@ -20,6 +20,7 @@
       .repeatable =                                                                 \
           offsetof(struct mv_config, field) == offsetof(struct mv_config, disk) ||  \
           offsetof(struct mv_config, field) == offsetof(struct mv_config, limit) || \
+          MICROVM_KEY_##type_ == MICROVM_KEY_LIST ||                                \
           offsetof(struct mv_config, field) == offsetof(struct mv_config, net),     \
       .value = (value_),                                                            \
       .default_text = (default_),                                                   \
@@ -74,7 +75,7 @@ const char *mv_config_row_json_name(const struct mv_config_row *row,
     size_t i;
     for (i = 0; row->key.name[i] && i < MV_CONFIG_NAME_MAX - 2; i++)
         out[i] = row->key.name[i] == '-' ? '_' : row->key.name[i];
-    if (row->key.repeatable)
+    if (row->key.repeatable && row->key.type != MICROVM_KEY_LIST)
         out[i++] = 's';
     out[i] = '\0';
     return out;
@@ -120,7 +121,10 @@ void mv_config_done(struct mv_config *config)
         free(config->disk[i].id);
     }
     free(config->vsock.uds);
+    free(config->netd);
     mv_config_nets_reset(config);
+    mv_config_list_reset(&config->publish);
+    mv_config_list_reset(&config->egress);
     memset(config, 0, sizeof *config);
 }
 
@@ -147,7 +151,10 @@ int mv_config_copy(struct mv_config *to, const struct mv_config *from,
         all &= config_own(&copy.disk[i].path);
         all &= config_own(&copy.disk[i].id);
     }
+    all &= config_own(&copy.netd);
     all &= mv_config_nets_own(&copy);
+    all &= mv_config_list_own(&copy.publish);
+    all &= mv_config_list_own(&copy.egress);
     if (!all) {
         mv_config_done(&copy);
         return mv_fail(err, MICROVM_E_NO_MEMORY, "configuration: no memory for a copy");
@@ -163,6 +170,14 @@ int mv_config_check(const struct mv_config *config, microvm_error *err)
     if (!config->kernel)
         return mv_fail(err, MICROVM_E_INVALID,
                        "kernel: not given; a machine needs a bzImage or vmlinux");
+    bool user = false;
+    for (unsigned i = 0; i < config->nets; i++)
+        user |= config->net[i].kind == MV_NET_USER;
+    if (!user && (config->publish.count || config->egress.count))
+        return mv_fail(err, MICROVM_E_INVALID,
+                       "%s: that is done by the user network, which this machine does "
+                       "not have: say net=user too",
+                       config->publish.count ? "publish" : "egress");
     if (config->cmdline_only && !config->cmdline)
         return mv_fail(err, MICROVM_E_INVALID,
                        "cmdline-only: there is no cmdline to be used alone");

@@ -36,6 +36,19 @@ enum mv_net_kind {
     MV_NET_CALLBACK    /* the application sends and receives frames */
 };
 
+/* A setting that is a list of texts. */
+enum { MV_LIST_MAX = 64 };
+struct mv_config_list {
+    char *text[MV_LIST_MAX];
+    unsigned count;
+};
+
+/* What only the user network wants to know. */
+struct mv_net_user_config {
+    const char *program;                         /* NULL: microvm-netd is looked for */
+    const struct mv_config_list *forward, *rule; /* forward NULL: another device's */
+};
+
 struct mv_net_config {
     int kind;    /* enum mv_net_kind */
     char *where; /* NULL for a kind that has no place */
@@ -43,7 +56,9 @@ struct mv_net_config {
     intptr_t fd; /* borrowed: duplicated when it is opened */
     bool has_mac;
     uint8_t mac[6];
-    uint16_t mtu; /* 0: the backing's */
+    uint16_t mtu;                          /* 0: the backing's */
+    bool restricted, no_ipv6, no_host;     /* MV_NET_USER */
+    const struct mv_net_user_config *user; /* MV_NET_USER, while it is opened */
 };
 
 /* Whom a rate limit is for. */
@@ -81,6 +96,8 @@ struct mv_config {
     unsigned disks;
     struct mv_net_config net[MV_NETS_MAX];
     unsigned nets;
+    struct mv_config_list publish, egress; /* of the user network */
+    char *netd;                            /* its program; NULL: looked for */
     struct mv_limit_config limit[MV_LIMITS_MAX];
     unsigned limits;
     bool rootfs; /* disk 0 is the root file system: root=/dev/vda on the command line */

@@ -63,6 +63,8 @@ static const char *json_wanted(const struct mv_config_row *row)
         return "a text like \"uds=PATH\" or an object";
     case MICROVM_KEY_NET:
         return "a list of network devices";
+    case MICROVM_KEY_LIST:
+        return "a list of strings";
     default: /* TEXT, PATH, CHOICE */
         return "a string";
     }
@@ -215,6 +217,7 @@ static int json_set(struct mv_config *config, const struct mv_config_row *row,
         return json_disk(config, row, row->key.name, value, err);
     case MICROVM_KEY_LIMIT:
     case MICROVM_KEY_NET:
+    case MICROVM_KEY_LIST:
         return json_texts(config, row, value, err);
     case MICROVM_KEY_VSOCK:
         return json_vsock(config, row, value, err);
@@ -391,6 +394,22 @@ static json_t *json_from_nets(const struct mv_config *config)
     return NULL;
 }
 
+static json_t *json_from_list(const struct mv_config_list *texts)
+{
+    json_t *list = json_array();
+    int bad = 0;
+    if (!texts->count) {
+        json_decref(list);
+        return json_null();
+    }
+    for (unsigned i = 0; i < texts->count; i++)
+        bad |= json_array_append_new(list, json_string(texts->text[i]));
+    if (!bad)
+        return list;
+    json_decref(list);
+    return NULL;
+}
+
 static json_t *json_from_field(const struct mv_config *config,
                                const struct mv_config_row *row)
 {
@@ -406,6 +425,8 @@ static json_t *json_from_field(const struct mv_config *config,
         return json_from_vsock(&config->vsock);
     case MICROVM_KEY_NET:
         return json_from_nets(config);
+    case MICROVM_KEY_LIST:
+        return json_from_list(field);
     case MICROVM_KEY_BOOL:
         return json_boolean(*(const bool *)field);
     case MICROVM_KEY_COUNT:

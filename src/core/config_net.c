@@ -148,8 +148,9 @@ char *mv_config_net_text(const struct mv_net_config *net)
         n += (size_t)snprintf(text + n, size - n, ",mac=%s", mac);
     if (net->mtu)
         n += (size_t)snprintf(text + n, size - n, ",mtu=%u", net->mtu);
-    (void)snprintf(text + n, size - n, "%s%s", net->id ? ",id=" : "",
-                   net->id ? net->id : "");
+    (void)snprintf(text + n, size - n, "%s%s%s%s%s", net->restricted ? ",restrict" : "",
+                   net->no_ipv6 ? ",ipv6=off" : "", net->no_host ? ",host=off" : "",
+                   net->id ? ",id=" : "", net->id ? net->id : "");
     return text;
 }
 
@@ -221,6 +222,17 @@ int mv_config_row_set_net(struct mv_config *config, const struct mv_config_row *
         net_done(&entry);
         return rc;
     }
+    if (net->flags && entry.kind != MV_NET_USER)
+        rc = mv_fail(err, MICROVM_E_INVALID,
+                     "%s: restrict, ipv6=off and host=off are for the user network",
+                     what);
+    if (rc) {
+        net_done(&entry);
+        return rc;
+    }
+    entry.restricted = net->flags & MICROVM_NET_RESTRICT;
+    entry.no_ipv6 = net->flags & MICROVM_NET_NO_IPV6;
+    entry.no_host = net->flags & MICROVM_NET_NO_HOST;
     entry.has_mac = memcmp(net->mac, none, sizeof none) != 0;
     memcpy(entry.mac, net->mac, sizeof entry.mac);
     config->net[config->nets++] = entry;
@@ -262,7 +274,8 @@ bool mv_config_nets_own(struct mv_config *copy)
 static int net_option(const char *what, const char *option, struct microvm_net *net,
                       microvm_error *err)
 {
-    static const char *const words[] = {"mac=", "mtu=", "id=", NULL};
+    static const char *const words[] = {"mac=",     "mtu=",     "id=", "restrict",
+                                        "ipv6=off", "host=off", NULL};
     char shown[MV_STR_SHOWN];
     uint64_t mtu;
     (void)mv_str_show(shown, option);
@@ -284,10 +297,17 @@ static int net_option(const char *what, const char *option, struct microvm_net *
         net->id = option + 3;
         return 0;
     }
+    for (unsigned i = 0; i < 3; i++) {
+        if (!strcmp(option, words[3 + i])) { /* in the order of MICROVM_NET_* */
+            net->flags |= 1u << i;
+            return 0;
+        }
+    }
     const char *nearest = mv_str_nearest(option, words);
     return mv_fail(err, MICROVM_E_INVALID,
-                   "%s: unknown option '%s'%s%s; there are mac=, mtu= and id= (a comma "
-                   "in a path is written twice)",
+                   "%s: unknown option '%s'%s%s; there are mac=, mtu= and id=, and of "
+                   "user restrict, ipv6=off and host=off (a comma in a path is written "
+                   "twice)",
                    what, shown, nearest ? ": did you mean " : "",
                    nearest ? nearest : "");
 }

@@ -75,8 +75,11 @@ enum { MV_CONFIG_MAC_TEXT = 18 };
 bool mv_config_mac_from_text(const char *text, uint8_t mac[6]);
 void mv_config_mac_show(const uint8_t mac[6], char out[MV_CONFIG_MAC_TEXT]);
 
-/* Cuts the next comma-separated part off *at, in place; ",," is a comma of the part. */
-char *mv_config_part(char **at);
+/* Lists of texts: config_list.c */
+int mv_config_list_add(struct mv_config *config, const struct mv_config_row *row,
+                       const char *text, microvm_error *err);
+void mv_config_list_reset(struct mv_config_list *list);
+bool mv_config_list_own(struct mv_config_list *copy);
 
 /* Adds one from its text form; and that form again. config_limit.c */
 int mv_config_add_limit(struct mv_config *config, const char *text, microvm_error *err);

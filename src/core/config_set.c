@@ -299,6 +299,9 @@ int mv_config_row_set(struct mv_config *config, const struct mv_config_row *row,
         return mv_config_row_set_vsock_text(config, row, text, err);
     case MICROVM_KEY_NET:
         return mv_config_net_from_text(config, row, text, err);
+    case MICROVM_KEY_LIST:
+        rc = text_check(row->key.name, text, row->least, row->most, err);
+        return rc ? rc : mv_config_list_add(config, row, text, err);
     default: /* COUNT, SIZE, DURATION */
         return number_from_text(config, row, text, err);
     }
@@ -321,6 +324,10 @@ static int row_reset(struct mv_config *config, const struct mv_config_row *row,
     }
     if (row->key.type == MICROVM_KEY_NET) {
         mv_config_nets_reset(config);
+        return 0;
+    }
+    if (row->key.type == MICROVM_KEY_LIST) {
+        mv_config_list_reset(mv_config_field(config, row));
         return 0;
     }
     if (row->key.type == MICROVM_KEY_TEXT || row->key.type == MICROVM_KEY_PATH)

@@ -44,6 +44,8 @@ struct mv_machine_ops {
     int (*nic_find)(struct microvm *vm, const char *id, microvm_nic **out,
                     microvm_error *err);
     int (*nic_set_link)(microvm_nic *nic, bool up, microvm_error *err);
+    /* The first device of the user network. */
+    int (*nic_user)(struct microvm *vm, microvm_nic **out, microvm_error *err);
     int (*console_open)(struct microvm *vm, intptr_t *out, microvm_error *err);
     int (*console_resize)(struct microvm *vm, uint16_t columns, uint16_t rows,
                           microvm_error *err);
@@ -146,6 +148,8 @@ int mv_nic_send(microvm_nic *nic, const void *frame, size_t length, int64_t time
                 microvm_error *err);
 int64_t mv_nic_receive(microvm_nic *nic, void *frame, size_t capacity,
                        int64_t timeout_ms, microvm_error *err);
+/* Of the user network; not on the loop. */
+int mv_nic_forward(microvm_nic *nic, const char *text, bool add, microvm_error *err);
 intptr_t mv_nic_handle(const microvm_nic *nic);
 
 /* -- the hv kind -- */

@@ -3,6 +3,7 @@
  * Frames between the application and a network device whose backing is "callback".
  */
 #include "backing/net_callback.h"
+#include "backing/net_user.h"
 #include "machine/machine.h"
 
 static int nic_check(const microvm_nic *nic, microvm_error *err)
@@ -33,4 +34,9 @@ int64_t mv_nic_receive(microvm_nic *nic, void *frame, size_t capacity,
 intptr_t mv_nic_handle(const microvm_nic *nic)
 {
     return mv_net_is_callback(nic->net) ? mv_net_callback_handle(nic->net) : -1;
+}
+
+int mv_nic_forward(microvm_nic *nic, const char *text, bool add, microvm_error *err)
+{
+    return mv_net_user_forward(nic->net, text, add, err);
 }

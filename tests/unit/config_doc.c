@@ -38,13 +38,15 @@ static const char head[] =
     "| the same string, or `{\"uds\": PATH, \"cid\": N}` |\n"
     "| net | `BACKING[,mac=MAC][,mtu=N][,id=NAME]`; BACKING is `tap=NAME`, "
     "`unixstream=PATH`, `unixgram=PATH`, `fd=N`, `callback`, `user` or `none`; a comma "
-    "in PATH is written twice | the same string |\n\n"
+    "in PATH is written twice; behind `user` also `restrict`, `ipv6=off`, `host=off` "
+    "| the same string |\n"
+    "| list | one text each time | list of strings |\n\n"
     "In a JSON file, a key that is not known, one that is there twice, and a value of\n"
     "another kind are errors. Flags win over files; disks add up.\n\n";
 
 static const char *const forms[] = {"text",  "path",     "switch", "number",
                                     "size",  "duration", "choice", "disk",
-                                    "limit", "vsock",    "net"};
+                                    "limit", "vsock",    "net",    "list"};
 
 static void put_limits(FILE *to, const struct mv_config_row *row)
 {
@@ -62,6 +64,9 @@ static void put_limits(FILE *to, const struct mv_config_row *row)
         break;
     case MICROVM_KEY_DISK:
         (void)fprintf(to, "%d disks in all", MV_DISKS_MAX);
+        break;
+    case MICROVM_KEY_LIST:
+        (void)fprintf(to, "%d in all", MV_LIST_MAX);
         break;
     case MICROVM_KEY_NET:
         (void)fprintf(to, "%d in all", MV_NETS_MAX);

@@ -28,11 +28,11 @@ static void structs_are_laid_out_as_promised(void **state)
     SIZE(microvm_event, 264);
     FIELD(microvm_event, message, 32);
     FIELD(microvm_event, socket, 248);
-    SIZE(microvm_net, 32);
+    SIZE(microvm_net, 40);
     FIELD(microvm_net, mac, 16);
     FIELD(microvm_net, mtu, 22);
     FIELD(microvm_net, id, 24);
-    SIZE(microvm_stats, 240);
+    SIZE(microvm_stats, 264);
     FIELD(microvm_stats, boot_mark_ns, 128);
     FIELD(microvm_stats, ended_ns, 160);
     FIELD(microvm_stats, vsock_connections, 168);

@@ -115,13 +115,20 @@ static void a_call_that_waits_is_woken(void **state)
     netend_close(&t);
 }
 
-static void the_user_network_says_that_it_is_not_here(void **state)
+static void a_user_network_without_its_program_says_so(void **state)
 {
     (void)state;
+    const struct mv_net_user_config user = {.program = "/nowhere/microvm-netd"};
     struct netend t;
     microvm_error err;
-    assert_int_equal(netend_open(&t, (struct mv_net_config){.kind = MV_NET_USER}, &err),
-                     MICROVM_E_UNSUPPORTED);
+    int rc = netend_open(&t, (struct mv_net_config){.kind = MV_NET_USER, .user = &user},
+                         &err);
+#if defined(__linux__)
+    assert_int_equal(rc, MICROVM_E_IO);
+    assert_non_null(strstr(err.message, "/nowhere/microvm-netd"));
+#else
+    assert_int_equal(rc, MICROVM_E_UNSUPPORTED);
+#endif
 }
 
 /* -- taps -- */
@@ -233,7 +240,7 @@ int main(void)
         cmocka_unit_test(calls_carry_frames_both_ways),
         cmocka_unit_test(calls_find_full_rings_and_the_end),
         cmocka_unit_test(a_call_that_waits_is_woken),
-        cmocka_unit_test(the_user_network_says_that_it_is_not_here),
+        cmocka_unit_test(a_user_network_without_its_program_says_so),
 #if defined(__linux__)
         cmocka_unit_test(taps_carry_frames),
 #endif

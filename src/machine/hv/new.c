@@ -274,6 +274,11 @@ static int machine_nic_find(struct microvm *vm, const char *id, microvm_nic **ou
     return hv_nics_find(hv_machine(vm), id, out, err);
 }
 
+static int machine_nic_user(struct microvm *vm, microvm_nic **out, microvm_error *err)
+{
+    return hv_nics_find_user(hv_machine(vm), out, err);
+}
+
 static int machine_nic_set_link(microvm_nic *nic, bool up, microvm_error *err)
 {
     (void)err;
@@ -349,6 +354,7 @@ static const struct mv_machine_ops hv_ops = {
     .attach_net = machine_attach_net,
     .nic_find = machine_nic_find,
     .nic_set_link = machine_nic_set_link,
+    .nic_user = machine_nic_user,
     .console_open = machine_console_open,
     .console_resize = machine_console_resize,
     .set_balloon = machine_set_balloon,

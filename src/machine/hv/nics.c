@@ -5,6 +5,7 @@
 #include "machine/hv/hv_machine.h"
 
 #include "backing/net_callback.h"
+#include "backing/net_user.h"
 #include "util/bytes.h"
 
 #include <stdio.h>
@@ -35,6 +36,21 @@ static void nic_derive_mac(const struct hv_machine *m, const struct mv_net_confi
         mac[i] = (uint8_t)(hash >> (8 * i));
 }
 
+/* The first user network has the machine's forwards. */
+static int nic_open(struct hv_machine *m, struct mv_net_config config,
+                    struct microvm_nic *nic, microvm_error *err)
+{
+    const struct mv_config *all = &m->base.config;
+    struct mv_net_user_config user = {
+        .program = all->netd, .forward = &all->publish, .rule = &all->egress};
+    for (unsigned i = 0; i < m->nics; i++) {
+        if (mv_net_is_user(m->nic[i].net))
+            user.forward = NULL;
+    }
+    config.user = &user;
+    return mv_net_open(&config, &m->base.loop, &m->base.log, &nic->net, err);
+}
+
 int hv_nics_add(struct hv_machine *m, const struct mv_net_config *config,
                 microvm_nic **out, microvm_error *err)
 {
@@ -50,7 +66,7 @@ int hv_nics_add(struct hv_machine *m, const struct mv_net_config *config,
         memcpy(nic->mac, config->mac, sizeof nic->mac);
     else
         nic_derive_mac(m, config, nic->id, nic->mac);
-    int rc = mv_net_open(config, &m->base.loop, &m->base.log, &nic->net, err);
+    int rc = nic_open(m, *config, nic, err);
     if (!rc)
         rc = mv_net_device_open(&host, nic->net, nic->id, nic->mac, &nic->dev, err);
     if (rc)
@@ -80,6 +96,29 @@ int hv_nics_find(struct hv_machine *m, const char *id, microvm_nic **out,
     return mv_fail(err, MICROVM_E_INVALID, "net: this machine has no device '%s'", id);
 }
 
+int hv_nics_find_user(struct hv_machine *m, microvm_nic **out, microvm_error *err)
+{
+    for (unsigned i = 0; i < m->nics; i++) {
+        if (mv_net_is_user(m->nic[i].net)) {
+            *out = &m->nic[i];
+            return 0;
+        }
+    }
+    return mv_fail(err, MICROVM_E_UNSUPPORTED,
+                   "publish: this machine has no user network; say net=user");
+}
+
+/* The helper counts what its policy refuses; one that is gone has nothing to say. */
+static void nic_stats_user(struct mv_net *net, microvm_stats *out)
+{
+    struct mv_net_user_stats stats;
+    if (!mv_net_is_user(net) || mv_net_user_stats(net, &stats, NULL))
+        return;
+    out->net_refused_connections += stats.refused_connections;
+    out->net_refused_names += stats.refused_names;
+    out->net_refused_answers += stats.refused_answers;
+}
+
 void hv_nics_end(struct hv_machine *m)
 {
     for (unsigned i = 0; i < m->nics; i++) {
@@ -91,12 +130,13 @@ void hv_nics_end(struct hv_machine *m)
 void hv_nics_stats(const struct hv_machine *m, microvm_stats *out)
 {
     for (unsigned i = 0; i < m->nics; i++) {
-        const struct mv_net *net = m->nic[i].net;
+        struct mv_net *net = m->nic[i].net;
         out->net_received_bytes += net->received_bytes;
         out->net_received_frames += net->received_frames;
         out->net_received_drops += net->received_drops;
         out->net_sent_bytes += net->sent_bytes;
         out->net_sent_frames += net->sent_frames;
         out->net_sent_drops += net->sent_drops;
+        nic_stats_user(net, out);
     }
 }
