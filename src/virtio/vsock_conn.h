@@ -118,6 +118,7 @@ struct mv_vsock {
     struct mv_vsock_reset reset[MV_VSOCK_RESETS];
     unsigned reset_at, resets;
     bool tx_waits;      /* for room in that ring */
+    uint32_t tx_bytes;  /* of used tx buffers, since their last signal */
     uint16_t tx_untold; /* used buffers whose signal a stop has put off */
     bool urgent;        /* somebody is owed credit, and may be waiting for it */
 
