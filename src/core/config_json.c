@@ -137,6 +137,20 @@ static int json_disk(struct mv_config *config, const struct mv_config_row *row,
     return mv_config_row_set_disk(config, row, &disk, err);
 }
 
+/* An error in an element of a list, with its place: "disks[1]: ..." instead of the
+ * setting's name, "disk: ...". */
+static int json_at(const char *what, const struct mv_config_row *row,
+                   const microvm_error *from, microvm_error *err)
+{
+    const char *text = from->message;
+    size_t name = strlen(row->key.name);
+    if (!strncmp(text, what, strlen(what)))
+        return mv_fail_again(err, from);
+    if (!strncmp(text, row->key.name, name) && !strncmp(text + name, ": ", 2))
+        text += name + 2;
+    return mv_fail(err, from->code, "%s: %s", what, text);
+}
+
 static int json_disks(struct mv_config *config, const struct mv_config_row *row,
                       const json_t *list, microvm_error *err)
 {
@@ -148,9 +162,9 @@ static int json_disks(struct mv_config *config, const struct mv_config_row *row,
     {
         char what[MV_STR_NUMBER];
         (void)snprintf(what, sizeof what, "disks[%zu]", index);
-        int rc = json_disk(config, row, what, value, err);
-        if (rc)
-            return rc;
+        microvm_error inner = {.code = 0};
+        if (json_disk(config, row, what, value, &inner))
+            return json_at(what, row, &inner, err);
     }
     return 0;
 }
@@ -169,9 +183,11 @@ static int json_texts(struct mv_config *config, const struct mv_config_row *row,
     {
         if (!json_is_string(value))
             return json_wrong_type(name, "strings in it", value, err);
-        int rc = mv_config_row_set(config, row, json_string_value(value), err);
-        if (rc)
-            return rc;
+        char what[MV_CONFIG_NAME_MAX + MV_STR_NUMBER];
+        microvm_error inner = {.code = 0};
+        (void)snprintf(what, sizeof what, "%s[%zu]", name, index);
+        if (mv_config_row_set(config, row, json_string_value(value), &inner))
+            return json_at(what, row, &inner, err);
     }
     return 0;
 }

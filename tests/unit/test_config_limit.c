@@ -126,7 +126,7 @@ static void json_has_them(void **state)
         {"{\"limits\": \"disk:1M\"}",
          "limits: wanted a list of limits, found a string"},
         {"{\"limits\": [3]}", "limits: wanted strings in it, found a number"},
-        {"{\"limits\": [\"disk\"]}", "limit: 'disk' has no rate"},
+        {"{\"limits\": [\"disk\"]}", "limits[0]: 'disk' has no rate"},
     };
     struct mv_config config;
     microvm_error err;
