@@ -21,7 +21,7 @@ import sys
 
 # virtio devices, the file systems of our tests, the power button and its events.
 # crc32c is what ext4 asks the crypto layer for by name (modules.softdep).
-MODULES = ("virtio_mmio,virtio_pci,virtio_blk,virtio_console,virtio_rng,virtio_balloon,"
+MODULES = ("virtio_mmio,virtio_pci,virtio_blk,virtio_console,virtio_rng,virtio_balloon,virtio_net,"
            "crc32c_generic,ext4,squashfs,overlay,button,evdev,vmw_vsock_virtio_transport")
 
 
