@@ -44,25 +44,25 @@ static void check(struct vrig *rig)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
 {
-    static struct vrig rig; /* opened once: a reset makes it new */
+    static struct vrig rigs[VRIG_TRANSPORTS]; /* opened once: a reset makes it new */
+    struct vrig *rig = vfuzz_rig(rigs, length);
     struct fuzz in = {data, length};
-    if (!rig.dev) {
+    if (!rig->dev) {
         struct mv_vdev *dev = NULL;
-        vrig_open(&rig);
-        int rc = mv_balloon_open(&rig.host, &dev, NULL);
+        int rc = mv_balloon_open(&rig->host, &dev, NULL);
         MV_ASSERT(rc == 0);
-        vrig_attach(&rig, dev);
+        vrig_attach(rig, dev);
     }
-    vfuzz_start(&rig, UINT64_MAX);
+    vfuzz_start(rig, UINT64_MAX);
     for (unsigned i = 0; i < VFUZZ_STEPS_MAX && fuzz_left(&in); i++) {
         uint8_t op = fuzz8(&in);
         if (op & 3)
-            vfuzz_step(&rig, &in);
+            vfuzz_step(rig, &in);
         else if (op & 4)
-            pages(&rig, &in);
+            pages(rig, &in);
         else
-            mv_balloon_set_target(rig.dev, fuzz16(&in));
+            mv_balloon_set_target(rig->dev, fuzz16(&in));
     }
-    check(&rig);
+    check(rig);
     return 0;
 }

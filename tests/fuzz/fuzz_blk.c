@@ -172,7 +172,6 @@ static void check(struct vrig *rig, struct memory_disk *m)
 static void open_once(struct vrig *rig, struct memory_disk *m)
 {
     struct mv_vdev *dev = NULL;
-    vrig_open(rig);
     m->rig = rig;
     m->later = (struct mv_call){.fn = memory_later, .arg = &m->disk};
     m->disk.ops = &memory_ops;
@@ -186,24 +185,26 @@ static void open_once(struct vrig *rig, struct memory_disk *m)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
 {
-    static struct vrig rig; /* opened once: a reset makes it new */
-    static struct memory_disk memory;
+    static struct vrig rigs[VRIG_TRANSPORTS]; /* opened once: a reset makes it new */
+    static struct memory_disk memories[VRIG_TRANSPORTS];
+    struct vrig *rig = vfuzz_rig(rigs, length);
+    struct memory_disk *memory = &memories[rig->transport];
     struct fuzz in = {data, length};
-    if (!rig.dev)
-        open_once(&rig, &memory);
-    memory.how = fuzz8(&in);
-    vfuzz_start(&rig, UINT64_MAX);
+    if (!rig->dev)
+        open_once(rig, memory);
+    memory->how = fuzz8(&in);
+    vfuzz_start(rig, UINT64_MAX);
     for (unsigned i = 0; i < VFUZZ_STEPS_MAX && fuzz_left(&in); i++) {
         uint8_t op = fuzz8(&in);
         if (op & 1)
-            vfuzz_step(&rig, &in);
+            vfuzz_step(rig, &in);
         else if (op & 6)
-            request(&rig, &in);
+            request(rig, &in);
         else if (op & 8)
-            memory.how = fuzz8(&in);
+            memory->how = fuzz8(&in);
         else
-            vdriver_kick(&rig.driver, op / 16 % 2u);
+            vdriver_kick(&rig->driver, op / 16 % 2u);
     }
-    check(&rig, &memory);
+    check(rig, memory);
     return 0;
 }

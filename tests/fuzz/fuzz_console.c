@@ -70,22 +70,23 @@ static void check(struct vrig *rig, struct host *host)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
 {
-    static struct vrig rig; /* opened once: a reset makes it new */
-    static struct host host;
+    static struct vrig rigs[VRIG_TRANSPORTS]; /* opened once: a reset makes it new */
+    static struct host hosts[VRIG_TRANSPORTS];
+    struct vrig *rig = vfuzz_rig(rigs, length);
+    struct host *host = &hosts[rig->transport];
     struct fuzz in = {data, length};
-    if (!rig.dev) {
+    if (!rig->dev) {
         const struct mv_chardev chardev = {
-            .put = host_put, .get = host_get, .ctx = &host};
+            .put = host_put, .get = host_get, .ctx = host};
         struct mv_vdev *dev = NULL;
-        vrig_open(&rig);
-        int rc = mv_console_open(&rig.host, &chardev, &host.user, &dev, NULL);
+        int rc = mv_console_open(&rig->host, &chardev, &host->user, &dev, NULL);
         MV_ASSERT(rc == 0);
-        vrig_attach(&rig, dev);
+        vrig_attach(rig, dev);
     }
-    host.may_put = host.may_get = 0;
-    vfuzz_start(&rig, UINT64_MAX);
+    host->may_put = host->may_get = 0;
+    vfuzz_start(rig, UINT64_MAX);
     for (unsigned i = 0; i < VFUZZ_STEPS_MAX && fuzz_left(&in); i++)
-        step(&rig, &host, &in);
-    check(&rig, &host);
+        step(rig, host, &in);
+    check(rig, host);
     return 0;
 }

@@ -10,8 +10,25 @@
 
 enum { VFUZZ_HEAP = VRIG_LOW_BYTES / 2, POKE_BYTES = 16 };
 
+struct vrig *vfuzz_rig(struct vrig rigs[VRIG_TRANSPORTS], size_t length)
+{
+    enum vrig_transport transport = (enum vrig_transport)(length % VRIG_TRANSPORTS);
+    struct vrig *rig = &rigs[transport];
+    if (!rig->host.loop)
+        vrig_open_on(rig, transport);
+    return rig;
+}
+
+void vfuzz_reset(struct vrig *rig)
+{
+    if (rig->transport != VRIG_MMIO)
+        vdriver_pci_enable(&rig->driver);
+    vdriver_reset(&rig->driver);
+}
+
 void vfuzz_start(struct vrig *rig, uint64_t features)
 {
+    vfuzz_reset(rig);
     rig->driver.heap.at = VFUZZ_HEAP;
     bool ok = vdriver_start(&rig->driver, features | 1ull << 32);
     MV_ASSERT(ok);
@@ -86,14 +103,39 @@ static void vfuzz_poke(struct vrig *rig, uint64_t gpa, struct fuzz *in)
     (void)mv_ram_write(&rig->ram, gpa, bytes, n);
 }
 
+/* BAR 0's parts begin at pages; the driver's accesses lie near their beginning. */
+static uint64_t vfuzz_place(const struct vrig *rig, bool near, unsigned size,
+                            struct fuzz *in)
+{
+    uint16_t pick = fuzz16(in);
+    if (rig->transport == VRIG_MMIO)
+        return near ? pick % (MV_VMMIO_SIZE - size + 1) % 0x110 & ~3ull
+                    : pick % (MV_VMMIO_SIZE - size + 1);
+    return near ? (pick & 0x7000u) | pick % 0x50u
+                : pick % (MV_VPCI_BAR_SIZE - size + 1);
+}
+
+static void vfuzz_config_space(struct vrig *rig, unsigned size, bool write,
+                               struct fuzz *in)
+{
+    const struct vdriver *d = &rig->driver;
+    unsigned at = fuzz8(in), piece = MV_MIN(size, 4u);
+    if (write)
+        vdriver_pci_write(d, at, piece, fuzz32(in));
+    else
+        (void)vdriver_pci_read(d, at, piece);
+}
+
 static void vfuzz_register(struct vrig *rig, struct fuzz *in)
 {
     const struct vdriver *d = &rig->driver;
     uint8_t how = fuzz8(in);
     unsigned size = 1u << (how & 3);
-    uint64_t at = fuzz16(in) % (MV_VMMIO_SIZE - size + 1);
-    if (how & 4)
-        at = at % 0x110 & ~3ull;
+    if (how & 16 && rig->transport != VRIG_MMIO) {
+        vfuzz_config_space(rig, size, how & 8, in);
+        return;
+    }
+    uint64_t at = vfuzz_place(rig, how & 4, size, in);
     if (how & 8)
         d->bus->write(d->chip, at, size, fuzz32(in) & mv_size_mask(size));
     else
@@ -108,17 +150,14 @@ static void vfuzz_save_and_load(struct vrig *rig, struct fuzz *in)
     mv_vdev_sleep(rig->dev);
     mv_writer_open(&w, 4096);
     mv_writer_begin(&w, 1, 0, 1);
-    mv_vdev_save(rig->dev, &w);
-    mv_vmmio_save(&rig->mmio, &w);
+    vrig_save(rig, &w);
     MV_ASSERT(!w.failed);
-    vdriver_reset(&rig->driver);
+    vfuzz_reset(rig);
     if (damage & 1)
         w.data[16 + fuzz16(in) % (w.length - 16)] = fuzz8(in);
     struct mv_reader r = {.data = w.data + 16, .length = w.length - 16};
-    int rc = mv_vdev_load(rig->dev, &r, NULL);
+    int rc = vrig_load(rig, &r, NULL);
     MV_ASSERT(rc == 0 || damage & 1);
-    if (rc == 0)
-        rc = mv_vmmio_load(&rig->mmio, &r, NULL);
     mv_writer_close(&w);
     mv_vdev_wake(rig->dev);
 }

@@ -17,7 +17,13 @@ enum {
     VFUZZ_STEPS_MAX = 400 /* of one input: bounds the time it takes */
 };
 
-/* Resets the device and starts it; what the fuzzer may begin with. */
+/* The one of a target's rigs, zeroed at first, that an input of this length is for: so
+ * every corpus is spread over all transports. Opens it, without a device, if need be.
+ */
+struct vrig *vfuzz_rig(struct vrig rigs[VRIG_TRANSPORTS], size_t length);
+/* Takes the device back, whatever has become of its registers, and resets it. */
+void vfuzz_reset(struct vrig *rig);
+/* The same, and starts it; what the fuzzer may begin with. */
 void vfuzz_start(struct vrig *rig, uint64_t features);
 /* One thing that the driver does, taken from the input. */
 void vfuzz_step(struct vrig *rig, struct fuzz *in);
