@@ -21,6 +21,11 @@ static const uint8_t entry_writable[MV_MSIX_ENTRY_BYTES] = {
     0xfc, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
     0xff, 0xff, 0xff, 0xff, 0x01, 0x00, 0x00, 0x00};
 
+static const uint8_t *msix_entry(const struct mv_msix *msix, unsigned v)
+{
+    return &msix->table[v * MV_MSIX_ENTRY_BYTES];
+}
+
 int mv_msix_open(struct mv_msix *msix, unsigned vectors,
                  const struct mv_msix_host *host, microvm_error *err)
 {
@@ -30,7 +35,7 @@ int mv_msix_open(struct mv_msix *msix, unsigned vectors,
         return mv_fail(err, MICROVM_E_NO_MEMORY, "MSI-X table: no lock can be had");
     msix->vectors = vectors;
     for (unsigned v = 0; v < vectors; v++)
-        msix->table[v][ENTRY_CONTROL] = CONTROL_MASKED;
+        msix->table[v * MV_MSIX_ENTRY_BYTES + ENTRY_CONTROL] = CONTROL_MASKED;
     return 0;
 }
 
@@ -47,13 +52,13 @@ void mv_msix_close(struct mv_msix *msix)
 static bool msix_may_send(const struct mv_msix *msix, unsigned v)
 {
     return msix->enabled && !msix->masked &&
-           !(msix->table[v][ENTRY_CONTROL] & CONTROL_MASKED);
+           !(msix_entry(msix, v)[ENTRY_CONTROL] & CONTROL_MASKED);
 }
 
 static void msix_tell(struct mv_msix *msix, unsigned v)
 {
-    uint64_t address = mv_load64(msix->table[v] + ENTRY_ADDRESS);
-    uint32_t data = mv_load32(msix->table[v] + ENTRY_DATA);
+    uint64_t address = mv_load64(msix_entry(msix, v) + ENTRY_ADDRESS);
+    uint32_t data = mv_load32(msix_entry(msix, v) + ENTRY_DATA);
     if (msix->told >> v & 1 && msix->message[v].address == address &&
         msix->message[v].data == data)
         return;
@@ -124,7 +129,7 @@ uint64_t mv_msix_read_table(struct mv_msix *msix, uint64_t offset, unsigned size
     if (offset >= end)
         return 0;
     uv_mutex_lock(&msix->lock);
-    memcpy(&value, msix->table[0] + offset, (size_t)MV_MIN(size, end - offset));
+    memcpy(&value, &msix->table[offset], (size_t)MV_MIN(size, end - offset));
     uv_mutex_unlock(&msix->lock);
     return value;
 }
@@ -140,7 +145,7 @@ void mv_msix_write_table(struct mv_msix *msix, uint64_t offset, unsigned size,
     unsigned last = (unsigned)(offset + size - 1) / MV_MSIX_ENTRY_BYTES;
     uv_mutex_lock(&msix->lock);
     for (unsigned i = 0; i < size; i++) {
-        uint8_t *byte = msix->table[0] + offset + i;
+        uint8_t *byte = &msix->table[offset + i];
         uint8_t mask = entry_writable[(offset + i) % MV_MSIX_ENTRY_BYTES];
         *byte = (uint8_t)((*byte & ~mask) | (value >> (8 * i) & mask));
     }
@@ -172,7 +177,8 @@ void mv_msix_save(struct mv_msix *msix, struct mv_writer *w)
 
 int mv_msix_load(struct mv_msix *msix, struct mv_reader *r, microvm_error *err)
 {
-    uint8_t table[MV_MSIX_VECTORS_MAX][MV_MSIX_ENTRY_BYTES];
+    uint8_t table[MV_MSIX_VECTORS_MAX * MV_MSIX_ENTRY_BYTES];
+    const size_t bytes = (size_t)msix->vectors * MV_MSIX_ENTRY_BYTES;
     uint32_t vectors = mv_get32(r);
     if (!r->failed && vectors != msix->vectors)
         return mv_fail(
@@ -181,7 +187,7 @@ int mv_msix_load(struct mv_msix *msix, struct mv_reader *r, microvm_error *err)
             "the device as it was when it was saved",
             vectors, msix->vectors);
     uint64_t pending = mv_get64(r);
-    mv_get_bytes(r, table, (size_t)msix->vectors * MV_MSIX_ENTRY_BYTES);
+    mv_get_bytes(r, table, bytes);
     if (r->failed)
         return mv_fail(err, MICROVM_E_DEVICE,
                        "MSI-X table: the saved state is cut short");
@@ -189,9 +195,8 @@ int mv_msix_load(struct mv_msix *msix, struct mv_reader *r, microvm_error *err)
     msix->enabled = false;
     msix->told = 0;
     msix->pending = pending & ((1ull << msix->vectors) - 1);
-    for (unsigned v = 0; v < msix->vectors; v++)
-        for (unsigned i = 0; i < MV_MSIX_ENTRY_BYTES; i++)
-            msix->table[v][i] = table[v][i] & entry_writable[i];
+    for (size_t i = 0; i < bytes; i++)
+        msix->table[i] = table[i] & entry_writable[i % MV_MSIX_ENTRY_BYTES];
     uv_mutex_unlock(&msix->lock);
     return 0;
 }

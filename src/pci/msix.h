@@ -45,7 +45,7 @@ struct mv_msix {
     uv_mutex_t lock; /* a leaf: guards all below */
     bool enabled, masked;
     uint64_t pending, told; /* bit per vector; told: `message` is what host knows */
-    uint8_t table[MV_MSIX_VECTORS_MAX][MV_MSIX_ENTRY_BYTES];
+    uint8_t table[MV_MSIX_VECTORS_MAX * MV_MSIX_ENTRY_BYTES];
     struct {
         uint64_t address;
         uint32_t data;

@@ -36,7 +36,7 @@ static void on_send(void *ctx, unsigned v, uint64_t address, uint32_t data)
 {
     struct guest *guest = ctx;
     const struct mv_pci_function *f = &guest->rig.pci.function;
-    const uint8_t *entry = guest->rig.pci.msix.table[v];
+    const uint8_t *entry = guest->rig.pci.msix.table + 16 * v;
     MV_ASSERT(v <= QUEUES && !(entry[12] & 1));
     MV_ASSERT(address == mv_load64(entry) && data == mv_load32(entry + 8));
     MV_ASSERT(mv_load16(f->config + PCI_COMMAND) & PCI_MASTER);
