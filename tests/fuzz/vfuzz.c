@@ -158,6 +158,8 @@ static void vfuzz_save_and_load(struct vrig *rig, struct fuzz *in)
     struct mv_reader r = {.data = w.data + 16, .length = w.length - 16};
     int rc = vrig_load(rig, &r, NULL);
     MV_ASSERT(rc == 0 || damage & 1);
+    if (rc)
+        vfuzz_reset(rig); /* a transport may be loaded by half */
     mv_writer_close(&w);
     mv_vdev_wake(rig->dev);
 }
