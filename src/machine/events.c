@@ -87,7 +87,7 @@ int mv_events_take(struct mv_events *events, microvm_event *out)
     uv_mutex_lock(&events->lock);
     bool got = events_next(events, &event);
     if (!events->count && !events->lost)
-        mv_notify_clear(&events->notify);
+        (void)mv_notify_clear(&events->notify);
     uv_mutex_unlock(&events->lock);
     if (!got)
         return 0;

@@ -8,6 +8,8 @@
 
 #include "util/err.h"
 
+#include <stdbool.h>
+
 struct mv_notify {
     intptr_t handle; /* eventfd, read end of a pipe, or event HANDLE; -1 closed */
     intptr_t write;  /* where signals go; the same as handle except for a pipe */
@@ -20,6 +22,7 @@ struct mv_notify {
 int mv_notify_open(struct mv_notify *notify, microvm_error *err);
 void mv_notify_close(struct mv_notify *notify); /* accepts a closed one */
 void mv_notify_signal(struct mv_notify *notify);
-void mv_notify_clear(struct mv_notify *notify);
+/* True when it had been signalled. */
+bool mv_notify_clear(struct mv_notify *notify);
 
 #endif

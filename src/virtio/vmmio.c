@@ -16,6 +16,20 @@
  *
  * The price is a spurious interrupt now and then for the first kind of driver. One that
  * acknowledges without ever reading only fails to clear the register.
+ *
+ * So an interrupt costs the guest two exits, a read of InterruptStatus and a write of
+ * InterruptACK. The write need not come up: a hypervisor with eventfds takes the value
+ * that it nearly always is (used buffers, no change of the configuration) and signals
+ * `acked`; whoever looks at the register next carries it out first. Nothing is lost by
+ * that. The register is seen by reads only, so what matters is the order of the
+ * acknowledgement and the reads, which is kept; and an event that came between the
+ * acknowledgement and the look is unread, so that the late acknowledgement spares it as
+ * a timely one would have come before it. The other values come up as ever. Measured:
+ * 285 requests of a disk make 330 exits for device memory instead of 615.
+ *
+ * The read must come up: it is what tells two kinds of events apart. (A page that reads
+ * without an exit would have to show "used buffers" for ever, and a driver that reads
+ * until nothing is left would not return.) A driver that wants neither exit has PCI.
  */
 #include "virtio/vmmio.h"
 
@@ -36,7 +50,7 @@ enum {
     REG_QUEUE_READY = 0x044,
     REG_QUEUE_NOTIFY = MV_VMMIO_QUEUE_NOTIFY,
     REG_INTERRUPT_STATUS = 0x060,
-    REG_INTERRUPT_ACK = 0x064,
+    REG_INTERRUPT_ACK = MV_VMMIO_INTERRUPT_ACK,
     REG_STATUS = 0x070,
     REG_QUEUE_DESC_LOW = 0x080,
     REG_QUEUE_DESC_HIGH = 0x084,
@@ -58,7 +72,12 @@ enum {
     VENDOR = 0x4d56554d /* "MUVM" */
 };
 
-enum { INTERRUPT_USED = 1, INTERRUPT_CONFIG = 2, INTERRUPT_ALL = 3, UNREAD_SHIFT = 8 };
+enum {
+    INTERRUPT_USED = MV_VMMIO_ACK_USED,
+    INTERRUPT_CONFIG = 2,
+    INTERRUPT_ALL = 3,
+    UNREAD_SHIFT = 8
+};
 
 /* -- interrupts -- */
 
@@ -79,17 +98,25 @@ static void vmmio_config_changed(void *transport)
     vmmio_interrupt(transport, INTERRUPT_CONFIG);
 }
 
-static uint32_t vmmio_interrupt_status(struct mv_vmmio *mmio)
-{
-    return atomic_fetch_and(&mmio->interrupts, INTERRUPT_ALL) & INTERRUPT_ALL;
-}
-
 static void vmmio_acknowledge(struct mv_vmmio *mmio, uint32_t bits)
 {
     uint32_t now = mmio->interrupts, left;
     do {
         left = now & ~(bits & INTERRUPT_ALL & ~(now >> UNREAD_SHIFT));
     } while (!atomic_compare_exchange_weak(&mmio->interrupts, &now, left));
+}
+
+/* What the hypervisor took for us. */
+static void vmmio_catch_up(struct mv_vmmio *mmio)
+{
+    if (mmio->acked.handle != -1 && mv_notify_clear(&mmio->acked))
+        vmmio_acknowledge(mmio, MV_VMMIO_ACK_USED);
+}
+
+static uint32_t vmmio_interrupt_status(struct mv_vmmio *mmio)
+{
+    vmmio_catch_up(mmio);
+    return atomic_fetch_and(&mmio->interrupts, INTERRUPT_ALL) & INTERRUPT_ALL;
 }
 
 /* -- reading -- */
@@ -161,6 +188,7 @@ static void vmmio_set_status(struct mv_vmmio *mmio, uint32_t value)
         return;
     mmio->features = (struct mv_vfeatures){0};
     mmio->queue_sel = 0;
+    vmmio_catch_up(mmio);
     mmio->interrupts = 0;
 }
 
@@ -255,7 +283,7 @@ const struct mv_bus_ops mv_vmmio_bus = {.read = vmmio_read, .write = vmmio_write
 int mv_vmmio_open(struct mv_vmmio *mmio, struct mv_vdev *dev, const struct mv_irq *irq,
                   microvm_error *err)
 {
-    *mmio = (struct mv_vmmio){.irq = *irq};
+    *mmio = (struct mv_vmmio){.irq = *irq, .acked = MV_NOTIFY_CLOSED};
     if (uv_mutex_init(&mmio->lock))
         return mv_fail(err, MICROVM_E_NO_MEMORY, "%s: no lock can be had", dev->name);
     mmio->dev = dev;
@@ -269,11 +297,13 @@ void mv_vmmio_close(struct mv_vmmio *mmio)
     if (!mmio->dev)
         return;
     mmio->dev = NULL;
+    mv_notify_close(&mmio->acked);
     uv_mutex_destroy(&mmio->lock);
 }
 
-void mv_vmmio_save(const struct mv_vmmio *mmio, struct mv_writer *w)
+void mv_vmmio_save(struct mv_vmmio *mmio, struct mv_writer *w)
 {
+    vmmio_catch_up(mmio);
     mv_vfeatures_save(&mmio->features, w);
     mv_put32(w, mmio->queue_sel);
     mv_put32(w, mmio->interrupts);

@@ -12,12 +12,15 @@
 
 #include "core/bus.h"
 #include "core/irq.h"
+#include "os/notify.h"
 #include "virtio/vdev.h"
 #include "virtio/vfeatures.h"
 
 enum {
-    MV_VMMIO_SIZE = 0x1000,        /* address space of one device */
-    MV_VMMIO_QUEUE_NOTIFY = 0x050, /* where bells are bound: value = queue index */
+    MV_VMMIO_SIZE = 0x1000,         /* address space of one device */
+    MV_VMMIO_QUEUE_NOTIFY = 0x050,  /* where bells are bound: value = queue index */
+    MV_VMMIO_INTERRUPT_ACK = 0x064, /* and `acked`, to a write of */
+    MV_VMMIO_ACK_USED = 1
 };
 
 struct mv_vmmio {
@@ -31,6 +34,9 @@ struct mv_vmmio {
     uint32_t queue_sel;
     /* InterruptStatus (4.2.2.2), and above it the bits set since it was last read. */
     _Atomic uint32_t interrupts;
+    /* Signalled by the hypervisor instead of a write of ACK_USED to INTERRUPT_ACK, when
+     * the machine has opened it and bound it so. The register's reader comes after. */
+    struct mv_notify acked;
 };
 
 extern const struct mv_bus_ops mv_vmmio_bus; /* chip: struct mv_vmmio */
@@ -42,7 +48,7 @@ void mv_vmmio_close(struct mv_vmmio *mmio);
 
 /* Both while the device is not LIVE. Load comes after the interrupt controller's: it
  * repeats an interrupt that was not acknowledged, in case its edge was lost. */
-void mv_vmmio_save(const struct mv_vmmio *mmio, struct mv_writer *w);
+void mv_vmmio_save(struct mv_vmmio *mmio, struct mv_writer *w);
 int mv_vmmio_load(struct mv_vmmio *mmio, struct mv_reader *r, microvm_error *err);
 
 #endif

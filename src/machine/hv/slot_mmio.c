@@ -43,6 +43,20 @@ static void mmio_unbind_bells(struct hv_slot *slot, unsigned bells)
                                  &slot->dev->bell[q], NULL);
 }
 
+/* Where the hypervisor reads the interrupt's eventfd, it can write one as well. A wish:
+ * without it the acknowledgement comes up. */
+static void mmio_bind_ack(struct hv_slot *slot)
+{
+    const struct mv_hv_ops *hv = slot->m->hv;
+    struct mv_notify *acked = &slot->mmio.mmio.acked;
+    if (slot->mmio.irq.handle == -1 || !hv->bell_bind || mv_notify_open(acked, NULL))
+        return;
+    struct mv_bell bell = {.fd = acked->handle}; /* the loop does not listen to it */
+    if (hv->bell_bind(slot->m->vm, slot->mmio.base + MV_VMMIO_INTERRUPT_ACK, 4,
+                      MV_VMMIO_ACK_USED, &bell, NULL))
+        mv_notify_close(acked);
+}
+
 /* Without bells the transport rings them itself. */
 static int mmio_bind_bells(struct hv_slot *slot, microvm_error *err)
 {
@@ -78,6 +92,7 @@ int hv_mmio_attach(struct hv_slot *slot, microvm_error *err)
                     &slot->mmio.mmio, err);
     if (rc)
         goto fail_bells;
+    mmio_bind_ack(slot);
     return 0;
 
 fail_bells:

@@ -32,9 +32,8 @@ void mv_notify_signal(struct mv_notify *notify)
     (void)n; /* full means signalled */
 }
 
-void mv_notify_clear(struct mv_notify *notify)
+bool mv_notify_clear(struct mv_notify *notify)
 {
     uint64_t count;
-    ssize_t n = read((int)notify->handle, &count, sizeof count);
-    (void)n; /* empty means clear */
+    return read((int)notify->handle, &count, sizeof count) > 0;
 }

@@ -37,9 +37,11 @@ void mv_notify_signal(struct mv_notify *notify)
     (void)n; /* full means signalled */
 }
 
-void mv_notify_clear(struct mv_notify *notify)
+bool mv_notify_clear(struct mv_notify *notify)
 {
     char drop[64];
+    bool was = false;
     while (read((int)notify->handle, drop, sizeof drop) > 0)
-        ;
+        was = true;
+    return was;
 }

@@ -29,7 +29,9 @@ void mv_notify_signal(struct mv_notify *notify)
     (void)SetEvent((HANDLE)notify->write);
 }
 
-void mv_notify_clear(struct mv_notify *notify)
+bool mv_notify_clear(struct mv_notify *notify)
 {
+    bool was = WaitForSingleObject((HANDLE)notify->handle, 0) == WAIT_OBJECT_0;
     (void)ResetEvent((HANDLE)notify->handle);
+    return was;
 }
