@@ -138,7 +138,7 @@ static void keeps_messages_until_unmasked(void **state)
     assert_int_equal(d->bus->read(d->chip, entry + 8, 4), 0x99);
     d->bus->write(d->chip, entry + 12, 4, 0);
     assert_int_equal(t->rig.pulses, pulses + msix);
-    assert_int_equal(vdriver_interrupt(d), USED);
+    assert_true(vdriver_interrupt(d) & USED); /* a device may announce itself besides */
     assert_int_equal(vdriver_interrupt(d), 0);
     (void)vdriver_listen(life_queue(t));
     life_ask(t);
