@@ -239,7 +239,7 @@ void mv_vpci_save(struct mv_vpci *vpci, struct mv_writer *w)
     mv_pci_function_save(&vpci->function, w);
     mv_vfeatures_save(&vpci->features, w);
     mv_put16(w, vpci->queue_select);
-    mv_put8(w, vpci->isr);
+    mv_put8(w, (uint8_t)(vpci->isr | vpci->isr_told << MV_VPCI_ISR_TOLD));
     mv_put16(w, vpci->config_vector);
     for (unsigned q = 0; q < vpci->dev->queues; q++)
         mv_put16(w, vpci->queue_vector[q]);
@@ -259,7 +259,9 @@ int mv_vpci_load(struct mv_vpci *vpci, struct mv_reader *r, microvm_error *err)
     mv_get_bytes(r, function, sizeof function);
     vpci->features = mv_vfeatures_load(r);
     vpci->queue_select = mv_get16(r);
-    vpci->isr = mv_get8(r) & MV_VPCI_ISR_ALL;
+    uint8_t isr = mv_get8(r);
+    vpci->isr = isr & MV_VPCI_ISR_ALL;
+    vpci->isr_told = isr >> MV_VPCI_ISR_TOLD & vpci->isr;
     vpci->config_vector = vpci_load_vector(vpci, r);
     for (unsigned q = 0; q < vpci->dev->queues; q++)
         vpci->queue_vector[q] = vpci_load_vector(vpci, r);

@@ -62,8 +62,8 @@ struct mv_vpci {
     struct mv_vfeatures features;
     uint16_t queue_select;
 
-    uv_mutex_t irq_lock; /* a leaf, but for msix and pin */
-    uint8_t isr;
+    uv_mutex_t irq_lock;   /* a leaf, but for msix and pin */
+    uint8_t isr, isr_told; /* told: bits of isr that came while MSI-X was on */
     uint16_t config_vector, queue_vector[MV_VDEV_QUEUES_MAX];
 };
 

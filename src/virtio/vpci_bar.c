@@ -35,10 +35,16 @@ enum {
 
 /* -- interrupts -- */
 
-/* The pin follows the ISR register while MSI-X is off. irq_lock held. */
+/* The pin follows the ISR register while MSI-X is off, and the register forgets then
+ * what was told before. irq_lock held. */
 static void vpci_update_pin(struct mv_vpci *vpci)
 {
-    mv_pci_intx(&vpci->function, vpci->isr != 0 && !mv_msix_enabled(&vpci->msix));
+    bool enabled = mv_msix_enabled(&vpci->msix);
+    if (!enabled) {
+        vpci->isr &= (uint8_t)~vpci->isr_told;
+        vpci->isr_told = 0;
+    }
+    mv_pci_intx(&vpci->function, vpci->isr != 0 && !enabled);
 }
 
 void mv_vpci_signal(void *transport, unsigned q)
@@ -52,14 +58,16 @@ void mv_vpci_signal(void *transport, unsigned q)
     uv_mutex_unlock(&vpci->irq_lock);
 }
 
-/* 4.1.4.5.1: the bit is set with MSI-X, too. */
+/* 4.1.4.5.1: the bit is set with MSI-X, too. A message has told it then, and no pin is
+ * to tell it again. */
 void mv_vpci_config_changed(void *transport)
 {
     struct mv_vpci *vpci = transport;
     uv_mutex_lock(&vpci->irq_lock);
+    if (mv_msix_signal(&vpci->msix, vpci->config_vector))
+        vpci->isr_told |= MV_VPCI_ISR_CONFIG & ~vpci->isr;
     vpci->isr |= MV_VPCI_ISR_CONFIG;
-    if (!mv_msix_signal(&vpci->msix, vpci->config_vector))
-        vpci_update_pin(vpci);
+    vpci_update_pin(vpci);
     uv_mutex_unlock(&vpci->irq_lock);
 }
 
@@ -67,7 +75,7 @@ static uint8_t vpci_read_isr(struct mv_vpci *vpci)
 {
     uv_mutex_lock(&vpci->irq_lock);
     uint8_t isr = vpci->isr;
-    vpci->isr = 0;
+    vpci->isr = vpci->isr_told = 0;
     vpci_update_pin(vpci);
     uv_mutex_unlock(&vpci->irq_lock);
     return isr;
@@ -201,7 +209,7 @@ static void vpci_forget_interrupts(struct mv_vpci *vpci)
     vpci->config_vector = MV_VPCI_NO_VECTOR;
     for (unsigned q = 0; q < vpci->dev->queues; q++)
         vpci->queue_vector[q] = MV_VPCI_NO_VECTOR;
-    vpci->isr = 0;
+    vpci->isr = vpci->isr_told = 0;
     mv_msix_forget(&vpci->msix);
     vpci_update_pin(vpci);
     uv_mutex_unlock(&vpci->irq_lock);

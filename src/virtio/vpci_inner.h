@@ -15,7 +15,8 @@ enum {
     MV_VPCI_NO_VECTOR = 0xffff, /* VIRTIO_MSI_NO_VECTOR */
     MV_VPCI_ISR_QUEUE = 1,
     MV_VPCI_ISR_CONFIG = 2,
-    MV_VPCI_ISR_ALL = 3
+    MV_VPCI_ISR_ALL = 3,
+    MV_VPCI_ISR_TOLD = 2 /* where isr_told begins in the saved byte */
 };
 
 extern const struct mv_bus_ops mv_vpci_bar; /* chip: struct mv_vpci */

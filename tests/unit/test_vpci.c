@@ -301,6 +301,37 @@ static void messages_take_over_from_the_pin(void **state)
     assert_false(rig->v.pin);
 }
 
+/* A message has told of it: the pin is for what comes while MSI-X is off. */
+static void the_pin_repeats_no_message(void **state)
+{
+    struct rig *rig = *state;
+    struct vdriver *d = &rig->v.driver;
+    start(rig);
+    vdriver_pci_write(d, d->pci.msix_at + 2, 2, 0x8000);
+    make_config(rig);
+    vdriver_pci_write(d, d->pci.msix_at + 2, 2, 0);
+    assert_false(rig->v.pin);
+    assert_false(config(rig, PCI_STATUS, 2) & PCI_STATUS_INTX);
+    assert_int_equal(get(rig, MV_VPCI_ISR, 1), 0);
+    make_config(rig);
+    assert_true(rig->v.pin);
+    /* What the pin has told and nobody has read is told again, and no less. */
+    vdriver_pci_write(d, d->pci.msix_at + 2, 2, 0x8000);
+    assert_false(rig->v.pin);
+    make_config(rig);
+    vdriver_pci_write(d, d->pci.msix_at + 2, 2, 0);
+    assert_true(rig->v.pin);
+    assert_int_equal(get(rig, MV_VPCI_ISR, 1), CONFIG);
+    assert_false(rig->v.pin);
+    /* Reading forgets both: the next one is the pin's again. */
+    vdriver_pci_write(d, d->pci.msix_at + 2, 2, 0x8000);
+    make_config(rig);
+    assert_int_equal(get(rig, MV_VPCI_ISR, 1), CONFIG);
+    vdriver_pci_write(d, d->pci.msix_at + 2, 2, 0);
+    make_config(rig);
+    assert_true(rig->v.pin);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,6 +348,7 @@ int main(void)
         PIN(isr_holds_the_pin),
         PIN(interrupt_disable_keeps_the_pin_down),
         PIN(messages_take_over_from_the_pin),
+        PIN(the_pin_repeats_no_message),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -216,6 +216,19 @@ static void state_keeps_the_pin(void **state)
     assert_int_equal(ask(rig, 1), 1);
 }
 
+/* An event that a message told of is no pin's after a move either. */
+static void state_keeps_what_was_told(void **state)
+{
+    struct rig *rig = *state;
+    struct vdriver *d = &rig->v.driver;
+    start(rig);
+    make_config(rig);
+    move(rig);
+    vdriver_pci_write(d, d->pci.msix_at + 2, 2, 0);
+    assert_false(rig->v.pin);
+    assert_int_equal(get(rig, MV_VPCI_ISR, 1), 0);
+}
+
 static void state_keeps_a_device_held(void **state)
 {
     struct rig *rig = *state;
@@ -361,15 +374,11 @@ static void vcpus_and_loop_are_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(the_window_does_all),
-        T(the_window_has_its_limits),
-        T(bells_follow_the_bar),
-        T(bells_that_cannot_be_had_are_not_missed),
-        T(no_master_no_memory),
-        T(state_keeps_vectors_and_pending),
-        PIN(state_keeps_the_pin),
-        T(state_keeps_a_device_held),
-        cmocka_unit_test(vcpus_and_loop_are_threads),
+        T(the_window_does_all),       T(the_window_has_its_limits),
+        T(bells_follow_the_bar),      T(bells_that_cannot_be_had_are_not_missed),
+        T(no_master_no_memory),       T(state_keeps_vectors_and_pending),
+        PIN(state_keeps_the_pin),     T(state_keeps_what_was_told),
+        T(state_keeps_a_device_held), cmocka_unit_test(vcpus_and_loop_are_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
