@@ -90,6 +90,11 @@ static bool boot_wants_pci(const struct hv_machine *m)
                    "transport=pci: the kernel '%s' seems to have no driver for virtio "
                    "over PCI and will not find its devices",
                    config->kernel);
+        if (mv_cmdline_has_option(cmdline, "pci", "off"))
+            mv_log(
+                &m->base.log, MICROVM_LOG_WARNING,
+                "transport=pci: the command line says pci=off, so the kernel will not "
+                "find its devices; leave one of the two out");
         return true;
     case MV_TRANSPORT_AUTO:
         break;
