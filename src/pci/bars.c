@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Where BARs are (PCI 3.0, 6.2.5). Sizing needs no code: the address bits below a BAR's
- * size are not writable and read zero, so writing all ones reads back its size. An
- * address that software leaves in the register while it does that lies in no window.
+ * size are not writable and read zero, so writing all ones reads back its size.
+ * Software turns decoding off while it does that (implementation note in 6.2.5.1).
  *
- * The buses of a machine are fixed, so what moves is looked up here: the windows are
- * ranges of the bus, and an access to one finds its BAR by walking the slots, lowest
+ * The buses of a machine are fixed, so what moves is looked up here: the space for BARs
+ * is ranges of the bus, and an access to one finds its BAR by walking the slots, lowest
  * first.
  */
 #include "pci/inner.h"
@@ -63,7 +63,7 @@ static uint64_t bar_home_taken(const struct mv_pci_root *root, uint64_t base,
 }
 
 static bool bar_find_home(const struct mv_pci_root *root,
-                          const struct mv_pci_window *window, struct mv_pci_bar *bar)
+                          const struct mv_pci_range *window, struct mv_pci_bar *bar)
 {
     uint64_t base = mv_align_up(window->base, bar->size), taken;
     while (mv_inside(base, bar->size, window->base, window->size)) {
@@ -99,10 +99,14 @@ int mv_pci_place_bars(struct mv_pci_root *root, struct mv_pci_function *f,
 
 /* -- decoding -- */
 
-static bool bar_in_window(const struct mv_pci_window *window, uint64_t base,
-                          uint64_t size)
+static bool bar_in_space(const struct mv_pci_root *root, uint64_t base, uint64_t size)
 {
-    return mv_inside(base, size, window->base, window->size);
+    for (unsigned i = 0; i < MV_PCI_SPACES; i++) {
+        const struct mv_pci_range *range = &root->space[i].range;
+        if (mv_inside(base, size, range->base, range->size))
+            return true;
+    }
+    return false;
 }
 
 /* Where the registers say that the BAR decodes. */
@@ -113,9 +117,8 @@ static uint64_t bar_place(const struct mv_pci_function *f, unsigned b)
     uint64_t base = mv_load32(reg) & ~(uint32_t)BAR_TYPE_BITS;
     if (bar->wide)
         base |= (uint64_t)mv_load32(reg + 4) << 32;
-    bool decodes = (f->command & MV_PCI_COMMAND_MEMORY) &&
-                   (bar_in_window(&f->root->low, base, bar->size) ||
-                    bar_in_window(&f->root->high, base, bar->size));
+    bool decodes =
+        (f->command & MV_PCI_COMMAND_MEMORY) && bar_in_space(f->root, base, bar->size);
     return decodes ? base : MV_PCI_NOWHERE;
 }
 
@@ -189,7 +192,7 @@ void mv_pci_update_bars(struct mv_pci_function *f)
 /* -- accesses -- */
 
 /* What an access reaches. */
-struct window_hit {
+struct space_hit {
     const struct mv_bus_ops *ops;
     void *chip;
     uint64_t offset;
@@ -197,11 +200,11 @@ struct window_hit {
 
 /* Finds the BAR that holds all of the access. It may move as soon as the lock is let
  * go, and what was under way when it moved reaches it still, as on a real bus. */
-static bool window_find(const struct mv_pci_window *window, uint64_t offset,
-                        unsigned size, struct window_hit *hit)
+static bool space_find(const struct mv_pci_space *space, uint64_t offset, unsigned size,
+                       struct space_hit *hit)
 {
-    struct mv_pci_root *root = window->root;
-    uint64_t gpa = window->base + offset;
+    struct mv_pci_root *root = space->root;
+    uint64_t gpa = space->range.base + offset;
     bool found = false;
     uv_mutex_lock(&root->bar_lock);
     for (unsigned i = 0; i < BARS_ALL && !found; i++) {
@@ -209,25 +212,25 @@ static bool window_find(const struct mv_pci_window *window, uint64_t offset,
         found = bar && bar->gpa != MV_PCI_NOWHERE &&
                 mv_inside(gpa, size, bar->gpa, bar->size);
         if (found)
-            *hit = (struct window_hit){bar->ops, bar->chip, gpa - bar->gpa};
+            *hit = (struct space_hit){bar->ops, bar->chip, gpa - bar->gpa};
     }
     uv_mutex_unlock(&root->bar_lock);
     return found;
 }
 
-static uint64_t window_read(void *chip, uint64_t offset, unsigned size)
+static uint64_t space_read(void *chip, uint64_t offset, unsigned size)
 {
-    struct window_hit hit;
-    if (!window_find(chip, offset, size, &hit))
+    struct space_hit hit;
+    if (!space_find(chip, offset, size, &hit))
         return UINT64_MAX; /* the bus cuts it */
     return hit.ops->read(hit.chip, hit.offset, size);
 }
 
-static void window_write(void *chip, uint64_t offset, unsigned size, uint64_t value)
+static void space_write(void *chip, uint64_t offset, unsigned size, uint64_t value)
 {
-    struct window_hit hit;
-    if (window_find(chip, offset, size, &hit))
+    struct space_hit hit;
+    if (space_find(chip, offset, size, &hit))
         hit.ops->write(hit.chip, hit.offset, size, value);
 }
 
-const struct mv_bus_ops mv_pci_window_bus = {window_read, window_write};
+const struct mv_bus_ops mv_pci_space_bus = {space_read, space_write};

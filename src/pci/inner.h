@@ -10,11 +10,11 @@
 /* CONFIG_ADDRESS: enable, bus, slot, function, dword. Other bits read zero. */
 #define MV_PCI_ADDRESS_WRITABLE 0x80fffffcu
 
-/* Mechanism #1 (chip: struct mv_pci_root), ECAM (the same), BARs (struct
- * mv_pci_window). */
+/* Mechanism #1 (chip: struct mv_pci_root), ECAM (the same), BARs (struct mv_pci_space).
+ */
 extern const struct mv_bus_ops mv_pci_ports_bus;
 extern const struct mv_bus_ops mv_pci_ecam_bus;
-extern const struct mv_bus_ops mv_pci_window_bus;
+extern const struct mv_bus_ops mv_pci_space_bus;
 
 /* Gives the function's BARs addresses in the root's windows that no other's have. */
 int mv_pci_place_bars(struct mv_pci_root *root, struct mv_pci_function *f,

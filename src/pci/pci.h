@@ -2,14 +2,16 @@
 /*
  * PCI as software sees it: one bus with a host bridge in slot 0 and single-function
  * devices in slots 1 to 31. Configuration space is reached through mechanism #1 (PCI
- * 3.0, 3.2.2.3.2) and ECAM (PCI Express 4.0, 7.2.2), memory BARs decode inside two
- * windows, INTx pins share eight lines. Nothing here knows an architecture: windows,
- * ECAM and lines are the board's.
+ * 3.0, 3.2.2.3.2) and ECAM (PCI Express 4.0, 7.2.2), INTx pins share eight lines. BARs
+ * are placed in two windows, but decode wherever the board has nothing else: software
+ * that does not know the windows may move them out. Nothing here knows an architecture:
+ * windows, the space for BARs, ECAM and lines are the board's.
  *
  * A function lives in its owner (a transport), which declares registers, BARs and
  * capabilities and is told what the guest does with them. Nothing that a guest writes
- * is believed: a BAR decodes only where all of it lies in a window, so never over RAM,
- * a local APIC or another chip, and of two BARs in one place the lower slot's answers.
+ * is believed: a BAR decodes only where all of it lies in one range of the space, so
+ * never over RAM, a local APIC or another chip, and of two BARs in one place the lower
+ * slot's answers.
  *
  * Threads. Configuration accesses come from any vCPU and are serialised by a lock that
  * is held while the owner's functions run. These may wait for the loop, so the loop
@@ -32,6 +34,7 @@ enum {
     MV_PCI_SLOTS = 32,
     MV_PCI_BARS = 6,
     MV_PCI_LINES = 8,           /* pin A of slot s is line s % 8 */
+    MV_PCI_SPACES = 8,          /* ranges of the space for BARs, at most */
     MV_PCI_CONFIG_SIZE = 256,   /* bytes of configuration space of a function */
     MV_PCI_ECAM_SIZE = 1 << 20, /* one bus: 32 slots, 8 functions, 4 KiB */
     MV_PCI_PORTS = 0xcf8,       /* CONFIG_ADDRESS, then CONFIG_DATA at 0xcfc */
@@ -122,20 +125,29 @@ struct mv_pci_identity {
 };
 
 /* What the board gives. */
-struct mv_pci_window {
+struct mv_pci_range {
     uint64_t base, size;
-    struct mv_pci_root *root;
 };
 
 struct mv_pci_board {
-    uint64_t low_base, low_size;   /* window below 4 GiB */
-    uint64_t high_base, high_size; /* window above; size 0: none */
+    struct mv_pci_range low,
+        high; /* windows below and above 4 GiB; high.size 0: none */
+    /* Where BARs may decode: what has neither RAM nor a chip. Apart from each other,
+     * each window inside one; size 0 ends them. */
+    struct mv_pci_range space[MV_PCI_SPACES];
     uint64_t ecam_base;
     struct mv_irq line[MV_PCI_LINES]; /* level-triggered */
 };
 
+/* A range of the space as the bus's handler sees it. */
+struct mv_pci_space {
+    struct mv_pci_range range;
+    struct mv_pci_root *root;
+};
+
 struct mv_pci_root {
-    struct mv_pci_window low, high;
+    struct mv_pci_range low, high;
+    struct mv_pci_space space[MV_PCI_SPACES];
     uint64_t ecam_base;
     struct mv_irq line[MV_PCI_LINES];
     struct mv_pci_function *slot[MV_PCI_SLOTS]; /* NULL: empty; fixed while vCPUs run */
@@ -154,8 +166,8 @@ int mv_pci_open(struct mv_pci_root *root, const struct mv_pci_board *board,
 /* After its functions have been removed. */
 void mv_pci_close(struct mv_pci_root *root);
 
-/* Puts windows and ECAM on the bus for memory, and the ports of mechanism #1 on `pio`
- * unless that is NULL. */
+/* Puts the space for BARs and ECAM on the bus for memory, and the ports of mechanism #1
+ * on `pio` unless that is NULL. */
 int mv_pci_attach(struct mv_pci_root *root, struct mv_bus *mmio, struct mv_bus *pio,
                   microvm_error *err);
 

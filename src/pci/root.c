@@ -38,12 +38,14 @@ fail_bar:
 int mv_pci_open(struct mv_pci_root *root, const struct mv_pci_board *board,
                 microvm_error *err)
 {
-    MV_ASSERT(mv_inside(board->low_base, board->low_size, 0, MV_GIB(4)));
+    MV_ASSERT(mv_inside(board->low.base, board->low.size, 0, MV_GIB(4)));
     *root = (struct mv_pci_root){
-        .low = {board->low_base, board->low_size, root},
-        .high = {board->high_base, board->high_size, root},
+        .low = board->low,
+        .high = board->high,
         .ecam_base = board->ecam_base,
     };
+    for (unsigned i = 0; i < MV_PCI_SPACES; i++)
+        root->space[i] = (struct mv_pci_space){board->space[i], root};
     memcpy(root->line, board->line, sizeof root->line);
     int rc = root_open_locks(root);
     if (rc)
@@ -74,15 +76,19 @@ int mv_pci_attach(struct mv_pci_root *root, struct mv_bus *mmio, struct mv_bus *
         void *chip;
     } place[] = {
         {mmio, root->ecam_base, MV_PCI_ECAM_SIZE, &mv_pci_ecam_bus, root},
-        {mmio, root->low.base, root->low.size, &mv_pci_window_bus, &root->low},
-        {mmio, root->high.base, root->high.size, &mv_pci_window_bus, &root->high},
         {pio, MV_PCI_PORTS, MV_PCI_PORTS_SIZE, &mv_pci_ports_bus, root},
     };
     for (unsigned i = 0; i < MV_ARRAY_LEN(place); i++) {
         const struct place *p = &place[i];
-        int rc = p->bus && p->size
-                     ? mv_bus_add(p->bus, p->base, p->size, p->ops, p->chip, err)
-                     : 0;
+        int rc =
+            p->bus ? mv_bus_add(p->bus, p->base, p->size, p->ops, p->chip, err) : 0;
+        if (rc)
+            return rc;
+    }
+    for (unsigned i = 0; i < MV_PCI_SPACES && root->space[i].range.size; i++) {
+        struct mv_pci_space *space = &root->space[i];
+        int rc = mv_bus_add(mmio, space->range.base, space->range.size,
+                            &mv_pci_space_bus, space, err);
         if (rc)
             return rc;
     }

@@ -92,6 +92,33 @@ def test_four_processors(machine, tmp_path):
         assert len(re.findall(r"MSI.*%s-req\.\d" % disk, r.text)) == 4, r
 
 
+def test_a_device_is_found_again(quick, tmp_path):
+    """Without ACPI a guest knows no windows: Linux puts the BAR that it assigns at the
+    first free place above 4 GiB."""
+    disk = guests.sparse_file(tmp_path / "disk", 32)
+    there = b"/sys/bus/pci/devices/0000:00:01.0"
+    script = (b"echo 1 >%s/remove; test -e %s || echo it is gone\n" % (there, there) +
+              b"echo 1 >/sys/bus/pci/rescan; head -n 1 %s/resource; exit 0\n" % there)
+    r = quick.run("shell disk=/dev/vda,9,1 " + quick.kernel.end, "-i",
+                  "--transport", "pci", "--acpi", "off", "--disk", disk, busybox=True,
+                  give=script, share=tmp_path, timeout=60)
+    assert r.status == 0, r
+    assert re.search("^it is gone", r.text, re.M), r
+    start, end = (int(x, 16) for x in
+                  re.search(r"^0x(\w{16}) 0x(\w{16}) ", r.text, re.M).groups())
+    assert end - start == 0x7fff, r
+    assert quick.kernel.has_acpi or start == 1 << 32, r
+    assert r.said("disk").endswith("wrong 0"), r
+
+
+def test_a_command_line_without_pci(quick):
+    r = quick.run("uname " + quick.kernel.end, "--transport", "pci", "--rng",
+                  cmdline="quiet pci=off")
+    assert b"transport=pci: the command line says pci=off" in r.err, r
+    r = quick.run("uname " + quick.kernel.end, "--transport", "pci", "--rng")
+    assert b"pci=off" not in r.err, r
+
+
 # ---- what the host sees ---------------------------------------------------------------
 
 def exits_for_more(guest, directory, transport):

@@ -96,14 +96,14 @@ static uint64_t bed_load(void *chip, uint64_t offset, unsigned size)
 {
     struct pcibed *bed = chip;
     uint64_t value;
-    (void)mv_bus_read(&bed->rig.mmio, PCIRIG_LOW + offset, size, &value);
+    (void)mv_bus_read(&bed->rig.mmio, PCIRIG_RAM_END + offset, size, &value);
     return value;
 }
 
 static void bed_store(void *chip, uint64_t offset, unsigned size, uint64_t value)
 {
     struct pcibed *bed = chip;
-    uint64_t gpa = PCIRIG_LOW + offset;
+    uint64_t gpa = PCIRIG_RAM_END + offset;
     if (!bed_ring(bed, gpa))
         (void)mv_bus_write(&bed->rig.mmio, gpa, size, value);
 }
@@ -148,9 +148,8 @@ void pcibed_open(struct pcibed *bed)
     *bed = (struct pcibed){.memory = {.count = 0}};
     pcirig_open(&bed->rig);
     bed->rig.driver.mmio = &bed->memory;
-    int rc =
-        mv_bus_add(&bed->memory, PCIRIG_LOW,
-                   PCIRIG_HIGH + PCIRIG_HIGH_SIZE - PCIRIG_LOW, &bed_bus, bed, NULL);
+    int rc = mv_bus_add(&bed->memory, PCIRIG_RAM_END, PCIRIG_END - PCIRIG_RAM_END,
+                        &bed_bus, bed, NULL);
     MV_ASSERT(rc == 0);
     rc = mv_loop_open(&bed->loop, NULL);
     MV_ASSERT(rc == 0);

@@ -46,7 +46,7 @@ static void ask_by_window(struct pcibed_card *card)
     assert_true(pcibed_answered(card, 1));
 }
 
-/* Over RAM, interrupt controllers, ECAM, and where there is nothing: the memory stays
+/* Over RAM, interrupt controllers, ECAM, and beyond all: the memory stays
  * what it is, the bells are gone, the device works on. */
 static void a_bar_over_everything(void **state)
 {
@@ -55,15 +55,15 @@ static void a_bar_over_everything(void **state)
     const uint64_t place[] = {0,
                               0x8000,
                               0x100000,
-                              1ull << 32,
-                              0xd0000000,
-                              0xd1000000,
-                              0xe0000000,
+                              PCIRIG_RAM_END - 0x8000,
+                              PCIRIG_CHIP,
+                              PCIRIG_ECAM,
+                              PCIRIG_ECAM + MV_PCI_ECAM_SIZE - 0x8000,
                               0xfec00000,
                               0xfee00000,
-                              PCIRIG_HIGH - 0x8000,
-                              1ull << 52,
-                              PCIRIG_HIGH + PCIRIG_HIGH_SIZE,
+                              PCIRIG_ABOVE - 0x8000,
+                              PCIRIG_END,
+                              1ull << 63,
                               UINT64_MAX & ~0x7fffull};
     (void)state;
     for (unsigned i = 0; i < MV_ARRAY_LEN(place); i++) {

@@ -30,8 +30,7 @@ static uint64_t guest_place(const struct mv_pci_function *f, unsigned bar)
         place |= (uint64_t)mv_load32(&f->config[PCI_BAR0 + 4]) << 32;
     if (!(mv_load16(&f->config[PCI_COMMAND]) & PCI_MEMORY))
         return MV_PCI_NOWHERE;
-    bool inside = mv_inside(place, size, PCIRIG_LOW, PCIRIG_LOW_SIZE) ||
-                  mv_inside(place, size, PCIRIG_HIGH, PCIRIG_HIGH_SIZE);
+    bool inside = pcirig_in_space(place, size);
     return inside ? place : MV_PCI_NOWHERE;
 }
 
@@ -120,7 +119,7 @@ static void guest_register(struct guest *guest, struct fuzz *in)
     MV_ASSERT(pcidriver_read(&d, slot, reg, size) == value);
 }
 
-/* To one of 16 places in each window, over others, at edges and outside. */
+/* To one of 16 places in each window, over others, at edges of the space, anywhere. */
 static uint64_t guest_somewhere(struct fuzz *in)
 {
     uint8_t where = fuzz8(in);
@@ -136,6 +135,10 @@ static uint64_t guest_somewhere(struct fuzz *in)
         return fuzz64(in);
     case 4:
         return 0xfee00000 - page;
+    case 5:
+        return PCIRIG_CHIP + 0x2000 - page;
+    case 6:
+        return PCIRIG_ABOVE - 0x1000 + page;
     default:
         return PCIRIG_LOW + page;
     }

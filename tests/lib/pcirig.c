@@ -4,16 +4,30 @@
  */
 #include "pcirig.h"
 
+const struct mv_pci_range pcirig_space[MV_PCI_SPACES] = {
+    {PCIRIG_RAM_END, PCIRIG_CHIP - PCIRIG_RAM_END},
+    {PCIRIG_CHIP + 0x1000, PCIRIG_ECAM - PCIRIG_CHIP - 0x1000},
+    {PCIRIG_ECAM + MV_PCI_ECAM_SIZE, PCIRIG_CHIPS - PCIRIG_ECAM - MV_PCI_ECAM_SIZE},
+    {PCIRIG_ABOVE, PCIRIG_END - PCIRIG_ABOVE},
+};
+
+bool pcirig_in_space(uint64_t gpa, uint64_t size)
+{
+    for (unsigned i = 0; i < MV_PCI_SPACES; i++)
+        if (mv_inside(gpa, size, pcirig_space[i].base, pcirig_space[i].size))
+            return true;
+    return false;
+}
+
 void pcirig_open(struct pcirig *rig)
 {
     *rig = (struct pcirig){.mmio = {.count = 0}};
     struct mv_pci_board board = {
-        .low_base = PCIRIG_LOW,
-        .low_size = PCIRIG_LOW_SIZE,
-        .high_base = PCIRIG_HIGH,
-        .high_size = PCIRIG_HIGH_SIZE,
+        .low = {PCIRIG_LOW, PCIRIG_LOW_SIZE},
+        .high = {PCIRIG_HIGH, PCIRIG_HIGH_SIZE},
         .ecam_base = PCIRIG_ECAM,
     };
+    memcpy(board.space, pcirig_space, sizeof board.space);
     for (unsigned i = 0; i < MV_PCI_LINES; i++) {
         board.line[i] = around_irq(rig->line);
         board.line[i].line = PCIRIG_GSI + i;
@@ -47,15 +61,13 @@ static void card_config_written(void *owner, unsigned offset, unsigned size)
     card->config_writes++;
 }
 
-/* The contract of bar_moved: in turns, inside a window. */
+/* The contract of bar_moved: in turns, inside the space. */
 static void card_bar_moved(void *owner, unsigned bar, uint64_t gpa)
 {
     struct pcicard *card = owner;
     MV_ASSERT((card->place[bar] == MV_PCI_NOWHERE) == (gpa != MV_PCI_NOWHERE));
     uint64_t size = card->f.bar[bar].size;
-    MV_ASSERT(gpa == MV_PCI_NOWHERE ||
-              mv_inside(gpa, size, PCIRIG_LOW, PCIRIG_LOW_SIZE) ||
-              mv_inside(gpa, size, PCIRIG_HIGH, PCIRIG_HIGH_SIZE));
+    MV_ASSERT(gpa == MV_PCI_NOWHERE || pcirig_in_space(gpa, size));
     card->place[bar] = gpa;
     card->moves++;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A PCI root in a test, without a VM: two buses with windows as a PC has them, lines
+ * A PCI root in a test, without a VM: two buses with places as a PC has them, lines
  * that count, a driver, and cards: functions with a scratch BAR that write down what
  * they are told. Also for fuzz targets, so without cmocka.
  */
@@ -12,6 +12,12 @@
 
 #include "pci/pci.h"
 
+/* What is neither RAM nor a chip nor ECAM; both windows lie in it. */
+#define PCIRIG_RAM_END   0x80000000ull
+#define PCIRIG_CHIP      0xd1000000ull /* a page */
+#define PCIRIG_CHIPS     0xfec00000ull /* up to 4 GiB */
+#define PCIRIG_ABOVE     0x100000000ull
+#define PCIRIG_END       (1ull << 52)
 #define PCIRIG_LOW       0xc0000000ull /* [base, base + 256 MiB) */
 #define PCIRIG_LOW_SIZE  0x10000000ull
 #define PCIRIG_ECAM      0xe0000000ull
@@ -26,6 +32,10 @@ struct pcirig {
     struct mv_pci_root root;
     struct pcidriver driver; /* uses ECAM until it is told otherwise */
 };
+
+extern const struct mv_pci_range pcirig_space[MV_PCI_SPACES];
+/* All of this lies in one range of it. */
+bool pcirig_in_space(uint64_t gpa, uint64_t size);
 
 void pcirig_open(struct pcirig *rig);
 void pcirig_close(struct pcirig *rig); /* after its functions have been removed */

@@ -52,7 +52,10 @@ static void rig_failed(void *ctx, const char *text)
 static void rig_open_root(struct vrig *rig)
 {
     struct mv_pci_board board = {
-        .low_base = VRIG_WINDOW, .low_size = VRIG_WINDOW_SIZE, .ecam_base = VRIG_ECAM};
+        .low = {VRIG_WINDOW, VRIG_WINDOW_SIZE},
+        .space = {{VRIG_WINDOW, VRIG_WINDOW_SIZE}},
+        .ecam_base = VRIG_ECAM,
+    };
     for (unsigned line = 0; line < MV_PCI_LINES; line++)
         board.line[line] = (struct mv_irq){rig_set, rig_pulse, rig, line};
     int rc = mv_pci_open(&rig->root, &board, NULL);

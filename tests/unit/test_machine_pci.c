@@ -192,12 +192,52 @@ static void auto_and_mmio_have_no_pci(void **state)
     run(&s, "mmio");
 }
 
+/* Whether the device's registers answer where its BAR has been put: num_queues is 1. */
+static void check_moved(uint64_t gpa, bool answers)
+{
+    struct script s = {.steps = 0};
+    find_device(&s);
+    config(&s, 0x10, 4, (uint32_t)gpa);
+    config(&s, 0x14, 4, gpa >> 32);
+    add(&s, MV_FAKE_MMIO_READ, 2, gpa + 0x12, 0);
+    add(&s, MV_FAKE_CHECK, 0, 0, answers ? 1 : 0xffff);
+    add(&s, MV_FAKE_PIO_WRITE, 1, 0x64, 0xfe);
+    add(&s, MV_FAKE_SPIN, 0, 0, 0);
+    run(&s, "pci");
+}
+
+/* Guests without ACPI know no windows. */
+static void a_bar_is_found_wherever_nothing_else_is(void **state)
+{
+    const uint64_t beside[] = {
+        MV_MIB(16), /* the end of RAM */
+        MV_X86_HOLE - 0x8000,
+        MV_X86_VIRTIO,
+        MV_X86_POWER - 0x8000,
+        MV_X86_POWER + 0x8000,
+        MV_X86_ECAM - 0x8000,
+        MV_X86_ECAM + MV_X86_ECAM_SIZE,
+        MV_X86_IOAPIC - 0x8000,
+        MV_X86_HOLE_END,
+        MV_X86_PCI64 + MV_X86_PCI64_SIZE,
+        1ull << 39,
+    };
+    const uint64_t over[] = {MV_X86_IOAPIC + 0x8000, MV_X86_LAPIC,
+                             MV_X86_HOLE_END - 0x8000, MV_X86_PHYSICAL_END};
+    (void)state;
+    for (unsigned i = 0; i < MV_ARRAY_LEN(beside); i++)
+        check_moved(beside[i], true);
+    for (unsigned i = 0; i < MV_ARRAY_LEN(over); i++)
+        check_moved(over[i], false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_message_tells_the_driver),
         cmocka_unit_test(a_pin_tells_the_driver),
         cmocka_unit_test(auto_and_mmio_have_no_pci),
+        cmocka_unit_test(a_bar_is_found_wherever_nothing_else_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

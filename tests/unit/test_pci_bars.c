@@ -127,7 +127,14 @@ static void moves(void **state)
     const struct pcidriver *d = &bed->rig.driver;
     uint64_t place = pcidriver_bar(d, LOW, 0);
     const uint64_t to[] = {PCIRIG_LOW + PCIRIG_LOW_SIZE - 0x1000, PCIRIG_HIGH,
-                           PCIRIG_HIGH + PCIRIG_HIGH_SIZE - 0x1000, place};
+                           PCIRIG_HIGH + PCIRIG_HIGH_SIZE - 0x1000,
+                           /* Outside the windows, but beside RAM and chips. */
+                           PCIRIG_RAM_END, PCIRIG_LOW - 0x1000,
+                           PCIRIG_LOW + PCIRIG_LOW_SIZE, PCIRIG_CHIP - 0x1000,
+                           PCIRIG_CHIP + 0x1000, PCIRIG_ECAM - 0x1000,
+                           PCIRIG_ECAM + MV_PCI_ECAM_SIZE, PCIRIG_CHIPS - 0x1000,
+                           PCIRIG_ABOVE, PCIRIG_HIGH - 0x1000,
+                           PCIRIG_HIGH + PCIRIG_HIGH_SIZE, PCIRIG_END - 0x1000, place};
     pcidriver_command(d, LOW, PCI_MEMORY, 0);
     for (unsigned i = 0; i < MV_ARRAY_LEN(to); i++) {
         uint64_t before = bed->low.place[0];
@@ -149,23 +156,22 @@ static void moves(void **state)
     assert_int_equal(bed->low.place[0], MV_PCI_NOWHERE);
 }
 
-/* RAM, the I/O APIC, the local APIC, virtio-mmio, ECAM, just outside each window. */
-static void outside_the_windows_it_is_nowhere(void **state)
+/* RAM, the I/O APIC, the local APIC, a chip, ECAM, just beyond each range. */
+static void over_ram_and_chips_it_is_nowhere(void **state)
 {
     struct bed *bed = *state;
     const struct pcidriver *d = &bed->rig.driver;
     const uint64_t place[] = {0,
                               0x100000,
-                              0x100000000,
-                              0xfec00000,
-                              0xfee00000,
-                              0xd0000000,
+                              PCIRIG_RAM_END - 0x1000,
+                              PCIRIG_CHIP,
                               PCIRIG_ECAM,
                               PCIRIG_ECAM + (LOW << 15),
-                              PCIRIG_LOW - 0x1000,
-                              PCIRIG_LOW + PCIRIG_LOW_SIZE,
-                              PCIRIG_HIGH - 0x1000,
-                              PCIRIG_HIGH + PCIRIG_HIGH_SIZE,
+                              PCIRIG_ECAM + MV_PCI_ECAM_SIZE - 0x1000,
+                              0xfec00000,
+                              0xfee00000,
+                              PCIRIG_ABOVE - 0x1000,
+                              PCIRIG_END,
                               1ull << 63,
                               UINT64_MAX - 0xfff};
     pcidriver_command(d, LOW, PCI_MEMORY, 0);
@@ -179,22 +185,25 @@ static void outside_the_windows_it_is_nowhere(void **state)
         assert_int_equal(bed->low.reads, reads);
     }
     assert_int_equal(pcidriver_read(d, LOW, PCI_VENDOR, 2), 0x1af4); /* ECAM is there */
-    /* A 32-bit BAR has no upper half that could lift it into the high window. */
+    /* A 32-bit BAR has no upper half that could lift it above 4 GiB. */
     pcidriver_write(d, LOW, PCI_BAR0 + 8, 4, 0);
     pcidriver_write(d, LOW, PCI_BAR0 + 12, 4, 0x40);
     assert_int_equal(bed->low.place[2], MV_PCI_NOWHERE);
     assert_int_equal(pcidriver_read(d, LOW, PCI_BAR0 + 12, 4), 0);
 }
 
-/* A window that ends inside the place of a BAR. */
-static void over_the_windows_end_it_is_nowhere(void **state)
+/* A range that begins and ends inside the place of a BAR. */
+static void over_the_spaces_end_it_is_nowhere(void **state)
 {
     struct mv_pci_root root;
     struct mv_bus mmio = {.count = 0};
     struct pcidriver d = {.mmio = &mmio, .ecam = PCIRIG_ECAM};
     struct pcirig *rig = &((struct bed *)*state)->rig;
     struct mv_pci_board board = {
-        .low_base = 0xc0000800, .low_size = 0x2000, .ecam_base = PCIRIG_ECAM};
+        .low = {0xc0000800, 0x2000},
+        .space = {{0xc0000800, 0x2000}},
+        .ecam_base = PCIRIG_ECAM,
+    };
     struct mv_pci_function f;
     struct pcicard *card = &((struct bed *)*state)->low;
     const struct mv_pci_identity id = {.vendor = 1};
@@ -322,8 +331,8 @@ int main(void)
         bed_test(memory_enable_is_obeyed),
         bed_test(every_width_reaches_the_card),
         bed_test(moves),
-        bed_test(outside_the_windows_it_is_nowhere),
-        bed_test(over_the_windows_end_it_is_nowhere),
+        bed_test(over_ram_and_chips_it_is_nowhere),
+        bed_test(over_the_spaces_end_it_is_nowhere),
         bed_test(over_another_card),
         bed_test(over_its_own_other_bar),
         bed_test(a_removed_card_is_nowhere),

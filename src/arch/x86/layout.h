@@ -14,6 +14,10 @@
  *   0xfec0_0000  I/O APIC, local APICs
  *   0x1_0000_0000  RAM again
  *   0x40_0000_0000  64-bit PCI window: machines with more RAM have no PCI
+ *
+ * The PCI windows are where BARs are at the start, and what ACPI tells a guest. One
+ * without ACPI may move BARs anywhere that its memory map leaves free: above RAM, below
+ * the hole's chips, beyond 4 GiB.
  */
 #ifndef MV_ARCH_X86_LAYOUT_H
 #define MV_ARCH_X86_LAYOUT_H
@@ -38,11 +42,12 @@
 #define MV_X86_POWER        0xd1000000u /* chip/power.h: GED, sleep and reset registers */
 #define MV_X86_ECAM         0xe0000000u
 #define MV_X86_ECAM_SIZE    0x00100000u /* one bus */
-#define MV_X86_IOAPIC       0xfec00000u
+#define MV_X86_IOAPIC       0xfec00000u /* from here to 4 GiB no BAR decodes */
 #define MV_X86_LAPIC        0xfee00000u
 #define MV_X86_HOLE_END     0x100000000ull
 #define MV_X86_PCI64        0x4000000000ull /* ends below 2^39: see config_keys.def */
 #define MV_X86_PCI64_SIZE   0x1000000000ull
+#define MV_X86_PHYSICAL_END (1ull << 52) /* no processor addresses more */
 
 /* Warm reset flag of the BIOS data area: Linux leaves its reboot mode here before it
  * resets the machine (native_machine_emergency_restart). */

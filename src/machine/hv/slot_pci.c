@@ -14,15 +14,33 @@
 
 #include "util/assert.h"
 
+static struct mv_pci_range pci_range(uint64_t from, uint64_t to)
+{
+    return (struct mv_pci_range){.base = from, .size = to - from};
+}
+
+/* Where neither RAM nor a chip is. Linux without ACPI puts a BAR that it assigns at the
+ * first free place above 4 GiB. */
+static void pci_space(const struct mv_ram *ram,
+                      struct mv_pci_range space[MV_PCI_SPACES])
+{
+    const struct mv_ram_region *low = &ram->region[0], *last = low + ram->count - 1;
+    uint64_t end = last->gpa + last->size;
+    space[0] = pci_range(low->gpa + low->size, MV_X86_POWER);
+    space[1] = pci_range(MV_X86_POWER + MV_POWER_SIZE, MV_X86_ECAM);
+    space[2] = pci_range(MV_X86_ECAM + MV_X86_ECAM_SIZE, MV_X86_IOAPIC);
+    space[3] =
+        pci_range(end > MV_X86_HOLE_END ? end : MV_X86_HOLE_END, MV_X86_PHYSICAL_END);
+}
+
 int hv_pci_open(struct hv_machine *m, microvm_error *err)
 {
     struct mv_pci_board board = {
-        .low_base = MV_X86_PCI32,
-        .low_size = MV_X86_PCI32_SIZE,
-        .high_base = MV_X86_PCI64,
-        .high_size = MV_X86_PCI64_SIZE,
+        .low = {MV_X86_PCI32, MV_X86_PCI32_SIZE},
+        .high = {MV_X86_PCI64, MV_X86_PCI64_SIZE},
         .ecam_base = MV_X86_ECAM,
     };
+    pci_space(&m->ram, board.space);
     for (unsigned i = 0; i < MV_PCI_LINES; i++)
         board.line[i] = hv_board_irq(m, MV_X86_GSI_PCI + i);
     int rc = mv_pci_open(&m->root, &board, err);
