@@ -392,7 +392,8 @@ typedef struct microvm_limit {
     }
 
 /* Replaces the limit of `device`, at any time: "disk" (all of them), "disk=vdb", "net",
- * "net=ID". The setting `limit` gives the one that a machine begins with. */
+ * "net=ID". The setting `limit` gives the one that a machine begins with. A disk takes
+ * it as soon as it has done what it is at, which this does not wait for. */
 MICROVM_API int microvm_set_limit(microvm *vm, const char *device,
                                   const microvm_limit *limit, microvm_error *err);
 

@@ -20,7 +20,10 @@
 #include <liburing.h>
 #include <stdlib.h>
 
-enum { RING_ENTRIES = 256 }; /* a whole virtqueue in one batch */
+/* Submitted in one call. A batch may be twice as long, and is two calls then: places
+ * for it all would be 24 KiB more for each disk. Completions have twice the places,
+ * room for all requests that a block device has under way. */
+enum { RING_ENTRIES = 256 };
 
 /* Calls that block, carried out by the disk's own thread where nothing else waits for
  * it. One that took longer than this was waiting for a device, and those after it had

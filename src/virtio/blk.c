@@ -33,8 +33,12 @@ enum {
 
 enum { BLK_ID = 2 };
 
+/* While some wait for the limit the queue's turn comes with theirs: what has gathered
+ * in the bucket since is not for whoever rings. */
 static void blk_kick(struct mv_vdev *dev, unsigned q)
 {
+    if (uv_is_active((uv_handle_t *)&dev->timer))
+        return;
     mv_vdev_serve(dev, q, blk_serve);
 }
 
@@ -44,12 +48,6 @@ static void blk_commit(struct mv_vdev *dev)
     blk->disk->ops->commit(blk->disk);
 }
 
-static void blk_kick_all(struct mv_vdev *dev)
-{
-    for (unsigned q = 0; q < dev->queues; q++)
-        mv_vdev_serve(dev, q, blk_serve);
-}
-
 /* Everything in flight is completed and pushed, also for a reset: the driver's memory
  * is its own again when this returns. */
 static void blk_stop(struct mv_vdev *dev)
@@ -57,12 +55,13 @@ static void blk_stop(struct mv_vdev *dev)
     struct blk *blk = blk_of(dev);
     blk->stopping = true;
     blk->disk->ops->drain(blk->disk);
-    blk->stopping = blk->held = false;
+    blk->stopping = blk->held = blk->refused = false;
 }
 
 static void blk_close(struct mv_vdev *dev)
 {
     struct blk *blk = blk_of(dev);
+    mv_loop_cancel(dev->host.loop, &blk->set_rates);
     if (blk->disk)
         blk->disk->ops->close(blk->disk);
 }
@@ -77,7 +76,7 @@ static const struct mv_vdev_class blk_class = {
     .close = blk_close,
     .kick = blk_kick,
     .commit = blk_commit,
-    .waited = blk_kick_all,
+    .waited = blk_serve_all,
     .stop = blk_stop,
 };
 
@@ -118,6 +117,20 @@ static void blk_describe(struct blk *blk)
     blk->dev.features |= features;
 }
 
+/* What was held back by the old limit may go now. */
+static void blk_set_rates(void *arg)
+{
+    struct mv_vdev *dev = arg;
+    struct blk *blk = blk_of(dev);
+    uv_mutex_lock(&dev->config_lock);
+    struct mv_limit_rates rates = blk->new_rates;
+    uv_mutex_unlock(&dev->config_lock);
+    mv_limit_set(&blk->limit, &rates);
+    (void)uv_timer_stop(&dev->timer);
+    if (dev->life == MV_VDEV_LIVE)
+        blk_serve_all(dev);
+}
+
 int mv_blk_open(const struct mv_vdev_host *host, struct mv_disk *disk, const char *id,
                 unsigned queues, struct mv_vdev **out, microvm_error *err)
 {
@@ -132,6 +145,7 @@ int mv_blk_open(const struct mv_vdev_host *host, struct mv_disk *disk, const cha
     struct blk *blk = blk_of(dev);
     size_t length = strlen(id);
     memcpy(blk->id, id, MV_MIN(length, sizeof blk->id));
+    blk->set_rates = (struct mv_call){.fn = blk_set_rates, .arg = dev};
     blk->disk = disk;
     disk->completed = blk_completed;
     disk->owner = blk;
@@ -140,22 +154,13 @@ int mv_blk_open(const struct mv_vdev_host *host, struct mv_disk *disk, const cha
     return 0;
 }
 
-struct limit_call {
-    struct mv_vdev *dev;
-    const struct mv_limit_rates *rates;
-};
-
-/* What was held back by the old limit may go now. */
-static void blk_set_limit(void *arg)
-{
-    const struct limit_call *call = arg;
-    mv_limit_set(&blk_of(call->dev)->limit, call->rates);
-    if (call->dev->life == MV_VDEV_LIVE)
-        blk_kick_all(call->dev);
-}
-
+/* The loop may be in a write or flush that takes its time, which is not the caller's.
+ */
 void mv_blk_set_limit(struct mv_vdev *dev, const struct mv_limit_rates *rates)
 {
-    struct limit_call call = {dev, rates};
-    mv_loop_run(dev->host.loop, blk_set_limit, &call);
+    struct blk *blk = blk_of(dev);
+    uv_mutex_lock(&dev->config_lock);
+    blk->new_rates = *rates;
+    uv_mutex_unlock(&dev->config_lock);
+    mv_loop_post(dev->host.loop, &blk->set_rates);
 }

@@ -9,6 +9,10 @@
  * large ones take a table of spans besides. Where either has run out, the chain goes
  * back to its queue until a request is done: a guest that asks for more than that only
  * waits.
+ *
+ * What must wait waits for all queues: a pass looks at each of them, beginning behind
+ * the one at which the last pass ran dry, so that a busy queue cannot keep the others
+ * from the disk.
  */
 #ifndef MV_VIRTIO_BLK_H
 #define MV_VIRTIO_BLK_H
@@ -80,8 +84,12 @@ struct blk {
     struct mv_disk *disk;
     char id[MV_DISK_ID_MAX]; /* padded with zeros, not terminated */
     struct mv_limit limit;
-    bool held;        /* a chain waits for a request or a table */
-    bool stopping;    /* what is held is left alone */
+    struct mv_limit_rates new_rates; /* for set_rates, under dev.config_lock */
+    struct mv_call set_rates;
+    bool held;     /* a chain waits for a request or a table */
+    bool stopping; /* what is held is left alone */
+    bool refused;  /* since the last pass began, a chain was put back */
+    uint8_t next_queue, last_queue; /* where a pass begins; which was served last */
     uint32_t touched; /* a bit for each queue with an answer not yet signalled */
     uint64_t flying[MV_BLK_QUEUES_MAX][BLK_QUEUE_SIZE / 64]; /* heads under way */
 
@@ -103,6 +111,8 @@ static inline struct blk *blk_of(struct mv_vdev *dev)
 /* Serves a chain of queue q, for mv_vdev_serve: answers it, or submits it to the disk,
  * or puts it back and returns false, when it must wait. */
 bool blk_serve(struct mv_vdev *dev, unsigned q, const struct mv_chain *chain);
+/* Looks at all queues, in turn. */
+void blk_serve_all(struct mv_vdev *dev);
 /* What the disk calls after done functions: tells the driver. */
 void blk_completed(void *owner);
 

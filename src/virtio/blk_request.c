@@ -149,8 +149,7 @@ void blk_completed(void *owner)
     if (!blk->held || blk->stopping)
         return;
     blk->held = false;
-    for (unsigned q = 0; q < blk->dev.queues; q++)
-        mv_vdev_serve(&blk->dev, q, blk_serve);
+    blk_serve_all(&blk->dev);
 }
 
 /* -- requests -- */
@@ -311,7 +310,10 @@ static void blk_ranges(struct blk *blk, const struct blk_asked *asked, bool zero
     if (!request)
         return;
     request->disk.may_unmap = unmap;
+    bool writes = zeroes && !(unmap && blk->disk->can_discard);
     for (unsigned i = 0; i < count; i++) {
+        if (writes) /* not what is freed: that moves no bytes */
+            mv_limit_take(&blk->limit, uv_hrtime(), 0, (uint32_t)range[i].length);
         if (range[i].length > 0)
             request->range[request->ranges++] = range[i];
     }
@@ -352,6 +354,28 @@ static bool blk_may_serve(struct blk *blk, const struct mv_chain *chain)
     return wait_ns == 0;
 }
 
+/* The first queue of a pass that gets no more says where the next one begins: behind
+ * it, or with it if it got nothing. Others are still looked at, because a small request
+ * needs no table. */
+static void blk_refuse(struct blk *blk, unsigned q)
+{
+    mv_vq_unpop(&blk->dev.vq[q]);
+    if (blk->refused)
+        return;
+    blk->refused = true;
+    unsigned next = blk->last_queue == q ? q + 1 : q;
+    blk->next_queue = (uint8_t)(next % blk->dev.queues);
+}
+
+void blk_serve_all(struct mv_vdev *dev)
+{
+    struct blk *blk = blk_of(dev);
+    unsigned first = blk->next_queue;
+    blk->refused = false;
+    for (unsigned i = 0; i < dev->queues; i++)
+        mv_vdev_serve(dev, (first + i) % dev->queues, blk_serve);
+}
+
 bool blk_serve(struct mv_vdev *dev, unsigned q, const struct mv_chain *chain)
 {
     struct blk *blk = blk_of(dev);
@@ -362,9 +386,10 @@ bool blk_serve(struct mv_vdev *dev, unsigned q, const struct mv_chain *chain)
         return false;
     }
     if (!blk_may_serve(blk, chain)) {
-        mv_vq_unpop(&dev->vq[q]);
+        blk_refuse(blk, q);
         return false;
     }
+    blk->last_queue = (uint8_t)q;
     if (mv_chain_read(chain, 0, raw, sizeof raw) < sizeof raw) {
         blk_answer(blk, &asked, BLK_S_IOERR, 0);
         return true;

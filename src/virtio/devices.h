@@ -42,7 +42,8 @@ void mv_console_resize(struct mv_vdev *dev, uint16_t columns, uint16_t rows);
 enum { MV_BLK_QUEUES_MAX = 8 };
 int mv_blk_open(const struct mv_vdev_host *host, struct mv_disk *disk, const char *id,
                 unsigned queues, struct mv_vdev **out, microvm_error *err);
-/* Replaces the limit of a disk, at any time. Any thread. */
+/* Replaces the limit of a disk, at any time. Any thread; does not wait for the loop,
+ * which does it before what is posted to it later. */
 void mv_blk_set_limit(struct mv_vdev *dev, const struct mv_limit_rates *rates);
 
 /* Socket device, 5.10, for the guest's address `cid`. `ports` is the host's end; *user

@@ -140,7 +140,8 @@ struct mv_vdev {
     uv_timer_t timer; /* of mv_vdev_wait */
     unsigned handles; /* bells and timer that are open: the memory goes with the last */
 
-    uv_mutex_t config_lock; /* config and generation: the loop writes, vCPUs read */
+    /* config and generation: the loop writes, vCPUs read; what other threads set */
+    uv_mutex_t config_lock;
     uint8_t config[MV_VDEV_CONFIG_MAX];
     uint32_t generation;
 
