@@ -41,8 +41,8 @@ def test_either_transport_native(quick, tmp_path, transport, mode):
 @pytest.mark.parametrize("words", ["", "pci=nomsi", "acpi=off", "acpi=off pci=nomsi"])
 def test_every_way_to_describe_it(machine, tmp_path, words, mode):
     """MSI-X and pins, by ACPI and by the MP table; acpi=off is the kernel's word, after
-    the machine took it for one with ACPI. Not for the ring3 kernel: it ends interrupts
-    that it has not yet seen to, and a level-triggered one comes again at once."""
+    the machine took it for one with ACPI. Not for the ring3 kernel: docs/testing.md
+    says what happens there with pins."""
     mixed(machine, tmp_path, "pci", 1, "--interrupts", mode, cmdline="quiet " + words,
           end="reboot")
 
