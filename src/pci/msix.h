@@ -26,15 +26,16 @@ enum {
 /* Message Control, offset 2 of the capability. */
 enum { MV_MSIX_ENABLE = 0x8000, MV_MSIX_FUNCTION_MASK = 0x4000 };
 
-/* Where messages go. Both are called under the table's lock: they call nothing here,
- * take only leaf locks, and wait for nobody. */
+/* Where messages go. Both are called under the table's lock: they call nothing here and
+ * take only leaf locks. */
 struct mv_msix_host {
     /* Any thread. The message is the one that `changed` was told last for this vector.
      */
     void (*send)(void *ctx, unsigned vector, uint64_t address, uint32_t data);
     /* The vector's message is another one from now on: routes are programmed here. On
      * the vCPU that unmasked it; not called when only masks flip. NULL: send is enough.
-     */
+     * KVM changes its routes in microseconds, or milliseconds where an interrupt is on
+     * its way; a signal of the same device waits that long. */
     void (*changed)(void *ctx, unsigned vector, uint64_t address, uint32_t data);
     void *ctx;
 };

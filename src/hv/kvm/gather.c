@@ -107,7 +107,9 @@ static int gather_start(struct mv_hv_vm *vm, uint16_t port, microvm_error *err)
     (void)pthread_mutex_unlock(&vm->ring_lock);
     if (!rc && gather_zone(vm, KVM_REGISTER_COALESCED_MMIO, port, 1) < 0) {
         rc = mv_kvm_fail(err, "KVM_REGISTER_COALESCED_MMIO, port 0x%x", port);
+        (void)pthread_mutex_lock(&vm->ring_lock);
         vm->gathered = -1;
+        (void)pthread_mutex_unlock(&vm->ring_lock);
     }
     return rc;
 }

@@ -202,8 +202,8 @@ int hv_nics_add(struct hv_machine *m, const struct mv_net_config *config,
                 microvm_nic **out, microvm_error *err);
 int hv_nics_find(struct hv_machine *m, const char *id, microvm_nic **out,
                  microvm_error *err);
-/* The machine is at its end: nobody waits for frames any longer. */
 int hv_nics_find_user(struct hv_machine *m, microvm_nic **out, microvm_error *err);
+/* The machine is at its end: nobody waits for frames any longer. */
 void hv_nics_end(struct hv_machine *m);
 void hv_nics_stats(const struct hv_machine *m, microvm_stats *out);
 

@@ -45,7 +45,7 @@ static void serial_tick(uv_timer_t *tick)
     unsigned count = atomic_load(&serial->count);
     serial->idle_ticks = count == serial->seen ? serial->idle_ticks + 1 : 0;
     serial->seen = count;
-    if (serial->idle_ticks == IDLE_TICKS &&
+    if (serial->idle_ticks >= IDLE_TICKS && /* again, should it fail */
         m->hv->pio_gather(m->vm, MV_X86_PORT_SERIAL, false, NULL) == 0)
         serial_direct(m);
 }

@@ -289,8 +289,7 @@ void hv_slots_sleep(struct hv_machine *m)
 void hv_slots_wake(struct hv_machine *m)
 {
     for (unsigned i = 0; i < m->slots; i++)
-        (void)mv_vdev_wake(
-            m->slot[i].dev); /* a device that fails here says so itself */
+        mv_vdev_wake(m->slot[i].dev); /* one that fails here says so itself */
 }
 
 void hv_slots_stats(struct hv_machine *m, microvm_stats *out)
