@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -129,7 +130,8 @@ int mv_net_tap_from_fd(int fd, struct mv_loop *loop, const char *what,
     struct mv_net_watch *tap;
     struct ifreq ifr = {.ifr_flags = 0};
     int header = MV_NET_HEADER_BYTES;
-    if (ioctl(fd, TUNGETIFF, &ifr) || (ifr.ifr_flags & IFF_TUN) ||
+    /* ioctl takes the request as an int in musl, where this one is negative. */
+    if (syscall(SYS_ioctl, fd, TUNGETIFF, &ifr) || (ifr.ifr_flags & IFF_TUN) ||
         !(ifr.ifr_flags & IFF_NO_PI) || !(ifr.ifr_flags & IFF_VNET_HDR)) {
         (void)close(fd);
         return mv_fail(err, MICROVM_E_INVALID,

@@ -104,15 +104,15 @@ static void vfuzz_poke(struct vrig *rig, uint64_t gpa, struct fuzz *in)
 }
 
 /* BAR 0's parts begin at pages; the driver's accesses lie near their beginning. */
-static uint64_t vfuzz_place(const struct vrig *rig, bool near, unsigned size,
+static uint64_t vfuzz_place(const struct vrig *rig, bool close_by, unsigned size,
                             struct fuzz *in)
 {
     uint16_t pick = fuzz16(in);
     if (rig->transport == VRIG_MMIO)
-        return near ? pick % (MV_VMMIO_SIZE - size + 1) % 0x110 & ~3ull
-                    : pick % (MV_VMMIO_SIZE - size + 1);
-    return near ? (pick & 0x7000u) | pick % 0x50u
-                : pick % (MV_VPCI_BAR_SIZE - size + 1);
+        return close_by ? pick % (MV_VMMIO_SIZE - size + 1) % 0x110 & ~3ull
+                        : pick % (MV_VMMIO_SIZE - size + 1);
+    return close_by ? (pick & 0x7000u) | pick % 0x50u
+                    : pick % (MV_VPCI_BAR_SIZE - size + 1);
 }
 
 static void vfuzz_config_space(struct vrig *rig, unsigned size, bool write,

@@ -140,6 +140,7 @@ static void a_user_network_without_its_program_says_so(void **state)
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 /* In a process that has a network of its own: the tap is up, what the host sends
  * through a packet socket arrives, what we send arrives there. */
