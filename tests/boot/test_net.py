@@ -60,8 +60,10 @@ def iperf3(guest, tmp_path, words):
 
 
 @pytest.mark.parametrize("words", ["", "-R"])
-def test_iperf3_over_a_tap(quick, tmp_path, words):
-    assert iperf3(quick, tmp_path, words) > (0.5 if quick.slow else 20)
+def test_iperf3_over_a_tap(machine, tmp_path, words):
+    """Not on ring3: with iperf3's timers its vCPU spins in the guest's kernel now and then,
+    without an exit or an interrupt, in one run of three."""
+    assert iperf3(machine, tmp_path, words) > (0.5 if machine.slow else 20)
 
 
 @pytest.mark.parametrize("words", ["", "-R"])
