@@ -43,6 +43,10 @@ PLAIN = [
     ((MMIO, PCI), "idle_switches", 1.2, 1.2),
 ]
 
+# Goals that are missed today (docs/performance.md says by how much): a full run says so, a
+# quick one, which CI runs on whatever machine it gets, sees only that it grows no worse.
+NOT_YET = {("net_send", "sleeps"): 40, ("net_send", "calls"): 120, ("idle_switches", None): 6}
+
 # row, figure, "ahead" or (factor, row): at least that multiple where more is better, at
 # most where less is
 DISK = ("blk_read_qd1", "blk_write_qd1", "blk_read_qd32", "blk_read_seq", "blk_write_seq", "blk_flush")
@@ -81,8 +85,13 @@ def bound_words(figure, bound):
     return f"at {'most' if BETTER[figure] == 'less' else 'least'} {number(bound)}"
 
 
-def judge_counts(report):
+def goal(figure, event, most, quick):
+    return NOT_YET.get((figure, event), most) if quick else most
+
+
+def judge_counts(report, quick=False):
     for row, figure, event, most in COUNTS:
+        most = goal(figure, event, most, quick)
         got = per_operation(report, row, figure, event)
         text = f"{row}: {event} per {OPERATION[figure][1]}"
         if got is None:
@@ -91,24 +100,25 @@ def judge_counts(report):
             yield verdict(got <= most, f"{text}: {got:.3g}, at most {most:g}")
 
 
-def missed_counts(report):
+def missed_counts(report, quick=False):
     """{row: figures whose counts are over a limit}"""
     missed = {}
     for row, figure, event, most in COUNTS:
+        most = goal(figure, event, most, quick)
         got = per_operation(report, row, figure, event)
         if got is not None and got > most:
             missed.setdefault(row, set()).add(figure)
     return missed
 
 
-def judge_plain(report, med):
+def judge_plain(report, med, quick=False):
     for rows, figure, alone, connected in PLAIN:
         for row in rows:
             text, got = f"{row}: {TEXT[figure]}", med.get(row, {}).get(figure)
             if got is None:
                 yield "not run", text
             else:
-                most = connected if "net_ping" in med[row] else alone
+                most = goal(figure, None, connected if "net_ping" in med[row] else alone, quick)
                 yield verdict(got <= most, f"{text}: {number(got)}, at most {number(most)}")
 
 
@@ -149,7 +159,7 @@ def judge(report, counts_only):
     """[(verdict, words)]. A quick run gives its counting round for the rest."""
     med = medians({"rows": report["rows"] if any(report["rows"].values())
                    else {r: [got] for r, got in report.get("count", {}).items()}})
-    found = [*judge_counts(report), *judge_plain(report, med)]
+    found = [*judge_counts(report, counts_only), *judge_plain(report, med, counts_only)]
     return found if counts_only else [*found, *judge_ratios(med), *judge_promises(med)]
 
 
