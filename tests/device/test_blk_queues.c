@@ -271,7 +271,7 @@ static bool keeps_rate(struct blkrig *b, uint32_t length, double rate)
             (void)read_for(b, DEPTH, length, 20, &seconds);
         }
         unsigned done = read_for(b, DEPTH, length, 500, &seconds);
-        assert_true(done <= rate * seconds + 1 + DEPTH);
+        assert_true(done <= rate * seconds + 1 + (double)DEPTH);
         best = MV_MAX(best, done / (rate * seconds));
     }
     if (best < 0.9)
