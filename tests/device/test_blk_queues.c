@@ -408,8 +408,8 @@ static void check_shares(struct blkrig *b, unsigned depth, unsigned pages,
                 under_way[q]--;
             }
             for (; under_way[q] < depth; under_way[q]++) {
-                b->rig.driver.heap.at = heap; /* all of them are the same */
-                add_pages(b, q, 0, BLK_IN, pages, 512);
+                b->rig.driver.heap.at = heap; /* all are the same: none may be a read */
+                add_pages(b, q, 0, BLK_OUT, pages, 512);
             }
             vdriver_kick(&b->rig.driver, q);
         }
