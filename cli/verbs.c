@@ -153,6 +153,15 @@ static json_t *verb_resize(const struct verb_machine *machine, const json_t *req
         &err);
 }
 
+static json_t *verb_limit(const struct verb_machine *machine, const json_t *request,
+                          struct verb_result *result)
+{
+    microvm_error err;
+    const char *text = json_string_value(json_object_get(request, "limit"));
+    (void)result;
+    return answer_of(microvm_set_limit_text(machine->vm, text, &err), &err);
+}
+
 /* ---- the network ----------------------------------------------------------------- */
 
 static json_t *verb_publish(const struct verb_machine *machine, const json_t *request,
@@ -202,6 +211,7 @@ static const struct verb {
     {"pause", verb_pause},   {"resume", verb_resume},   {"stop", verb_stop},
     {"kill", verb_kill},     {"logs", verb_logs},       {"attach", verb_attach},
     {"resize", verb_resize}, {"publish", verb_publish}, {"connect", verb_connect},
+    {"limit", verb_limit},
 };
 
 json_t *verb_do(const struct verb_machine *machine, const char *line,

@@ -396,6 +396,10 @@ typedef struct microvm_limit {
  * it as soon as it has done what it is at, which this does not wait for. */
 MICROVM_API int microvm_set_limit(microvm *vm, const char *device,
                                   const microvm_limit *limit, microvm_error *err);
+/* The same from the text form of the setting `limit`: "disk=vdb:10M/s,500,burst=1s";
+ * "disk:0" takes a limit away. */
+MICROVM_API int microvm_set_limit_text(microvm *vm, const char *text,
+                                       microvm_error *err);
 
 /* ---- network devices ------------------------------------------------------------- */
 
@@ -590,6 +594,7 @@ typedef struct microvm_stats {
     uint64_t net_refused_connections; /* and datagrams */
     uint64_t net_refused_names;       /* that were asked for */
     uint64_t net_refused_answers;     /* of DNS, that pointed inside */
+    uint64_t transport; /* of virtio devices: 0 not started, 1 MMIO, 2 PCI */
 } microvm_stats;
 
 /* Fills *out up to out->size. Works in every state. */

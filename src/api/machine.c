@@ -190,6 +190,21 @@ int microvm_set_limit(microvm *vm, const char *device, const microvm_limit *limi
     return l.rc;
 }
 
+int microvm_set_limit_text(microvm *vm, const char *text, microvm_error *err)
+{
+    struct mv_limit_config made;
+    if (!vm)
+        return no_machine(err);
+    if (!text)
+        return mv_fail(err, MICROVM_E_INVALID, "limit: the text is NULL");
+    int rc = mv_limit_read(&made, text, err);
+    if (rc)
+        return rc;
+    struct limit l = {.vm = vm, .target = made.target, .rates = made.rates, .err = err};
+    mv_loop_run(&vm->loop, set_limit, &l);
+    return l.rc;
+}
+
 intptr_t microvm_event_handle(microvm *vm)
 {
     return vm ? vm->events.notify.handle : -1;

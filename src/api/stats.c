@@ -76,6 +76,8 @@ int microvm_get_stats(microvm *vm, microvm_stats *out, microvm_error *err)
     return 0;
 }
 
+static const char *const transports[] = {"", "mmio", "pci"};
+
 enum { JSON_BYTES = 4096 }; /* 31 numbers of up to 20 digits, with their names */
 
 char *microvm_stats_json(microvm *vm)
@@ -86,7 +88,9 @@ char *microvm_stats_json(microvm *vm)
         free(text);
         return NULL;
     }
-    int n = snprintf(text, JSON_BYTES, "{\n  \"vcpus\": %" PRIu32, stats.vcpus);
+    int n = snprintf(text, JSON_BYTES,
+                     "{\n  \"vcpus\": %" PRIu32 ",\n  \"transport\": \"%s\"",
+                     stats.vcpus, transports[stats.transport]);
     for (unsigned i = 0; i < MV_ARRAY_LEN(fields); i++) {
         uint64_t value = mv_load64((const uint8_t *)&stats + fields[i].offset);
         n += snprintf(text + n, JSON_BYTES - (size_t)n, ",\n  \"%s\": %" PRIu64,

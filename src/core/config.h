@@ -146,6 +146,8 @@ void mv_config_drop_net(struct mv_config *config);
 /* "disk", "disk=ID", "net", "net=ID". */
 int mv_limit_target_read(struct mv_limit_target *out, const char *text,
                          microvm_error *err);
+/* Target and rates from the text form of the setting `limit`. config_limit.c */
+int mv_limit_read(struct mv_limit_config *out, const char *text, microvm_error *err);
 bool mv_limit_target_is(const struct mv_limit_target *target, int kind, const char *id);
 /* What the setter checks, for rates that come by another way. */
 int mv_limit_rates_check(const struct mv_limit_rates *rates, microvm_error *err);

@@ -93,7 +93,7 @@ static int limit_part(struct mv_limit_rates *rates, unsigned index, const char *
                    wrong);
 }
 
-static int limit_read(struct mv_limit_config *out, char *text, microvm_error *err)
+static int limit_split(struct mv_limit_config *out, char *text, microvm_error *err)
 {
     struct mv_limit_config made = {.target = {.kind = MV_LIMIT_DISK}};
     char *colon = strrchr(text, ':'), shown[MV_STR_SHOWN];
@@ -118,18 +118,23 @@ static int limit_read(struct mv_limit_config *out, char *text, microvm_error *er
     return rc;
 }
 
-int mv_config_add_limit(struct mv_config *config, const char *text, microvm_error *err)
+int mv_limit_read(struct mv_limit_config *out, const char *text, microvm_error *err)
 {
     char copy[MV_LIMIT_TEXT];
-    if (config->limits == MV_LIMITS_MAX)
-        return mv_fail(err, MICROVM_E_INVALID, "limit: there are at most %d",
-                       MV_LIMITS_MAX);
     if (strlen(text) >= sizeof copy || !mv_str_is_plain(text))
         return mv_fail(err, MICROVM_E_INVALID,
                        "limit: the text is longer than %d bytes or not plain",
                        MV_LIMIT_TEXT - 1);
     (void)snprintf(copy, sizeof copy, "%s", text);
-    int rc = limit_read(&config->limit[config->limits], copy, err);
+    return limit_split(out, copy, err);
+}
+
+int mv_config_add_limit(struct mv_config *config, const char *text, microvm_error *err)
+{
+    if (config->limits == MV_LIMITS_MAX)
+        return mv_fail(err, MICROVM_E_INVALID, "limit: there are at most %d",
+                       MV_LIMITS_MAX);
+    int rc = mv_limit_read(&config->limit[config->limits], text, err);
     config->limits += rc == 0;
     return rc;
 }

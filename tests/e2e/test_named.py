@@ -128,10 +128,22 @@ def test_inspect_and_stats(named, guest):
     (all_of_it,) = json.loads(named("inspect", "web").stdout)
     assert all_of_it["config"]["kernel"] == guest("sleep")
     assert all_of_it["stats"]["entries"] >= 1 and all_of_it["state"] == "running"
+    assert all_of_it["stats"]["transport"] == "mmio"
     assert json.loads(named("stats", "--json").stdout)["web"]["entries"] >= 1
     assert b"EXITS/s" in named("stats", "--no-stream", "web").stdout
     r = named("inspect", "web", "bew")
     assert r.returncode == 125 and len(json.loads(r.stdout)) == 1
+
+
+def test_limits_are_changed_while_it_runs(named, guest, tmp_path):
+    disk = tmp_path / "a.img"
+    disk.write_bytes(bytes(1 << 20))
+    named("run", "-d", "--name", "web", "-k", guest("sleep"), "--disk", str(disk))
+    r = named("limit", "web", "disk:1M/s,500", "disk=vda:0")
+    assert (r.returncode, r.stdout, r.stderr) == (0, b"", b"")
+    assert "no disk 'vdb'" in named.refuses("limit", "web", "disk=vdb:1M")
+    assert "has no rate" in named.refuses("limit", "web", "disk")
+    assert "name a machine and a limit" in named.refuses("limit", "web")
 
 
 def test_logs_and_their_end(named, guest):

@@ -32,10 +32,11 @@ static void structs_are_laid_out_as_promised(void **state)
     FIELD(microvm_net, mac, 16);
     FIELD(microvm_net, mtu, 22);
     FIELD(microvm_net, id, 24);
-    SIZE(microvm_stats, 264);
+    SIZE(microvm_stats, 272);
     FIELD(microvm_stats, boot_mark_ns, 128);
     FIELD(microvm_stats, ended_ns, 160);
     FIELD(microvm_stats, vsock_connections, 168);
+    FIELD(microvm_stats, transport, 264);
     SIZE(microvm_vsock, 16);
 }
 

@@ -397,6 +397,15 @@ static void limits_name_their_disk(void **state)
                  MICROVM_E_INVALID, "no disk 'vda'");
     assert_error(microvm_set_limit(vm, "disc", &limit, &err), &err, MICROVM_E_INVALID,
                  "'disc' is no device");
+    assert_ok(microvm_set_limit_text(vm, "disk=mine:2M/s,10", &err), &err);
+    assert_error(microvm_set_limit_text(vm, "net:2M/s", &err), &err, MICROVM_E_INVALID,
+                 "no network device");
+    assert_error(microvm_set_limit_text(vm, "disk", &err), &err, MICROVM_E_INVALID,
+                 "has no rate");
+    assert_error(microvm_set_limit_text(vm, NULL, &err), &err, MICROVM_E_INVALID,
+                 "NULL");
+    assert_error(microvm_set_limit_text(NULL, "disk:1", &err), &err, MICROVM_E_INVALID,
+                 "machine is NULL");
     limit.burst_ms = 5;
     assert_error(microvm_set_limit(vm, "disk", &limit, &err), &err, MICROVM_E_INVALID,
                  "burst of 5 ms");

@@ -130,6 +130,7 @@ struct hv_machine {
     struct hv_slot slot[MV_SLOTS_MAX];
     unsigned slots;
     bool pci; /* the root is there, and the devices are in its slots */
+    enum mv_transport transport; /* what it was given last; AUTO: not started yet */
     struct mv_pci_root root;
     unsigned messages; /* given to slots */
     unsigned opened;   /* steps of new.c that are done, for undoing them */

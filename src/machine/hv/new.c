@@ -328,6 +328,7 @@ static void machine_stats(struct microvm *vm, microvm_stats *out)
     struct hv_machine *m = hv_machine(vm);
     hv_vcpus_counts(m, out);
     out->vcpus = vm->config.cpus;
+    out->transport = m->transport;
     out->entered_ns = m->entered_ns;
     for (unsigned i = 0; i < MV_DEBUGPORT_MARKS; i++)
         out->boot_mark_ns[i] = mv_debugport_mark_ns(&m->debugport, i);

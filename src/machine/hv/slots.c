@@ -265,6 +265,8 @@ int hv_slots_attach(struct hv_machine *m, bool pci, microvm_error *err)
     }
     if (rc)
         slots_detach(m);
+    else
+        m->transport = pci ? MV_TRANSPORT_PCI : MV_TRANSPORT_MMIO;
     return rc;
 }
 
