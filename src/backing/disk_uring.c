@@ -23,7 +23,7 @@
 /* Submitted in one call. A batch may be twice as long, and is two calls then: places
  * for it all would be 24 KiB more for each disk. Completions have twice the places,
  * room for all requests that a block device has under way. */
-enum { RING_ENTRIES = 256 };
+enum { RING_ENTRIES = 256, ROUNDS = 64 };
 
 /* Calls that block, carried out by the disk's own thread where nothing else waits for
  * it. One that took longer than this was waiting for a device, and those after it had
@@ -187,7 +187,8 @@ static bool uring_reap(struct disk_uring *uring)
 }
 
 /* Sends what is prepared and reaps what is complete, until neither finds anything. The
- * eventfd comes on again before the last look, so that no completion is missed. */
+ * eventfd comes on again before the last look, so that no completion is missed. A guest
+ * that always has more does not keep the loop: it is heard again after the others. */
 static void uring_turn(struct disk_uring *uring)
 {
     if (uring->busy)
@@ -195,7 +196,8 @@ static void uring_turn(struct disk_uring *uring)
     uring->busy = true;
     (void)io_uring_cq_eventfd_toggle(&uring->ring, false);
     bool quiet = true;
-    for (;;) {
+    unsigned rounds = 0;
+    while (rounds++ < ROUNDS) {
         if (io_uring_sq_ready(&uring->ring))
             (void)io_uring_submit(&uring->ring);
         if (uring_reap(uring))
@@ -207,8 +209,8 @@ static void uring_turn(struct disk_uring *uring)
         quiet = false;
     }
     uring->busy = false;
-    if (io_uring_sq_ready(&uring->ring))
-        mv_bell_ring(&uring->bell); /* the kernel was short of memory: try again */
+    if (rounds > ROUNDS || io_uring_sq_ready(&uring->ring))
+        mv_bell_ring(&uring->bell); /* or the kernel was short of memory: again */
     mv_disk_pool_commit(&uring->pool);
 }
 

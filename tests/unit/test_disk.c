@@ -340,6 +340,70 @@ static void a_lone_request_ends_inside_commit(void **state)
     teardown(&f);
 }
 
+/* A guest that has the next request ready before the last one's end is reported. */
+struct eager {
+    struct mv_disk *disk;
+    struct mv_disk_request request[2];
+    bool idle[2];
+    unsigned ends, most;
+};
+
+static void eager_done(struct mv_disk_request *request, int result)
+{
+    struct eager *eager = request->owner;
+    assert_int_equal(result, 0);
+    eager->ends++;
+    eager->idle[request - eager->request] = true;
+}
+
+static void eager_completed(void *owner)
+{
+    struct eager *eager = owner;
+    for (unsigned i = 0; i < 2; i++) {
+        if (!eager->idle[i] || eager->ends >= eager->most)
+            continue;
+        eager->idle[i] = false;
+        eager->disk->ops->submit(eager->disk, &eager->request[i]);
+    }
+    eager->disk->ops->commit(eager->disk);
+}
+
+static void endless_requests_leave_the_loop_to_others(void **state)
+{
+    uint8_t data[512];
+    struct mv_span span = {data, sizeof data};
+    struct eager eager = {.idle = {true, true}, .most = 100000};
+    struct fixture f;
+    (void)state;
+    setup(&f);
+    scratch_sparse(f.path, 1 << 16);
+    int rc = mv_disk_open_by(mv_disk_uring_open, &f.config, &f.loop, &f.disk, NULL);
+    if (rc == MICROVM_E_UNSUPPORTED) {
+        teardown(&f);
+        skip();
+    }
+    assert_int_equal(rc, 0);
+    eager.disk = f.disk;
+    f.disk->completed = eager_completed;
+    f.disk->owner = &eager;
+    for (unsigned i = 0; i < 2; i++)
+        eager.request[i] = (struct mv_disk_request){.op = MV_DISK_READ,
+                                                    .length = sizeof data,
+                                                    .span = &span,
+                                                    .spans = 1,
+                                                    .done = eager_done,
+                                                    .owner = &eager};
+    eager_completed(&eager);
+    assert_in_range(eager.ends, 0, 1000);
+    for (unsigned turn = 0; turn < 20; turn++)
+        (void)uv_run(&f.loop.uv, UV_RUN_ONCE);
+    assert_in_range(eager.ends, 20, 10000);
+    eager.most = 0;
+    f.disk->ops->drain(f.disk);
+    assert_true(eager.idle[0] && eager.idle[1]);
+    teardown(&f);
+}
+
 static void errors_reach_the_request(void **state)
 {
     struct fixture f;
@@ -408,6 +472,7 @@ int main(void)
         cmocka_unit_test(threads_keep_their_promises),
         cmocka_unit_test(io_uring_keeps_its_promises),
         cmocka_unit_test(a_lone_request_ends_inside_commit),
+        cmocka_unit_test(endless_requests_leave_the_loop_to_others),
         cmocka_unit_test(errors_reach_the_request),
         cmocka_unit_test(falls_back_to_threads_and_says_so),
     };
