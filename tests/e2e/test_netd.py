@@ -81,6 +81,35 @@ def tcp_syn(target, port):
                                                     65535, 0, 0))
 
 
+def checksum(data):
+    total = sum(struct.unpack(">%dH" % ((len(data) + 1) // 2), data + bytes(len(data) % 2)))
+    total = (total & 0xffff) + (total >> 16)
+    return ~(total + (total >> 16)) & 0xffff
+
+
+def tcp(port, sequence, acknowledged, flags, window, options=b""):
+    """To the host itself."""
+    head = struct.pack(">HHIIBBHHH", 40000, port, sequence, acknowledged,
+                       (20 + len(options)) << 2, flags, window, 0, 0) + options
+    pseudo = socket.inet_aton("10.0.2.15") + socket.inet_aton("10.0.2.2") + \
+        struct.pack(">HH", 6, len(head))
+    return ipv4("10.0.2.15", "10.0.2.2", 6,
+                head[:16] + struct.pack(">H", checksum(pseudo + head)) + head[18:])
+
+
+def connect(netd, options):
+    """A connection that the guest makes: the host's end, its port, and the SYN's answer."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        discover(netd)
+        netd.frames.send(tcp(port, 1, 0, 2, 65535, options))
+        answer = netd.receive(lambda f: f[12:14] == b"\x08\0" and f[23] == 6)
+        assert answer[47] == 0x12
+        return server.accept()[0], port, answer[34:]
+
+
 def discover(netd):
     body = struct.pack(">BBBBIHH", 1, 1, 6, 0, 1, 0, 0) + bytes(16) + MAC + bytes(202)
     netd.frames.send(udp("0.0.0.0", 68, "255.255.255.255", 67,
@@ -128,6 +157,40 @@ def test_a_forward_reaches_the_guest(start):
 def test_a_wrong_forward_has_a_reason(start, text):
     answer = start().ask({"do": "forward", "add": text})
     assert answer["error"].startswith(text + ": ") and len(answer["error"]) > len(text) + 2
+
+
+def test_windows_larger_than_64_kib(start):
+    if os.environ.get("MICROVM_SLIRP_SCALES", "yes") != "yes":
+        pytest.skip("this libslirp has no window scaling: tools/libslirp.sh builds one")
+    netd = start()
+    host, port, answer = connect(netd, b"\2\4\xff\xc8\1\3\3\7")
+    options = answer[20:4 * (answer[12] >> 4)]
+    assert options == b"\2\4\xff\xc8\1\3\3\4"
+    own = struct.unpack(">I", answer[4:8])[0] + 1
+    netd.frames.send(tcp(port, 2, own, 0x10, 4096))  # 512 KiB, scaled
+    host.setblocking(False)
+    host.send(bytes(1 << 20))
+    seen = end = own
+    while end - seen < 128 << 10:
+        segment = netd.receive(lambda f: f[12:14] == b"\x08\0" and f[23] == 6)
+        end = struct.unpack(">I", segment[38:42])[0] + len(segment) - 54
+        if end - own < 3 * 65480:  # it starts slowly
+            seen = end
+            netd.frames.send(tcp(port, 2, seen, 0x10, 4096))
+    host.close()
+
+
+def test_who_asks_for_no_scaling_gets_none_and_his_mss_is_kept(start):
+    netd = start()
+    host, port, answer = connect(netd, b"\2\4\3\xe8")
+    assert answer[20:4 * (answer[12] >> 4)] == b"\2\4\xff\xc8"
+    own = struct.unpack(">I", answer[4:8])[0] + 1
+    netd.frames.send(tcp(port, 2, own, 0x10, 65535))
+    host.sendall(bytes(5000))
+    segment = netd.receive(lambda f: f[12:14] == b"\x08\0" and f[23] == 6 and len(f) > 60)
+    if os.environ.get("MICROVM_SLIRP_SCALES", "yes") == "yes":
+        assert len(segment) == 14 + 40 + 1000
+    host.close()
 
 
 def test_a_policy_resets_what_it_refuses(start):
