@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The system that a process expects: /proc, /sys, /dev with terminals and shared
+ * memory, /run, control groups, a loopback interface. Kernels without one of them stay
+ * without.
+ */
+#define _GNU_SOURCE
+#include "system.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const struct {
+    const char *type, *where, *options;
+    unsigned long flags;
+} mounts[] = {
+    {"proc", "/proc", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC},
+    {"sysfs", "/sys", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC},
+    {"devtmpfs", "/dev", "mode=0755", MS_NOSUID},
+    {"devpts", "/dev/pts", "mode=0620,gid=5,ptmxmode=0666", MS_NOSUID | MS_NOEXEC},
+    {"tmpfs", "/dev/shm", "mode=1777", MS_NOSUID | MS_NODEV},
+    {"tmpfs", "/run", "mode=0755", MS_NOSUID | MS_NODEV},
+    {"tmpfs", "/tmp", "mode=1777", MS_NOSUID | MS_NODEV},
+    {"cgroup2", "/sys/fs/cgroup", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC},
+};
+
+void system_say(const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    (void)dprintf(2, "microvm-init: %s\n", text);
+}
+
+void system_say_end(int status)
+{
+    if (WIFSIGNALED(status))
+        system_say("the command was ended by signal %d", WTERMSIG(status));
+    else if (WEXITSTATUS(status))
+        system_say("the command ended with status %d", WEXITSTATUS(status));
+}
+
+static void open_mounts(void)
+{
+    for (unsigned i = 0; i < sizeof mounts / sizeof mounts[0]; i++) {
+        (void)mkdir(mounts[i].where, 0755);
+        int rc = mount(mounts[i].type, mounts[i].where, mounts[i].type, mounts[i].flags,
+                       mounts[i].options);
+        /* EBUSY: the kernel has done it (devtmpfs). ENODEV: it has none. ENOENT: sysfs
+         * has no place for it. */
+        if (rc < 0 && errno != EBUSY && errno != ENODEV && errno != ENOENT)
+            system_say("mount %s: %s", mounts[i].where, strerror(errno));
+    }
+}
+
+/* A kernel that found no console gave none. */
+static void open_streams(void)
+{
+    int fd = open("/dev/console", O_RDWR | O_NOCTTY);
+    if (fd < 0)
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd < 2)
+        fd = dup(fd);
+    if (fd > 2)
+        (void)close(fd);
+}
+
+/* The kernel's own word (hostname=) counts. */
+static void set_hostname(void)
+{
+    char now[65] = "", name[65] = "";
+    FILE *file = fopen("/etc/hostname", "re");
+    (void)gethostname(now, sizeof now - 1);
+    if (file && (!*now || !strcmp(now, "(none)") || !strcmp(now, "localhost")) &&
+        fscanf(file, "%64s", name) == 1)
+        (void)sethostname(name, strlen(name));
+    if (file)
+        (void)fclose(file);
+}
+
+static void loopback_up(void)
+{
+    struct ifreq request = {.ifr_name = "lo"};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    request.ifr_flags = IFF_UP | IFF_RUNNING;
+    (void)ioctl(fd, SIOCSIFFLAGS, &request);
+    (void)close(fd);
+}
+
+void system_open(void)
+{
+    open_streams();
+    open_mounts();
+    set_hostname();
+    loopback_up();
+}
