@@ -168,15 +168,37 @@ static size_t gate_add_mtu(const struct gate *gate, uint8_t *frame,
     return packet_resize(frame, p, bytes);
 }
 
+/* What is not looked at passes as it is. */
+enum gate_look { LOOK_NOT, LOOK_DHCP, LOOK_DNS };
+
+static enum gate_look gate_look(const struct gate *gate, const uint8_t *frame,
+                                size_t length, struct packet *p)
+{
+    packet_read(frame, length, p);
+    if (p->kind != PACKET_IP || p->protocol != PROTOCOL_UDP)
+        return LOOK_NOT;
+    if (!p->v6 && p->from_port == PORT_DHCP_SERVER)
+        return LOOK_DHCP;
+    bool dns = gate->policy.rules && p->from_port == PORT_DNS;
+    return dns && gate_is_dns(gate, &p->from) ? LOOK_DNS : LOOK_NOT;
+}
+
+bool gate_looks_at(const struct gate *gate, const uint8_t *frame, size_t length)
+{
+    struct packet p;
+    return gate_look(gate, frame, length, &p) != LOOK_NOT;
+}
+
 size_t gate_to_guest(struct gate *gate, uint8_t *frame, size_t length, uint64_t now_ms)
 {
     struct packet p;
-    packet_read(frame, length, &p);
-    if (p.kind != PACKET_IP || p.protocol != PROTOCOL_UDP)
-        return length;
-    if (!p.v6 && p.from_port == PORT_DHCP_SERVER)
+    switch (gate_look(gate, frame, length, &p)) {
+    case LOOK_DHCP:
         return gate_add_mtu(gate, frame, &p, length);
-    if (gate->policy.rules && p.from_port == PORT_DNS && gate_is_dns(gate, &p.from))
+    case LOOK_DNS:
         return gate_answer(gate, frame, &p, length, now_ms);
+    case LOOK_NOT:
+        break;
+    }
     return length;
 }

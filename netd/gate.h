@@ -32,6 +32,9 @@ enum gate_verdict gate_from_guest(struct gate *gate, const uint8_t *frame,
                                   size_t length, uint64_t now_ms, uint8_t *reply,
                                   size_t *reply_length);
 
+/* Could gate_to_guest change or drop this frame? */
+bool gate_looks_at(const struct gate *gate, const uint8_t *frame, size_t length);
+
 /* A frame for the guest, in a buffer of GATE_FRAME_MAX bytes; may be changed. Its
  * length, 0: it is dropped. */
 size_t gate_to_guest(struct gate *gate, uint8_t *frame, size_t length, uint64_t now_ms);

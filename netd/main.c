@@ -176,7 +176,7 @@ static int fd_argument(const char *text)
 int main(int argc, char **argv)
 {
     static struct netd netd;
-    if (argc != 3 || (netd.stack.frames = fd_argument(argv[1])) < 0 ||
+    if (argc != 3 || (netd.stack.out.socket = fd_argument(argv[1])) < 0 ||
         (netd.control = fd_argument(argv[2])) < 0) {
         (void)fprintf(stderr,
                       "microvm-netd is started by libmicrovm, with two sockets:\n"
@@ -186,7 +186,7 @@ int main(int argc, char **argv)
     sigset_t none;
     (void)sigemptyset(&none); /* we were started with all of them blocked */
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    (void)fcntl(netd.stack.frames, F_SETFL, O_NONBLOCK);
+    (void)fcntl(netd.stack.out.socket, F_SETFL, O_NONBLOCK);
     while (!netd.opened && !netd.gone)
         control_read(&netd);
     while (!netd.gone) {

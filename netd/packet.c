@@ -272,3 +272,33 @@ size_t packet_resize(uint8_t *frame, const struct packet *packet, size_t bytes)
     return put_udp(frame, packet, &packet->from, &packet->to, packet->from_port,
                    packet->to_port, bytes);
 }
+
+/* ---- acknowledgements ------------------------------------------------------------ */
+
+enum { ACK_FRAME_MAX = PACKET_ETHERNET + IPV6_BYTES + TCP_BYTES };
+
+static bool read_ack(const uint8_t *frame, size_t length, struct packet *p)
+{
+    if (length > ACK_FRAME_MAX)
+        return false;
+    packet_read(frame, length, p);
+    return p->kind == PACKET_IP && p->protocol == PROTOCOL_TCP &&
+           p->end == p->transport + TCP_BYTES &&
+           frame[p->transport + 12] >> 4 == TCP_BYTES / 4 &&
+           frame[p->transport + 13] == TCP_ACK;
+}
+
+bool packet_ack_replaces(const uint8_t *newer, size_t newer_length,
+                         const uint8_t *older, size_t older_length)
+{
+    struct packet n, o;
+    if (newer_length != older_length || !read_ack(newer, newer_length, &n) ||
+        !read_ack(older, older_length, &o))
+        return false;
+    const uint8_t *new_tcp = newer + n.transport, *old_tcp = older + o.transport;
+    return n.v6 == o.v6 && n.from_port == o.from_port && n.to_port == o.to_port &&
+           !memcmp(&n.from, &o.from, sizeof n.from) &&
+           !memcmp(&n.to, &o.to, sizeof n.to) &&
+           load32(new_tcp + 4) == load32(old_tcp + 4) &&
+           (int32_t)(load32(new_tcp + 8) - load32(old_tcp + 8)) > 0;
+}

@@ -49,4 +49,9 @@ size_t packet_answer(uint8_t *frame, const struct packet *packet, size_t bytes);
  * anew. UDP only. */
 size_t packet_resize(uint8_t *frame, const struct packet *packet, size_t bytes);
 
+/* Are both nothing but acknowledgements of the same connection, the newer one of more?
+ * Duplicates, which ask for something, are not, nor are those with options. */
+bool packet_ack_replaces(const uint8_t *newer, size_t newer_length,
+                         const uint8_t *older, size_t older_length);
+
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Driving libslirp. A frame that the guest's side does not take at once is queued, and
- * while some are queued no host socket is read: so a slow guest slows its senders down.
+ * Driving libslirp. While many frames wait for the guest no host socket is read: so a
+ * slow guest slows its senders down.
  */
 #define _GNU_SOURCE
 #include "stack.h"
@@ -14,7 +14,7 @@
 
 enum {
     QUIET_MS = 60 * 1000, /* how often a quiet stack looks for UDP flows to forget */
-    BACKLOG_HIGH = STACK_BACKLOG / 2
+    OUTBOX_HIGH = OUTBOX_FRAMES / 2
 };
 
 static int64_t now_ns(void)
@@ -31,65 +31,35 @@ static int64_t now_ms(void)
 
 /* ---- frames to the guest --------------------------------------------------------- */
 
-static bool frame_send(struct stack *stack, const uint8_t *frame, size_t length)
-{
-    ssize_t n = send(stack->frames, frame, length, MSG_NOSIGNAL);
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS))
-        return false;
-    stack->sent += n > 0;
-    return true; /* also where it failed: a network may lose a frame */
-}
-
-static void frame_queue(struct stack *stack, const uint8_t *frame, size_t length)
-{
-    if (stack->backlog == 0 && frame_send(stack, frame, length))
-        return;
-    if (stack->backlog == STACK_BACKLOG) {
-        stack->dropped++;
-        return;
-    }
-    unsigned at = (stack->backlog_at + stack->backlog++) % STACK_BACKLOG;
-    memcpy(stack->out[at].byte, frame, length);
-    stack->out[at].length = length;
-}
-
-static void backlog_send(struct stack *stack)
-{
-    while (stack->backlog > 0) {
-        struct stack_frame *frame = &stack->out[stack->backlog_at];
-        if (!frame_send(stack, frame->byte, frame->length))
-            return;
-        stack->backlog_at = (stack->backlog_at + 1) % STACK_BACKLOG;
-        stack->backlog--;
-    }
-}
-
 static slirp_ssize_t stack_send_packet(const void *data, size_t length, void *opaque)
 {
     struct stack *stack = opaque;
     if (length > GATE_FRAME_MAX)
         return -1;
-    memcpy(stack->work.byte, data, length);
-    size_t n =
-        gate_to_guest(&stack->gate, stack->work.byte, length, (uint64_t)now_ms());
+    if (!gate_looks_at(&stack->gate, data, length) &&
+        outbox_direct(&stack->out, data, length))
+        return (slirp_ssize_t)length;
+    uint8_t *frame = outbox_place(&stack->out);
+    memcpy(frame, data, length);
+    size_t n = gate_to_guest(&stack->gate, frame, length, (uint64_t)now_ms());
     if (n > 0)
-        frame_queue(stack, stack->work.byte, n);
+        outbox_add(&stack->out, n);
     return (slirp_ssize_t)length;
 }
 
 /* ---- frames from the guest ------------------------------------------------------- */
 
-static void frame_from_guest(struct stack *stack, const struct stack_frame *frame)
+static void frame_from_guest(struct stack *stack, const uint8_t *frame, size_t length)
 {
     size_t reply;
     stack->received++;
-    switch (gate_from_guest(&stack->gate, frame->byte, frame->length,
-                            (uint64_t)now_ms(), stack->work.byte, &reply)) {
+    switch (gate_from_guest(&stack->gate, frame, length, (uint64_t)now_ms(),
+                            outbox_place(&stack->out), &reply)) {
     case GATE_PASS:
-        slirp_input(stack->slirp, frame->byte, (int)frame->length);
+        slirp_input(stack->slirp, frame, (int)length);
         break;
     case GATE_REPLY:
-        frame_queue(stack, stack->work.byte, reply);
+        outbox_add(&stack->out, reply);
         break;
     case GATE_DROP:
         break;
@@ -103,20 +73,19 @@ static bool frames_receive(struct stack *stack)
     struct iovec iov[STACK_BATCH];
     memset(message, 0, sizeof message);
     for (unsigned i = 0; i < STACK_BATCH; i++) {
-        iov[i] = (struct iovec){stack->in[i].byte, GATE_FRAME_MAX};
+        iov[i] = (struct iovec){stack->in[i], GATE_FRAME_MAX};
         message[i].msg_hdr.msg_iov = &iov[i];
         message[i].msg_hdr.msg_iovlen = 1;
     }
-    int n = recvmmsg(stack->frames, message, STACK_BATCH, MSG_DONTWAIT, NULL);
+    int n = recvmmsg(stack->out.socket, message, STACK_BATCH, MSG_DONTWAIT, NULL);
     if (n < 0)
         return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
     for (int i = 0; i < n; i++) {
-        stack->in[i].length = message[i].msg_len;
         if (message[i].msg_len == 0)
             return false;
         if (message[i].msg_len >= PACKET_ETHERNET &&
             !(message[i].msg_hdr.msg_flags & MSG_TRUNC))
-            frame_from_guest(stack, &stack->in[i]);
+            frame_from_guest(stack, stack->in[i], message[i].msg_len);
     }
     return true;
 }
@@ -228,7 +197,7 @@ static int stack_add_poll(int fd, int events, void *opaque)
         stack->poll = more;
         stack->poll_room = room;
     }
-    bool full = stack->backlog >= BACKLOG_HIGH;
+    bool full = stack->out.used >= OUTBOX_HIGH;
     if (events & SLIRP_POLL_IN && !full)
         wanted |= POLLIN;
     if (events & SLIRP_POLL_OUT)
@@ -281,14 +250,14 @@ bool stack_turn(struct stack *stack, int control, bool *gone)
     uint32_t timeout_ms = UINT32_MAX;
     stack->polls = 0;
     stack->quiet = true;
-    if (stack_add_poll(stack->frames, SLIRP_POLL_IN, stack) < 0 ||
+    if (stack_add_poll(stack->out.socket, SLIRP_POLL_IN, stack) < 0 ||
         stack_add_poll(control, SLIRP_POLL_IN, stack) < 0) {
         *gone = true;
         return false;
     }
     slirp_pollfds_fill(stack->slirp, &timeout_ms, stack_add_poll, stack);
     struct pollfd *own = stack->poll;
-    own[STACK_POLL_FRAMES].events = (short)(POLLIN | (stack->backlog ? POLLOUT : 0));
+    own[STACK_POLL_FRAMES].events = (short)(POLLIN | (stack->out.waits ? POLLOUT : 0));
     own[STACK_POLL_CONTROL].events = POLLIN;
     int n = poll(stack->poll, stack->polls, stack_timeout(stack, timeout_ms));
     if (n < 0 && errno != EINTR)
@@ -296,7 +265,7 @@ bool stack_turn(struct stack *stack, int control, bool *gone)
     if (n < 0)
         return false;
     if (own[STACK_POLL_FRAMES].revents & POLLOUT)
-        backlog_send(stack);
+        outbox_send(&stack->out);
     if (own[STACK_POLL_FRAMES].revents & (POLLIN | POLLHUP | POLLERR))
         *gone = !frames_receive(stack);
     bool asked = own[STACK_POLL_CONTROL].revents != 0;
@@ -305,6 +274,8 @@ bool stack_turn(struct stack *stack, int control, bool *gone)
         stack->timer_ms = -1;
         slirp_handle_timer(stack->slirp, stack->timer_id, stack->timer_arg);
     }
+    if (stack->out.used > 0 && !stack->out.waits)
+        outbox_send(&stack->out);
     return asked;
 }
 
@@ -398,8 +369,8 @@ json_t *stack_stats(const struct stack *stack)
     const struct gate *gate = &stack->gate;
     return json_pack(
         "{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "ok", 1, "sent_frames",
-        (json_int_t)stack->sent, "received_frames", (json_int_t)stack->received,
-        "dropped_frames", (json_int_t)stack->dropped, "refused_connections",
+        (json_int_t)stack->out.sent, "received_frames", (json_int_t)stack->received,
+        "dropped_frames", (json_int_t)stack->out.dropped, "refused_connections",
         (json_int_t)gate->connections, "refused_names", (json_int_t)gate->names,
         "refused_answers", (json_int_t)gate->answers, "refused_malformed",
         (json_int_t)gate->malformed);

@@ -11,21 +11,15 @@
 #ifndef NETD_STACK_H
 #define NETD_STACK_H
 
-#include "gate.h"
+#include "outbox.h"
 
 #include <jansson.h>
 #include <libslirp.h>
 #include <poll.h>
 
-enum { STACK_MTU_USUAL = 65520, STACK_BACKLOG = 64, STACK_BATCH = 8 };
-
-struct stack_frame {
-    size_t length;
-    uint8_t byte[GATE_FRAME_MAX];
-};
+enum { STACK_MTU_USUAL = 65520, STACK_BATCH = 8 };
 
 struct stack {
-    int frames; /* a packet socket: one frame each, non-blocking */
     Slirp *slirp;
     struct gate gate;
     int64_t timer_ms; /* libslirp's one timer; -1: not set */
@@ -36,12 +30,9 @@ struct stack {
     unsigned polls, poll_room;
     bool quiet; /* no TCP connection lives: nothing but listeners */
 
-    /* Frames that the socket did not take; the oldest is at backlog_at. */
-    unsigned backlog_at, backlog;
-    uint64_t dropped, sent, received;
-    struct stack_frame in[STACK_BATCH];
-    struct stack_frame out[STACK_BACKLOG];
-    struct stack_frame work; /* the frame that is being looked at */
+    struct outbox out; /* its socket is where the guest's frames come from, too */
+    uint64_t received;
+    uint8_t in[STACK_BATCH][GATE_FRAME_MAX];
 };
 
 /* The poll descriptors that are the caller's; libslirp's follow. */
@@ -52,7 +43,8 @@ struct stack_options {
     bool restrict_to_forwards, ipv6, host_loopback;
 };
 
-/* False: libslirp refused. `stack` is zeroed but for frames and the gate's policy. */
+/* False: libslirp refused. `stack` is zeroed but for out.socket and the gate's policy.
+ */
 bool stack_open(struct stack *stack, const struct stack_options *options);
 void stack_close(struct stack *stack);
 

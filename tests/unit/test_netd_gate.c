@@ -368,9 +368,58 @@ static void dhcp_says_how_large_packets_may_be(void **state)
     assert_int_equal(gate_to_guest(&gate, frame, length, 0), length);
 }
 
+static uint8_t ack[2][128];
+
+/* ack[i]: a segment without payload, from the host to the guest. */
+static void put_ack(unsigned i, const char *to, uint32_t acknowledged)
+{
+    put_syn(to, 80);
+    uint8_t *tcp = frame + length - 20;
+    put16(tcp + 8, acknowledged >> 16);
+    put16(tcp + 10, acknowledged & 0xffff);
+    tcp[13] = 0x10;
+    memcpy(ack[i], frame, length);
+}
+
+static bool replaces(void)
+{
+    return packet_ack_replaces(ack[1], length, ack[0], length);
+}
+
+static void a_later_acknowledgement_replaces_an_earlier(void **state)
+{
+    (void)state;
+    static const char *const to[] = {"1.2.3.4", "2001:db8::1"};
+    for (unsigned i = 0; i < 2; i++) {
+        put_ack(0, to[i], 0xffffff00);
+        put_ack(1, to[i], 0x100); /* beyond the end of the numbers */
+        assert_true(replaces());
+        assert_false(packet_ack_replaces(ack[1], length, ack[0], length - 1));
+        assert_false(packet_ack_replaces(ack[1], 13, ack[0], 13));
+        put_ack(1, to[i], 0xffffff00); /* a duplicate */
+        assert_false(replaces());
+        put_ack(1, to[i], 0xfffffe00);
+        assert_false(replaces());
+        for (unsigned change = 0; change < 5; change++) {
+            static const uint8_t at[] = {1, 3, 7, 12, 13}; /* ports to flags */
+            put_ack(1, to[i], 0xffffff01);
+            assert_true(replaces());
+            ack[1][length - 20 + at[change]] ^= 0x10;
+            assert_false(replaces());
+        }
+    }
+    put_ack(0, "1.2.3.4", 1);
+    put_ack(1, "1.2.3.5", 2);
+    assert_false(replaces());
+    put_ack(1, "1.2.3.4", 2);
+    ack[1][14 + 3]--; /* what does not fit is no packet */
+    assert_false(replaces());
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(a_later_acknowledgement_replaces_an_earlier, begin),
         cmocka_unit_test_setup(without_a_policy_all_pass, begin),
         cmocka_unit_test_setup(a_refused_connection_is_reset, begin),
         cmocka_unit_test_setup(a_refused_datagram_is_prohibited, begin),
