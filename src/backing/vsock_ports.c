@@ -133,12 +133,13 @@ static uint64_t dial_pause_ns(const struct mv_vsock_dial *dial)
 /* What a dial whose deadline is over, or that is tried once, is told. */
 static void dial_over(struct mv_vsock_ports *ports, struct mv_vsock_dial *dial)
 {
-    if (dial->asked) {
+    if (dial->asked)
         ports->device.hang_up(ports->device.device, dial);
-        dial_fail(ports, dial, MICROVM_E_TIMEOUT, "the guest did not answer in time");
-    } else if (dial->tries > 0) {
+    if (dial->refused) { /* also where the last try has no answer yet */
         dial_fail(ports, dial, MICROVM_E_IO,
                   "the guest refused it: nobody listens on that port");
+    } else if (dial->tries > 0) {
+        dial_fail(ports, dial, MICROVM_E_TIMEOUT, "the guest did not answer in time");
     } else {
         dial_fail(ports, dial, MICROVM_E_TIMEOUT,
                   "the guest has no driver for vsock, or is not that far yet");
@@ -215,7 +216,7 @@ void mv_vsock_ports_rearm(struct mv_vsock_ports *ports)
 
 void mv_vsock_dial(struct mv_vsock_ports *ports, struct mv_vsock_dial *dial)
 {
-    dial->asked = false;
+    dial->asked = dial->refused = false;
     dial->wanted = true;
     dial->tries = 0;
     dial->due_ns = 0;
@@ -249,6 +250,7 @@ static void ports_refused(void *ctx, void *arg, enum mv_vsock_answer answer)
     struct mv_vsock_dial *dial = arg;
     uint64_t now_ns = uv_hrtime();
     dial->asked = false;
+    dial->refused = dial->refused || answer == MV_VSOCK_REFUSED;
     dial->due_ns = now_ns; /* tried once: over */
     if (answer == MV_VSOCK_LOST)
         dial->due_ns = dial->deadline_ns; /* or when there is a driver again */

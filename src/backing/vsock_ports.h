@@ -38,8 +38,9 @@ struct mv_vsock_dial {
 
     /* The ports'. */
     struct mv_vsock_dial *next;
-    bool asked;  /* the device has it */
-    bool wanted; /* it is in the list */
+    bool asked;   /* the device has it */
+    bool wanted;  /* it is in the list */
+    bool refused; /* once at least */
     unsigned tries;
     uint64_t due_ns; /* when something is to be done: the next try, or the end of one */
 };
