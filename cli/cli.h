@@ -57,8 +57,8 @@ struct command {
 };
 
 extern const struct command cmd_run, cmd_ps, cmd_stop, cmd_kill, cmd_pause, cmd_resume,
-    cmd_logs, cmd_attach, cmd_port, cmd_connect, cmd_limit, cmd_inspect, cmd_stats,
-    cmd_info, cmd_config, cmd_version, cmd_help, cmd_completion;
+    cmd_logs, cmd_attach, cmd_port, cmd_net, cmd_connect, cmd_limit, cmd_inspect,
+    cmd_stats, cmd_info, cmd_config, cmd_version, cmd_help, cmd_completion;
 /* All of them, ends with NULL. */
 extern const struct command *const commands[];
 /* By name or alias; else NULL, after an error that names the nearest. */

@@ -35,7 +35,9 @@ bool relay_events(struct relay *relay)
     while (microvm_next_event(relay->vm, &event) == 1) {
         if (event.type == MICROVM_EVENT_CONNECT && relay->connected)
             relay->connected(relay->ctx, &event);
-        if (event.type == MICROVM_EVENT_DEVICE && !relay->quiet)
+        bool news =
+            event.type == MICROVM_EVENT_DEVICE || event.type == MICROVM_EVENT_LINK;
+        if (news && !relay->quiet)
             say("%s", event.message);
     }
     microvm_state state = microvm_get_state(relay->vm);

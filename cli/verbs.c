@@ -5,6 +5,7 @@
  */
 #include "control.h"
 
+#include <stdio.h>
 #include <string.h>
 
 typedef json_t *verb_fn(const struct verb_machine *machine, const json_t *request,
@@ -64,12 +65,30 @@ static json_t *verb_info(const struct verb_machine *machine, const json_t *reque
     return answer;
 }
 
+/* The network devices, in their order. */
+static json_t *nets_of(microvm *vm)
+{
+    microvm_nic_info info = MICROVM_NIC_INFO_INIT;
+    json_t *nets = json_array();
+    for (unsigned i = 0; microvm_nic_get_info(vm, i, &info, NULL) == 0; i++) {
+        char mac[18];
+        (void)snprintf(mac, sizeof mac, "%02x:%02x:%02x:%02x:%02x:%02x", info.mac[0],
+                       info.mac[1], info.mac[2], info.mac[3], info.mac[4], info.mac[5]);
+        (void)json_array_append_new(nets, json_pack("{s:s, s:s, s:s, s:i, s:s}", "id",
+                                                    info.id, "backing", info.backing,
+                                                    "mac", mac, "mtu", (int)info.mtu,
+                                                    "link", info.link ? "up" : "down"));
+    }
+    return nets;
+}
+
 static json_t *verb_inspect(const struct verb_machine *machine, const json_t *request,
                             struct verb_result *result)
 {
     json_t *answer = verb_info(machine, request, result);
     (void)json_object_set_new(answer, "config",
                               parse(microvm_config_to_json(machine->config, 1)));
+    (void)json_object_set_new(answer, "nets", nets_of(machine->vm));
     (void)json_object_set_new(answer, "stats", parse(microvm_stats_json(machine->vm)));
     return answer;
 }
@@ -185,6 +204,31 @@ static json_t *verb_publish(const struct verb_machine *machine, const json_t *re
     return answer_of(rc, &err);
 }
 
+/* {"restart": ID}; null: the first of the user network. */
+static int net_restart(microvm *vm, const json_t *which, microvm_error *err)
+{
+    microvm_nic_info info = MICROVM_NIC_INFO_INIT;
+    microvm_nic *nic = NULL;
+    const char *id = json_string_value(which);
+    for (unsigned i = 0; !id && microvm_nic_get_info(vm, i, &info, NULL) == 0; i++) {
+        if (!strcmp(info.backing, "user"))
+            id = info.id;
+    }
+    int rc = microvm_nic_find(vm, id, &nic, err);
+    return rc ? rc : microvm_nic_restart(nic, err);
+}
+
+static json_t *verb_net(const struct verb_machine *machine, const json_t *request,
+                        struct verb_result *result)
+{
+    microvm_error err;
+    const json_t *restart = json_object_get(request, "restart");
+    (void)result;
+    if (restart)
+        return answer_of(net_restart(machine->vm, restart, &err), &err);
+    return json_pack("{s:o}", "nets", nets_of(machine->vm));
+}
+
 static json_t *verb_connect(const struct verb_machine *machine, const json_t *request,
                             struct verb_result *result)
 {
@@ -211,7 +255,7 @@ static const struct verb {
     {"pause", verb_pause},   {"resume", verb_resume},   {"stop", verb_stop},
     {"kill", verb_kill},     {"logs", verb_logs},       {"attach", verb_attach},
     {"resize", verb_resize}, {"publish", verb_publish}, {"connect", verb_connect},
-    {"limit", verb_limit},
+    {"limit", verb_limit},   {"net", verb_net},
 };
 
 json_t *verb_do(const struct verb_machine *machine, const char *line,

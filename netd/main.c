@@ -5,12 +5,13 @@
  * It ends when either is closed, so when its machine does.
  *
  *   {"do": "open", "mtu": 65520, "ipv6": true, "restrict": false, "host": true,
- *    "rules": ["allow example.com", "deny 10.0.0.0/8"], "forwards": ["8080:80"]}
+ *    "rules": ["allow example.com", "deny 10.0.0.0/8"]}
  *   {"do": "forward", "add": "8080:80"}   {"do": "forward", "remove": "8080:80"}
  *   {"do": "stats"}
  *
- * Each is answered with {"ok": true, ...} or {"error": "a sentence"}. "open" comes
- * first, once; after it the process is in its sandbox.
+ * Each is answered with {"ok": true, ...} or {"error": "a sentence"}; that to a forward
+ * says where it listens, {"ok": true, "at": "127.0.0.1:8080/tcp"}. "open" comes first,
+ * once; after it the process is in its sandbox.
  */
 #define _GNU_SOURCE
 #include "sandbox.h"
@@ -60,20 +61,6 @@ static json_t *open_rules(struct netd *netd, const json_t *rules)
     return NULL;
 }
 
-static json_t *open_forwards(struct netd *netd, const json_t *forwards)
-{
-    size_t i;
-    const json_t *forward;
-    json_array_foreach(forwards, i, forward)
-    {
-        const char *text = json_string_value(forward);
-        const char *bad = text ? stack_forward(&netd->stack, text, true) : "no text";
-        if (bad)
-            return refuse(text ? text : "forward", bad);
-    }
-    return NULL;
-}
-
 static json_t *netd_open(struct netd *netd, const json_t *request)
 {
     const json_t *mtu = json_object_get(request, "mtu");
@@ -92,9 +79,6 @@ static json_t *netd_open(struct netd *netd, const json_t *request)
     if (!stack_open(&netd->stack, &options))
         return refuse("open", "libslirp refuses these settings");
     netd->opened = true;
-    bad = open_forwards(netd, json_object_get(request, "forwards"));
-    if (bad)
-        return bad;
     const char *why = sandbox_enter(&landlock);
     if (why)
         return refuse("sandbox", why);
@@ -108,8 +92,9 @@ static json_t *netd_forward(struct netd *netd, const json_t *request)
     const char *text = add ? add : remove;
     if (!text)
         return refuse("forward", "says neither add nor remove");
-    const char *bad = stack_forward(&netd->stack, text, add != NULL);
-    return bad ? refuse(text, bad) : json_pack("{s:b}", "ok", 1);
+    char at[STACK_AT_MAX];
+    const char *bad = stack_forward(&netd->stack, text, add != NULL, at);
+    return bad ? refuse(text, bad) : json_pack("{s:b, s:s}", "ok", 1, "at", at);
 }
 
 static json_t *netd_do(struct netd *netd, const char *line)

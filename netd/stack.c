@@ -7,6 +7,7 @@
 #include "stack.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -348,12 +349,26 @@ static const char *forward_parse(struct forward *f, const char *text)
     return forward_address(f, address, host_port) ? NULL : "that is no address";
 }
 
-const char *stack_forward(struct stack *stack, const char *text, bool add)
+static void forward_show(const struct forward *f, char at[STACK_AT_MAX])
+{
+    char host[INET6_ADDRSTRLEN] = "";
+    bool v6 = f->host.any.sa_family == AF_INET6;
+    const void *address =
+        v6 ? (const void *)&f->host.v6.sin6_addr : (const void *)&f->host.v4.sin_addr;
+    (void)inet_ntop(f->host.any.sa_family, address, host, sizeof host);
+    (void)snprintf(at, STACK_AT_MAX, v6 ? "[%s]:%u/%s" : "%s:%u/%s", host,
+                   ntohs(v6 ? f->host.v6.sin6_port : f->host.v4.sin_port),
+                   f->flags & SLIRP_HOSTFWD_UDP ? "udp" : "tcp");
+}
+
+const char *stack_forward(struct stack *stack, const char *text, bool add,
+                          char at[STACK_AT_MAX])
 {
     struct forward f;
     const char *bad = forward_parse(&f, text);
     if (bad)
         return bad;
+    forward_show(&f, at);
     int rc =
         add ? slirp_add_hostxfwd(stack->slirp, &f.host.any, f.host_bytes,
                                  (const struct sockaddr *)&f.guest, sizeof f.guest,

@@ -52,8 +52,11 @@ void stack_close(struct stack *stack);
  * False also when nothing happened; `gone` is set when the guest's side has closed. */
 bool stack_turn(struct stack *stack, int control, bool *gone);
 
-/* "[ADDR:]HOST:GUEST[/udp]": NULL, or what is wrong. */
-const char *stack_forward(struct stack *stack, const char *text, bool add);
+/* "[ADDR:]HOST:GUEST[/udp]": NULL, or what is wrong. `at` is where it listens, always
+ * written in one way. */
+enum { STACK_AT_MAX = 64 };
+const char *stack_forward(struct stack *stack, const char *text, bool add,
+                          char at[STACK_AT_MAX]);
 
 json_t *stack_stats(const struct stack *stack);
 

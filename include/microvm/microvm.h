@@ -444,6 +444,33 @@ MICROVM_API int microvm_nic_set_link(microvm_nic *nic, int up, microvm_error *er
 /* The address that the device has without the guest's doing. */
 MICROVM_API void microvm_nic_get_mac(microvm_nic *nic, uint8_t mac[6]);
 
+/*
+ * Starts the helper of a user network anew, whether it has ended (MICROVM_EVENT_LINK)
+ * or not: with the same policy, and with the forwards that were open. Connections that
+ * the guest had are lost; the link comes up when it succeeds. UNSUPPORTED with any
+ * other backing. Blocks for as long as the helper takes. Not from the log function.
+ */
+MICROVM_API int microvm_nic_restart(microvm_nic *nic, microvm_error *err);
+
+/* A network device as it is now. */
+typedef struct microvm_nic_info {
+    uint32_t size;
+    uint32_t link;    /* 1: the guest is told that its cable is plugged in */
+    char id[24];      /* "net0" */
+    char backing[16]; /* "user", "tap", ... */
+    uint8_t mac[6];
+    uint16_t mtu; /* that the guest is told; 0: none */
+} microvm_nic_info;
+#define MICROVM_NIC_INFO_INIT                       \
+    {                                               \
+        sizeof(microvm_nic_info), 0, "", "", {0}, 0 \
+    }
+
+/* The device `index` of the machine, in the order of being added; INVALID past the
+ * last. */
+MICROVM_API int microvm_nic_get_info(microvm *vm, unsigned index, microvm_nic_info *out,
+                                     microvm_error *err);
+
 /* ---- events ---------------------------------------------------------------------- */
 
 typedef enum microvm_event_type {
@@ -452,7 +479,10 @@ typedef enum microvm_event_type {
     MICROVM_EVENT_DEVICE = 3,  /* a device stopped because of the guest; message */
     MICROVM_EVENT_LOST = 4,    /* the queue was full: `count` events were dropped */
     MICROVM_EVENT_CONNECT = 5, /* microvm_connect_begin has ended: port, socket, code */
-    MICROVM_EVENT_ARRIVED = 6  /* connections to `port` wait for microvm_accept */
+    MICROVM_EVENT_ARRIVED = 6, /* connections to `port` wait for microvm_accept */
+    /* What is behind a network device has gone by itself (code: MICROVM_E_IO), or is
+     * back (0), and the guest sees its cable pulled or plugged in; message. */
+    MICROVM_EVENT_LINK = 7
 } microvm_event_type;
 
 typedef struct microvm_event {
@@ -461,7 +491,7 @@ typedef struct microvm_event {
     uint64_t time_ns;  /* monotonic clock of the host */
     int32_t state;     /* the state after the event */
     int32_t operation; /* DONE */
-    int32_t code;      /* DONE, CONNECT: 0 or a negative microvm_code */
+    int32_t code;      /* DONE, CONNECT, LINK: 0 or a negative microvm_code */
     uint32_t count;    /* LOST */
     char message[216];
     int64_t socket; /* CONNECT */

@@ -4,7 +4,9 @@
  */
 #include "core/config.h"
 #include "machine/machine.h"
+#include "util/bytes.h"
 
+#include <stdio.h>
 #include <string.h>
 
 void microvm_config_add_net(microvm_config *config, const microvm_net *net)
@@ -113,7 +115,51 @@ int microvm_nic_set_link(microvm_nic *nic, int up, microvm_error *err)
     return link.rc;
 }
 
-/* ---- forwards ------------------------------------------------------------- */
+/* ---- looking -------------------------------------------------------------- */
+
+struct look {
+    microvm *vm;
+    unsigned index;
+    microvm_nic *nic; /* NULL: there is none */
+    microvm_nic_info info;
+};
+
+static void look_at(void *arg)
+{
+    struct look *l = arg;
+    const struct mv_machine_ops *ops = l->vm->ops;
+    if (!ops->nic_at || !ops->nic_at(l->vm, l->index, &l->nic))
+        return;
+    l->info.link = ops->nic_has_link(l->nic);
+    l->info.mtu = mv_nic_mtu(l->nic);
+    memcpy(l->info.mac, l->nic->mac, sizeof l->info.mac);
+    (void)snprintf(l->info.id, sizeof l->info.id, "%s", l->nic->id);
+    (void)snprintf(l->info.backing, sizeof l->info.backing, "%s",
+                   mv_nic_backing(l->nic));
+}
+
+int microvm_nic_get_info(microvm *vm, unsigned index, microvm_nic_info *out,
+                         microvm_error *err)
+{
+    struct look look = {.vm = vm, .index = index};
+    if (!vm || !out)
+        return mv_fail(err, MICROVM_E_INVALID, "net: the machine or info is NULL");
+    mv_loop_run(&vm->loop, look_at, &look);
+    if (!look.nic)
+        return mv_fail(err, MICROVM_E_INVALID, "net: this machine has no device %u",
+                       index);
+    uint32_t size = out->size;
+    memcpy(out, &look.info, MV_MIN(size, sizeof look.info));
+    out->size = size;
+    return 0;
+}
+
+/* ---- the user network ----------------------------------------------------- */
+
+int microvm_nic_restart(microvm_nic *nic, microvm_error *err)
+{
+    return nic ? mv_nic_restart(nic, err) : no_nic(err);
+}
 
 static void find_user(void *arg)
 {

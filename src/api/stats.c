@@ -52,6 +52,8 @@ static const struct field {
 struct collect {
     microvm *vm;
     microvm_stats *out;
+    microvm_nic *nic[MV_NETS_MAX];
+    unsigned nics;
 };
 
 static void stats_collect(void *arg)
@@ -61,15 +63,20 @@ static void stats_collect(void *arg)
     c->out->started_ns = c->vm->started_ns;
     c->out->ended_ns = c->vm->ended_ns;
     c->vm->ops->stats(c->vm, c->out);
+    while (c->vm->ops->nic_at && c->nics < MV_NETS_MAX &&
+           c->vm->ops->nic_at(c->vm, c->nics, &c->nic[c->nics]))
+        c->nics++;
 }
 
 int microvm_get_stats(microvm *vm, microvm_stats *out, microvm_error *err)
 {
     microvm_stats stats = {.size = sizeof stats};
-    struct collect collect = {vm, &stats};
+    struct collect collect = {.vm = vm, .out = &stats};
     if (!vm || !out)
         return mv_fail(err, MICROVM_E_INVALID, "stats: the machine is NULL");
     mv_loop_run(&vm->loop, stats_collect, &collect);
+    for (unsigned i = 0; i < collect.nics; i++) /* who asks waits, not the loop */
+        mv_nic_stats(collect.nic[i], &stats);
     uint32_t size = out->size;
     memcpy(out, &stats, MV_MIN(size, sizeof stats));
     out->size = size;

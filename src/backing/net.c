@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Choosing a network backing. The MTU that the user gives stands before the backing's
- * own.
+ * Choosing a network backing, and telling of its link. The MTU that the user gives
+ * stands before the backing's own.
  */
 #include "backing/net_impl.h"
 
@@ -37,4 +37,15 @@ int mv_net_open(const struct mv_net_config *config, struct mv_loop *loop,
         net->mtu = config->mtu;
     *out = net;
     return 0;
+}
+
+void mv_net_set_link(struct mv_net *net, bool up)
+{
+    if (net->link == up)
+        return;
+    net->link = up;
+    if (net->user.link_changed)
+        net->user.link_changed(net->user.device);
+    if (net->owner.link_changed)
+        net->owner.link_changed(net->owner.owner);
 }

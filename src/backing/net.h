@@ -88,11 +88,18 @@ struct mv_net_user {
     void *device;
 };
 
+/* The machine, which hears of the link after the device; on the loop, as above. */
+struct mv_net_owner {
+    void (*link_changed)(void *owner);
+    void *owner;
+};
+
 /* First member of every backing's struct. What is not marked otherwise is fixed when
  * open returns. */
 struct mv_net {
     const struct mv_net_ops *ops;
-    struct mv_net_user user; /* the device's to fill; zero: it has no device yet */
+    struct mv_net_user user;   /* the device's to fill; zero: it has no device yet */
+    struct mv_net_owner owner; /* the machine's to fill; zero: nobody */
     bool header;
     unsigned send_offloads;    /* MV_NET_*: what send can take */
     unsigned receive_offloads; /* what receive can be asked to give */
@@ -109,5 +116,8 @@ struct mv_net {
  * message of a failure begins with "net '<what>'" and says what to do. */
 int mv_net_open(const struct mv_net_config *config, struct mv_loop *loop,
                 const struct mv_log *log, struct mv_net **out, microvm_error *err);
+
+/* For backings: the cable is pulled or plugged in. Not from within ops. */
+void mv_net_set_link(struct mv_net *net, bool up);
 
 #endif

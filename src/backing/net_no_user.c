@@ -30,9 +30,14 @@ int mv_net_user_forward(struct mv_net *net, const char *text, bool add,
     return mv_fail(err, MICROVM_E_UNSUPPORTED, "publish '%s': not in this build", text);
 }
 
-int mv_net_user_stats(struct mv_net *net, struct mv_net_user_stats *out,
-                      microvm_error *err)
+void mv_net_user_stats(struct mv_net *net, struct mv_net_user_stats *out)
 {
-    (void)net, (void)out;
+    (void)net;
+    *out = (struct mv_net_user_stats){0};
+}
+
+int mv_net_user_restart(struct mv_net *net, microvm_error *err)
+{
+    (void)net;
     return mv_fail(err, MICROVM_E_UNSUPPORTED, "net 'user': not in this build");
 }

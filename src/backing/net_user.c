@@ -31,9 +31,14 @@ enum {
 
 struct user {
     struct mv_net_gram gram; /* first: it is a struct mv_net */
+    char *program;           /* NULL: wherever it is found */
+    json_t *open;            /* the request that every helper begins with */
+    uv_mutex_t turn;         /* one restarts at a time; taken before lock */
+    uv_mutex_t lock;         /* one asks at a time; what follows */
     struct mv_helper helper;
-    uv_mutex_t lock; /* one asks at a time */
     intptr_t control;
+    json_t *forwards; /* that are open: where each one listens, and its text */
+    struct mv_net_user_stats last, before; /* of this helper, of those before it */
 };
 
 static struct user *user_of(struct mv_net *net)
@@ -45,7 +50,9 @@ static struct user *user_of(struct mv_net *net)
 
 static int control_failed(microvm_error *err)
 {
-    return mv_fail(err, MICROVM_E_IO, "net 'user': microvm-netd does not answer");
+    return mv_fail(err, MICROVM_E_IO,
+                   "net 'user': microvm-netd does not answer: it has ended, or hangs, "
+                   "and can be restarted");
 }
 
 static int control_write(intptr_t control, const char *text, size_t length,
@@ -113,22 +120,51 @@ static int control_ask(intptr_t control, json_t *request, json_t **answer,
     return rc;
 }
 
-static int user_ask(struct mv_net *net, json_t *request, json_t **answer,
-                    microvm_error *err)
+/* ---- forwards and counters ------------------------------------------------------- */
+
+/* The helper says where a forward listens, which can be written in many ways. */
+static int forward_ask(intptr_t control, json_t *forwards, const char *text, bool add,
+                       microvm_error *err)
 {
-    struct user *user = user_of(net);
-    uv_mutex_lock(&user->lock);
-    int rc = control_ask(user->control, request, answer, err);
-    uv_mutex_unlock(&user->lock);
-    return rc;
+    json_t *answer;
+    int rc = control_ask(
+        control, json_pack("{s:s, s:s}", "do", "forward", add ? "add" : "remove", text),
+        &answer, err);
+    if (rc)
+        return rc;
+    const char *at = json_string_value(json_object_get(answer, "at"));
+    if (at && add)
+        (void)json_object_set_new(forwards, at, json_string(text));
+    else if (at)
+        (void)json_object_del(forwards, at);
+    json_decref(answer);
+    return 0;
+}
+
+/* Without a helper to ask: true if there was one of this text. */
+static bool forward_forget(json_t *forwards, const char *text)
+{
+    const char *at;
+    json_t *value;
+    json_object_foreach(forwards, at, value)
+    {
+        if (!strcmp(json_string_value(value), text))
+            return json_object_del(forwards, at) == 0;
+    }
+    return false;
 }
 
 int mv_net_user_forward(struct mv_net *net, const char *text, bool add,
                         microvm_error *err)
 {
-    return user_ask(
-        net, json_pack("{s:s, s:s}", "do", "forward", add ? "add" : "remove", text),
-        NULL, err);
+    struct user *user = user_of(net);
+    microvm_error why;
+    uv_mutex_lock(&user->lock);
+    int rc = forward_ask(user->control, user->forwards, text, add, &why);
+    if (rc == MICROVM_E_IO && !add && forward_forget(user->forwards, text))
+        rc = 0;
+    uv_mutex_unlock(&user->lock);
+    return rc ? mv_fail_again(err, &why) : 0;
 }
 
 static uint64_t counter(const json_t *answer, const char *key)
@@ -136,18 +172,36 @@ static uint64_t counter(const json_t *answer, const char *key)
     return (uint64_t)json_integer_value(json_object_get(answer, key));
 }
 
-int mv_net_user_stats(struct mv_net *net, struct mv_net_user_stats *out,
-                      microvm_error *err)
+/* With the lock held. */
+static int user_count(struct user *user, microvm_error *err)
 {
     json_t *answer;
-    int rc = user_ask(net, json_pack("{s:s}", "do", "stats"), &answer, err);
+    int rc =
+        control_ask(user->control, json_pack("{s:s}", "do", "stats"), &answer, err);
     if (rc)
         return rc;
-    out->refused_connections = counter(answer, "refused_connections");
-    out->refused_names = counter(answer, "refused_names");
-    out->refused_answers = counter(answer, "refused_answers");
+    user->last.refused_connections = counter(answer, "refused_connections");
+    user->last.refused_names = counter(answer, "refused_names");
+    user->last.refused_answers = counter(answer, "refused_answers");
     json_decref(answer);
     return 0;
+}
+
+static struct mv_net_user_stats stats_sum(const struct mv_net_user_stats *a,
+                                          const struct mv_net_user_stats *b)
+{
+    return (struct mv_net_user_stats){a->refused_connections + b->refused_connections,
+                                      a->refused_names + b->refused_names,
+                                      a->refused_answers + b->refused_answers};
+}
+
+void mv_net_user_stats(struct mv_net *net, struct mv_net_user_stats *out)
+{
+    struct user *user = user_of(net);
+    uv_mutex_lock(&user->lock);
+    (void)user_count(user, NULL); /* of one that is gone, what was asked last counts */
+    *out = stats_sum(&user->before, &user->last);
+    uv_mutex_unlock(&user->lock);
 }
 
 /* ---- open and close -------------------------------------------------------------- */
@@ -162,11 +216,10 @@ static json_t *list_of(const struct mv_config_list *texts)
 
 static json_t *open_request(const struct mv_net_config *config)
 {
-    const struct mv_net_user_config *user = config->user;
-    return json_pack("{s:s, s:i, s:b, s:b, s:b, s:o, s:o}", "do", "open", "mtu",
+    return json_pack("{s:s, s:i, s:b, s:b, s:b, s:o}", "do", "open", "mtu",
                      config->mtu ? config->mtu : USER_MTU, "ipv6", !config->no_ipv6,
                      "restrict", config->restricted, "host", !config->no_host, "rules",
-                     list_of(user->rule), "forwards", list_of(user->forward));
+                     list_of(config->user->rule));
 }
 
 static int helper_start(struct mv_helper *helper, const char *program,
@@ -205,60 +258,103 @@ static int frames_pair(intptr_t pair[2], microvm_error *err)
     return 0;
 }
 
-static const struct mv_net_ops user_ops;
+/* A helper that is open, and our ends of its sockets. */
+struct end {
+    struct mv_helper helper;
+    intptr_t control;
+    int frames;
+};
 
-static int user_open(const struct mv_net_config *config, struct mv_loop *loop,
-                     intptr_t frames[2], intptr_t control[2], struct user **out,
-                     microvm_error *err)
+static int end_ask(intptr_t control, json_t *open, const json_t *texts,
+                   json_t *forwards, microvm_error *err)
 {
+    int rc = control_ask(control, json_incref(open), NULL, err);
+    for (size_t i = 0; !rc && i < json_array_size(texts); i++)
+        rc = forward_ask(control, forwards, json_string_value(json_array_get(texts, i)),
+                         true, err);
+    return rc;
+}
+
+/* Starts a helper and opens `texts`, which fills `forwards`. */
+static int end_open(const char *program, json_t *open, const json_t *texts,
+                    json_t *forwards, struct end *out, microvm_error *err)
+{
+    intptr_t frames[2] = {MV_SOCKET_NONE, MV_SOCKET_NONE};
+    intptr_t control[2] = {MV_SOCKET_NONE, MV_SOCKET_NONE};
     struct mv_helper helper = MV_HELPER_NONE;
-    struct mv_net_watch *watch;
-    intptr_t theirs[2] = {frames[1], control[1]};
-    int rc = helper_start(&helper, config->user->program, theirs, err);
+    int rc = frames_pair(frames, err);
+    if (!rc)
+        rc = mv_socket_pair(control, err);
+    if (!rc)
+        rc = helper_start(&helper, program, (intptr_t[]){frames[1], control[1]}, err);
     if (!rc) {
         mv_socket_close(frames[1]); /* so that its end is seen */
         mv_socket_close(control[1]);
         frames[1] = control[1] = MV_SOCKET_NONE;
-        rc = control_ask(control[0], open_request(config), NULL, err);
-    }
-    if (!rc) {
-        int fd = (int)frames[0];
-        frames[0] = MV_SOCKET_NONE;
-        rc = mv_net_watch_open(sizeof(struct user), fd, loop, &user_ops, "user", &watch,
-                               err);
+        rc = end_ask(control[0], open, texts, forwards, err);
     }
     if (rc) {
         mv_helper_stop(&helper);
+        pair_close(frames);
+        pair_close(control);
         return rc;
     }
-    *out = user_of(&watch->net);
-    (*out)->gram.ends = true;
-    (*out)->helper = helper;
+    *out = (struct end){helper, control[0], (int)frames[0]};
+    return 0;
+}
+
+static const struct mv_net_ops user_ops;
+
+/* Takes the end, and on success the rest, over. */
+static int user_new(const struct end *end, struct mv_loop *loop, char *program,
+                    json_t *open, json_t *forwards, struct mv_net **out,
+                    microvm_error *err)
+{
+    struct mv_net_watch *watch;
+    int rc = mv_net_watch_open(sizeof(struct user), end->frames, loop, &user_ops,
+                               "user", &watch, err);
+    if (rc) {
+        struct mv_helper helper = end->helper;
+        mv_socket_close(end->control);
+        mv_helper_stop(&helper);
+        return rc;
+    }
+    struct user *user = user_of(&watch->net);
+    user->gram.ends = true;
+    user->program = program;
+    user->open = open;
+    user->helper = end->helper;
+    user->control = end->control;
+    user->forwards = forwards;
+    (void)uv_mutex_init(&user->turn); /* need nothing that can run out, on Linux */
+    (void)uv_mutex_init(&user->lock);
+    watch->net.mtu = USER_MTU;
+    mv_net_watch_see_end(watch);
+    *out = &watch->net;
     return 0;
 }
 
 int mv_net_user_open(const struct mv_net_config *config, struct mv_loop *loop,
                      const struct mv_log *log, struct mv_net **out, microvm_error *err)
 {
-    intptr_t frames[2] = {MV_SOCKET_NONE, MV_SOCKET_NONE};
-    intptr_t control[2] = {MV_SOCKET_NONE, MV_SOCKET_NONE};
-    struct user *user = NULL;
+    const char *name = config->user->program;
+    char *program = name ? strdup(name) : NULL;
+    json_t *open = open_request(config), *texts = list_of(config->user->forward);
+    json_t *forwards = json_object();
+    struct end end = {MV_HELPER_NONE, MV_SOCKET_NONE, MV_SOCKET_NONE};
     (void)log;
-    int rc = frames_pair(frames, err);
+    int rc = !open || !texts || !forwards || (name && !program)
+                 ? mv_fail(err, MICROVM_E_NO_MEMORY, "net 'user': no memory")
+                 : end_open(program, open, texts, forwards, &end, err);
     if (!rc)
-        rc = mv_socket_pair(control, err);
-    if (!rc)
-        rc = user_open(config, loop, frames, control, &user, err);
+        rc = user_new(&end, loop, program, open, forwards, out, err);
+    json_decref(texts);
     if (rc) {
-        pair_close(frames);
-        pair_close(control);
-        return rc;
+        json_decref(forwards);
+        json_decref(open);
+        free(program);
     }
-    user->control = control[0];
-    (void)uv_mutex_init(&user->lock); /* needs nothing that can run out, on Linux */
-    user->gram.watch.net.mtu = USER_MTU;
-    *out = &user->gram.watch.net;
-    return 0;
+    return rc;
 }
 
 static void user_close(struct mv_net *net)
@@ -266,7 +362,11 @@ static void user_close(struct mv_net *net)
     struct user *user = user_of(net);
     mv_socket_close(user->control);
     mv_helper_stop(&user->helper);
+    uv_mutex_destroy(&user->turn);
     uv_mutex_destroy(&user->lock);
+    json_decref(user->forwards);
+    json_decref(user->open);
+    free(user->program);
     mv_net_watch_close(net);
 }
 
@@ -279,4 +379,69 @@ static const struct mv_net_ops user_ops = {.name = "user",
 bool mv_net_is_user(const struct mv_net *net)
 {
     return net->ops == &user_ops;
+}
+
+/* ---- restart --------------------------------------------------------------------- */
+
+struct swap {
+    struct user *user;
+    int frames, rc;
+    microvm_error *err;
+};
+
+static void user_swap(void *arg)
+{
+    struct swap *swap = arg;
+    swap->rc = mv_net_watch_replace(&swap->user->gram.watch, swap->frames, swap->err);
+}
+
+static json_t *forward_texts(const json_t *forwards)
+{
+    json_t *texts = json_array(), *text;
+    const char *at;
+    json_object_foreach((json_t *)(uintptr_t)forwards, at, text)(void)
+        json_array_append(texts, text);
+    return texts;
+}
+
+/* The old helper goes first: the new one wants its ports. With the lock held; where it
+ * fails there is no helper, and what it should do is still known. */
+static int user_renew(struct user *user, int *frames, microvm_error *err)
+{
+    json_t *texts = forward_texts(user->forwards), *forwards = json_object();
+    struct end end = {MV_HELPER_NONE, MV_SOCKET_NONE, MV_SOCKET_NONE};
+    (void)user_count(user, NULL);
+    mv_helper_stop(&user->helper);
+    mv_socket_close(user->control);
+    user->control = MV_SOCKET_NONE;
+    user->before = stats_sum(&user->before, &user->last);
+    user->last = (struct mv_net_user_stats){0};
+    int rc = end_open(user->program, user->open, texts, forwards, &end, err);
+    json_decref(texts);
+    if (rc) {
+        json_decref(forwards);
+        return rc;
+    }
+    json_decref(user->forwards);
+    user->forwards = forwards;
+    user->helper = end.helper;
+    user->control = end.control;
+    *frames = end.frames;
+    return 0;
+}
+
+int mv_net_user_restart(struct mv_net *net, microvm_error *err)
+{
+    struct user *user = user_of(net);
+    struct swap swap = {.user = user, .err = err};
+    uv_mutex_lock(&user->turn);
+    uv_mutex_lock(&user->lock);
+    int rc = user_renew(user, &swap.frames, err);
+    uv_mutex_unlock(&user->lock);
+    if (!rc) {
+        mv_loop_run(user->gram.watch.loop, user_swap, &swap);
+        rc = swap.rc;
+    }
+    uv_mutex_unlock(&user->turn);
+    return rc;
 }

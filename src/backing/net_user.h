@@ -16,11 +16,16 @@ bool mv_net_is_user(const struct mv_net *net);
 int mv_net_user_forward(struct mv_net *net, const char *text, bool add,
                         microvm_error *err);
 
-/* The helper's counters: what its policy has refused. As above. */
+/* What the policy has refused, helpers that are gone included as far as they were
+ * asked. As above. */
 struct mv_net_user_stats {
     uint64_t refused_connections, refused_names, refused_answers;
 };
-int mv_net_user_stats(struct mv_net *net, struct mv_net_user_stats *out,
-                      microvm_error *err);
+void mv_net_user_stats(struct mv_net *net, struct mv_net_user_stats *out);
+
+/* Ends the helper, where it has not ended by itself, and starts another one with the
+ * same settings and with the forwards that are open. As above; the link is up when it
+ * succeeds, and down when it does not. */
+int mv_net_user_restart(struct mv_net *net, microvm_error *err);
 
 #endif

@@ -20,7 +20,8 @@ static void watch_event(uv_poll_t *poll, int status, int events);
 static void watch_update(struct mv_net_watch *w)
 {
     unsigned wanted = (w->listening && !w->staged ? UV_READABLE : 0u) |
-                      (w->writing ? UV_WRITABLE : 0u);
+                      (w->writing ? UV_WRITABLE : 0u) |
+                      (w->ends_seen ? UV_DISCONNECT : 0u);
     if (w->lost)
         wanted = 0;
     if (wanted == w->events)
@@ -56,6 +57,8 @@ static void watch_event(uv_poll_t *poll, int status, int events)
         watch_writable(w);
     if (events & UV_READABLE && w->listening)
         w->net.user.readable(w->net.user.device);
+    else if (events & UV_DISCONNECT)
+        mv_net_watch_lost(w);
 }
 
 static void watch_again(void *arg)
@@ -69,9 +72,7 @@ static void watch_again(void *arg)
     if (!w->lost || w->told || w->staged)
         return;
     w->told = true;
-    w->net.link = false;
-    if (w->net.user.link_changed)
-        w->net.user.link_changed(w->net.user.device);
+    mv_net_set_link(&w->net, false);
     if (w->writing && w->net.user.writable) {
         w->writing = false; /* what is sent now is dropped */
         w->net.user.writable(w->net.user.device);
@@ -110,6 +111,34 @@ void mv_net_watch_lost(struct mv_net_watch *w)
     w->lost = true;
     watch_update(w);
     mv_loop_post(w->loop, &w->again);
+}
+
+void mv_net_watch_see_end(struct mv_net_watch *w)
+{
+    w->ends_seen = true;
+    watch_update(w);
+}
+
+/* The number stays, because libuv's handle is bound to it; libuv must have forgotten
+ * the old socket before. */
+int mv_net_watch_replace(struct mv_net_watch *w, int fd, microvm_error *err)
+{
+    (void)uv_poll_stop(&w->poll);
+    w->events = 0;
+    int rc = dup2(fd, w->fd) < 0 ? mv_fail_os(err, "net: taking a new socket") : 0;
+    (void)close(fd);
+    if (rc) {
+        watch_update(w);
+        return rc;
+    }
+    (void)fcntl(w->fd, F_SETFD, FD_CLOEXEC);
+    bool waiting = w->writing;
+    w->lost = w->told = w->writing = false;
+    watch_update(w);
+    mv_net_set_link(&w->net, true);
+    if (waiting && w->net.user.writable)
+        w->net.user.writable(w->net.user.device);
+    return 0;
 }
 
 int mv_net_watch_open(size_t bytes, int fd, struct mv_loop *loop,

@@ -19,6 +19,7 @@ struct mv_net_watch {
     uv_poll_t poll;
     unsigned events; /* that are polled */
     bool listening, writing;
+    bool ends_seen; /* the peer's end is seen even when nobody listens */
     /* Frames wait in memory of the backing's, where no poll sees them. */
     bool staged;
     struct mv_call again; /* readable, for these; or what mv_net_watch_lost left */
@@ -49,6 +50,14 @@ void mv_net_watch_await_room(struct mv_net_watch *watch);
 void mv_net_watch_stage(struct mv_net_watch *watch, bool staged);
 /* The peer is gone: the link goes down, the device is told a little later. */
 void mv_net_watch_lost(struct mv_net_watch *watch);
+
+/* From now on the peer's end is seen at once, also while the device has no buffers, its
+ * driver is not there, or the machine is paused. What the peer sent last may be lost
+ * with it. */
+void mv_net_watch_see_end(struct mv_net_watch *watch);
+/* Another peer, after the last one has gone: takes `fd` over, also when it fails; the
+ * link goes up. Loop, or before it has a thread. */
+int mv_net_watch_replace(struct mv_net_watch *watch, int fd, microvm_error *err);
 
 /* Connects to a UNIX socket; `type` SOCK_STREAM or SOCK_DGRAM. A datagram socket gets
  * an address where the system has such without a file (Linux), so that servers that

@@ -44,6 +44,9 @@ struct mv_machine_ops {
     int (*nic_find)(struct microvm *vm, const char *id, microvm_nic **out,
                     microvm_error *err);
     int (*nic_set_link)(microvm_nic *nic, bool up, microvm_error *err);
+    /* In the order of being added; false past the last. */
+    bool (*nic_at)(struct microvm *vm, unsigned index, microvm_nic **out);
+    bool (*nic_has_link)(microvm_nic *nic);
     /* The first device of the user network. */
     int (*nic_user)(struct microvm *vm, microvm_nic **out, microvm_error *err);
     int (*console_open)(struct microvm *vm, intptr_t *out, microvm_error *err);
@@ -150,6 +153,13 @@ int64_t mv_nic_receive(microvm_nic *nic, void *frame, size_t capacity,
                        int64_t timeout_ms, microvm_error *err);
 /* Of the user network; not on the loop. */
 int mv_nic_forward(microvm_nic *nic, const char *text, bool add, microvm_error *err);
+int mv_nic_restart(microvm_nic *nic, microvm_error *err);
+/* Adds what its policy has refused; nothing of another kind. */
+void mv_nic_stats(microvm_nic *nic, microvm_stats *out);
+const char *mv_nic_backing(const microvm_nic *nic);
+uint16_t mv_nic_mtu(const microvm_nic *nic);
+/* The link has changed by itself: the event. Loop. */
+void mv_nic_link_changed(microvm_nic *nic);
 intptr_t mv_nic_handle(const microvm_nic *nic);
 
 /* -- the hv kind -- */

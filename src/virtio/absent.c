@@ -53,6 +53,12 @@ void mv_net_device_set_link(struct mv_vdev *dev, bool up)
     (void)dev;
     (void)up;
 }
+
+bool mv_net_device_has_link(struct mv_vdev *dev)
+{
+    (void)dev;
+    return false;
+}
 #endif
 
 #if !MV_HAVE_CONSOLE

@@ -65,5 +65,7 @@ int mv_net_device_open(const struct mv_vdev_host *host, struct mv_net *backing,
 void mv_net_device_set_limit(struct mv_vdev *dev, const struct mv_limit_rates *rates);
 /* The user's end of the cable; the link is up when the backing's is, too. */
 void mv_net_device_set_link(struct mv_vdev *dev, bool up);
+/* Is the driver told that it has one? Loop. */
+bool mv_net_device_has_link(struct mv_vdev *dev);
 
 #endif

@@ -67,7 +67,7 @@ void net_set_offloads(struct net *net, uint64_t offloads)
 
 void net_update_status(struct net *net)
 {
-    uint16_t status = net->backing->link && !net->unplugged ? NET_S_LINK_UP : 0;
+    uint16_t status = mv_net_device_has_link(&net->dev) ? NET_S_LINK_UP : 0;
     uint8_t raw[2];
     if (net->announce && net->dev.negotiated & NET_F_GUEST_ANNOUNCE)
         status |= NET_S_ANNOUNCE;
@@ -221,4 +221,10 @@ void mv_net_device_set_link(struct mv_vdev *dev, bool up)
     struct net *net = net_of(dev);
     net->unplugged = !up;
     net_update_status(net);
+}
+
+bool mv_net_device_has_link(struct mv_vdev *dev)
+{
+    struct net *net = net_of(dev);
+    return net->backing->link && !net->unplugged;
 }

@@ -7,6 +7,8 @@ import subprocess
 
 import pytest
 
+import netguest
+
 MICROVM = os.environ.get("MICROVM", "build/cli/microvm")
 LOAD = 0x100000
 
@@ -77,3 +79,8 @@ def guest(tmp_path_factory):
     for name, code in GUESTS.items():
         (folder / name).write_bytes(elf(code))
     return lambda name: str(folder / name)
+
+
+@pytest.fixture(scope="module")
+def guest_net(kvm, tmp_path_factory):
+    return netguest.guest_or_skip(kvm, tmp_path_factory.mktemp("net"))

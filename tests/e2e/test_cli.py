@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 COMMANDS = ["run", "ps", "stop", "kill", "pause", "resume", "logs", "attach", "port",
-            "limit", "connect", "inspect",
+            "net", "limit", "connect", "inspect",
             "stats", "info", "config", "version", "help", "completion"]
 
 

@@ -13,7 +13,7 @@ MAC = b"\x52\x54\0\x12\x34\x56"
 
 
 class Netd:
-    def __init__(self, **options):
+    def __init__(self, forwards=(), **options):
         if not os.path.exists(NETD):
             pytest.skip("microvm-netd is not built: no patched libslirp, or no libseccomp")
         self.frames, frames = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -26,6 +26,8 @@ class Netd:
         frames.close()
         control.close()
         self.opened = self.ask(dict({"do": "open"}, **options))
+        for text in forwards:
+            assert self.ask({"do": "forward", "add": text})["ok"]
 
     def ask(self, request):
         line = request if isinstance(request, bytes) else json.dumps(request).encode()
@@ -148,8 +150,9 @@ def test_a_forward_reaches_the_guest(start):
     assert struct.unpack(">H", syn[36:38])[0] == 80 and syn[47] == 2
     outside.close()
     assert "error" in netd.ask({"do": "forward", "add": "%d:81" % port})
-    assert netd.ask({"do": "forward", "remove": "%d:80" % port}) == {"ok": True}
-    assert netd.ask({"do": "forward", "add": "%d:81" % port}) == {"ok": True}
+    at = {"ok": True, "at": "127.0.0.1:%d/tcp" % port}
+    assert netd.ask({"do": "forward", "remove": "%d:80" % port}) == at
+    assert netd.ask({"do": "forward", "add": "127.0.0.1:%d:81/tcp" % port}) == at
 
 
 @pytest.mark.parametrize("text", ["", "x", "80", "1:2:3:4", "0:1", "1:0", "70000:1",

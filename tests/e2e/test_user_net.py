@@ -3,7 +3,6 @@
 import http.server
 import json
 import os
-import shutil
 import socket
 import subprocess
 import threading
@@ -11,66 +10,7 @@ import time
 
 import pytest
 
-INIT = r"""#!/bin/busybox sh
-/bin/busybox --install -s /bin
-mkdir -p /dev /proc /sys
-mount -t devtmpfs none /dev; mount -t proc none /proc; mount -t sysfs none /sys
-ifconfig lo 127.0.0.1; ifconfig eth0 up
-udhcpc -i eth0 -q -n -t 10 >/dev/null 2>&1
-echo mtu $(cat /sys/class/net/eth0/mtu)
-set -- $(cat /proc/cmdline); for word; do case $word in do=*) eval "$(echo ${word#do=} | tr , ' ')";; esac; done
-echo END; exec reboot -f
-"""
-LEASE = """#!/bin/busybox sh
-[ "$1" = bound ] || exit 0
-ifconfig $interface $ip netmask $subnet; route add default gw $router
-echo nameserver $dns > /etc/resolv.conf
-"""
-
-
-@pytest.fixture(scope="module")
-def guest_net(kvm, tmp_path_factory):
-    """Runs a line of shell in a guest; commas stand for blanks."""
-    kernel = os.environ.get("MICROVM_RING3_KERNEL")
-    netd = os.environ.get("MICROVM_NETD")
-    if not kernel:
-        pytest.skip("MICROVM_RING3_KERNEL is not set")
-    if not netd or not shutil.which("cpio") or not os.path.exists("/usr/bin/busybox"):
-        pytest.skip("microvm-netd is not built, or cpio or busybox-static not installed")
-    root = tmp_path_factory.mktemp("net") / "root"
-    (root / "bin").mkdir(parents=True)
-    (root / "etc/udhcpc").mkdir(parents=True)
-    shutil.copy("/usr/bin/busybox", root / "bin/busybox")
-    for path, text in (root / "init", INIT), (root / "etc/udhcpc/default.script", LEASE):
-        path.write_text(text)
-        path.chmod(0o755)
-    initrd = root.parent / "initrd.cpio"
-    with open(initrd, "wb") as f:
-        subprocess.run("find . | cpio -o -H newc", shell=True, cwd=root, stdout=f, check=True,
-                       stderr=subprocess.DEVNULL)
-
-    def start(*args, do=":"):
-        return subprocess.Popen(
-            [kvm.path, "run", "-k", kernel, "--initrd", str(initrd), "-m", "256", "--netd",
-             netd, "--cmdline", "quiet do=" + do.replace(" ", ","), "--timeout", "60s",
-             *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL)
-
-    def run(*args, do=":"):
-        p = start(*args, do=do)
-        out, err = p.communicate(timeout=90)
-        assert p.returncode == 0, (out, err)
-        return out.decode(errors="replace").replace("\r", "")
-
-    run.start = start
-    return run
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
+from netguest import free_port
 
 @pytest.fixture
 def server():
@@ -145,7 +85,7 @@ def test_names_that_are_not_allowed_are_refused(guest_net, tmp_path):
 @pytest.mark.parametrize("option", ["host=off", "restrict"])
 def test_options_close_the_host_too(guest_net, server, option):
     out = guest_net("--net", "user," + option,
-                    do="wget -q -T 3 -O - http://10.0.2.2:%d/x 2>&1" % server)
+                    do="timeout 5 wget -q -O - http://10.0.2.2:%d/x 2>&1" % server)
     assert "from the host" not in out
 
 

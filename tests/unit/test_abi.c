@@ -32,6 +32,8 @@ static void structs_are_laid_out_as_promised(void **state)
     FIELD(microvm_net, mac, 16);
     FIELD(microvm_net, mtu, 22);
     FIELD(microvm_net, id, 24);
+    SIZE(microvm_nic_info, 56);
+    FIELD(microvm_nic_info, mac, 48);
     SIZE(microvm_stats, 272);
     FIELD(microvm_stats, boot_mark_ns, 128);
     FIELD(microvm_stats, ended_ns, 160);

@@ -203,6 +203,7 @@ int hv_nics_add(struct hv_machine *m, const struct mv_net_config *config,
                 microvm_nic **out, microvm_error *err);
 int hv_nics_find(struct hv_machine *m, const char *id, microvm_nic **out,
                  microvm_error *err);
+bool hv_nics_at(struct hv_machine *m, unsigned index, microvm_nic **out);
 int hv_nics_find_user(struct hv_machine *m, microvm_nic **out, microvm_error *err);
 /* The machine is at its end: nobody waits for frames any longer. */
 void hv_nics_end(struct hv_machine *m);

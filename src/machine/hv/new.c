@@ -279,6 +279,16 @@ static int machine_nic_user(struct microvm *vm, microvm_nic **out, microvm_error
     return hv_nics_find_user(hv_machine(vm), out, err);
 }
 
+static bool machine_nic_at(struct microvm *vm, unsigned index, microvm_nic **out)
+{
+    return hv_nics_at(hv_machine(vm), index, out);
+}
+
+static bool machine_nic_has_link(microvm_nic *nic)
+{
+    return mv_net_device_has_link(nic->dev);
+}
+
 static int machine_nic_set_link(microvm_nic *nic, bool up, microvm_error *err)
 {
     (void)err;
@@ -354,6 +364,8 @@ static const struct mv_machine_ops hv_ops = {
     .attach_disk = machine_attach_disk,
     .attach_net = machine_attach_net,
     .nic_find = machine_nic_find,
+    .nic_at = machine_nic_at,
+    .nic_has_link = machine_nic_has_link,
     .nic_set_link = machine_nic_set_link,
     .nic_user = machine_nic_user,
     .console_open = machine_console_open,

@@ -51,6 +51,11 @@ static int nic_open(struct hv_machine *m, struct mv_net_config config,
     return mv_net_open(&config, &m->base.loop, &m->base.log, &nic->net, err);
 }
 
+static void nic_link_changed(void *owner)
+{
+    mv_nic_link_changed(owner);
+}
+
 int hv_nics_add(struct hv_machine *m, const struct mv_net_config *config,
                 microvm_nic **out, microvm_error *err)
 {
@@ -71,6 +76,7 @@ int hv_nics_add(struct hv_machine *m, const struct mv_net_config *config,
         rc = mv_net_device_open(&host, nic->net, nic->id, nic->mac, &nic->dev, err);
     if (rc)
         return rc;
+    nic->net->owner = (struct mv_net_owner){nic_link_changed, nic};
     if (mv_config_limit_of(&m->base.config, MV_LIMIT_NET, nic->id, &rates))
         mv_net_device_set_limit(nic->dev, &rates);
     rc = hv_slots_add_nic(m, nic, err);
@@ -96,6 +102,14 @@ int hv_nics_find(struct hv_machine *m, const char *id, microvm_nic **out,
     return mv_fail(err, MICROVM_E_INVALID, "net: this machine has no device '%s'", id);
 }
 
+bool hv_nics_at(struct hv_machine *m, unsigned index, microvm_nic **out)
+{
+    if (index >= m->nics)
+        return false;
+    *out = &m->nic[index];
+    return true;
+}
+
 int hv_nics_find_user(struct hv_machine *m, microvm_nic **out, microvm_error *err)
 {
     for (unsigned i = 0; i < m->nics; i++) {
@@ -106,17 +120,6 @@ int hv_nics_find_user(struct hv_machine *m, microvm_nic **out, microvm_error *er
     }
     return mv_fail(err, MICROVM_E_UNSUPPORTED,
                    "publish: this machine has no user network; say net=user");
-}
-
-/* The helper counts what its policy refuses; one that is gone has nothing to say. */
-static void nic_stats_user(struct mv_net *net, microvm_stats *out)
-{
-    struct mv_net_user_stats stats;
-    if (!mv_net_is_user(net) || mv_net_user_stats(net, &stats, NULL))
-        return;
-    out->net_refused_connections += stats.refused_connections;
-    out->net_refused_names += stats.refused_names;
-    out->net_refused_answers += stats.refused_answers;
 }
 
 void hv_nics_end(struct hv_machine *m)
@@ -137,6 +140,5 @@ void hv_nics_stats(const struct hv_machine *m, microvm_stats *out)
         out->net_sent_bytes += net->sent_bytes;
         out->net_sent_frames += net->sent_frames;
         out->net_sent_drops += net->sent_drops;
-        nic_stats_user(net, out);
     }
 }
