@@ -60,6 +60,7 @@ def prepare(opt):
     """Programs, initial RAM disk and disk image in the scratch folder."""
     opt.program = compile_c(opt.work, "guest-bench", GUEST, "-static", *WARNINGS)
     opt.peer = compile_c(opt.work, "peer", ["peer.c"], "-pthread", *WARNINGS)
+    opt.netd_guest = compile_c(opt.work, "netd", ["netd.c"], *WARNINGS)
     opt.initrd = make_initrd(os.path.join(opt.work, "initrd"), opt.program)
     opt.image = os.path.join(opt.work, "disk")
     with open(opt.image, "w+b") as f:

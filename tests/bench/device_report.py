@@ -37,6 +37,7 @@ FIGURES = [
     ("idle_cpu", "%", "less", "idle: CPU of the VMM"),
     ("over_kb", "KiB", "less", "resident minus guest RAM, after I/O"),
     ("anon_kb", "KiB", "less", "  of it anonymous"),
+    ("helper_kb", "KiB", "less", "  of it the helper's (microvm-netd)"),
     ("mem_touch", "us/page", "less", "first touch of a page"),
     ("sys_call", "us", "less", "getppid (kernel's own cost)"),
 ]

@@ -163,7 +163,10 @@ class Run:
     def mark(self, what):
         pid = self.vmm_process().pid
         if what == "mem":
-            self.result["over_kb"], self.result["anon_kb"] = procs.memory(procs.tree(pid), self.opt.mem)
+            tree = procs.tree(pid)
+            self.result["over_kb"], self.result["anon_kb"] = procs.memory(tree, self.opt.mem)
+            if self.vmm.user_net and tree[1:]:
+                self.result["helper_kb"] = procs.memory(tree[1:], self.opt.mem)[0]
         elif what == "idle":
             self.idle = (time.monotonic() + SETTLE_S, None)
         elif what == "vsockl":

@@ -71,6 +71,25 @@ class Native(Vmm):
         return [g.program, *g.cmdline.split()]
 
 
+class NetdAlone(Native):
+    """The user network without a VM (netd.c): the guest's program connects from a tap
+    device, at the same MTU, through microvm-netd. A floor."""
+    groups = ("net",)
+
+    def path(self):
+        build = os.path.dirname(os.path.dirname(os.path.abspath(self.where.microvm)))
+        return os.path.join(build, "netd/microvm-netd")
+
+    def missing(self):
+        return None if os.path.exists(self.path()) else f"{self.path()} is not here (make)"
+
+    def net_words(self, g):
+        return "bpeer=10.0.2.2"
+
+    def command(self, g):
+        return [self.where.netd_guest, self.path(), *super().command(g)]
+
+
 class Floor(Vmm):
     """floor.c: loads the kernel and runs it."""
     def path(self):
@@ -238,8 +257,9 @@ def device_rows(where):
             Qemu(where, "qemu-microvm"),
             Qemu(where, "qemu-uring", "blk", aio="io_uring"),
             Qemu(where, "qemu-user-net", "net", user_net=True, tap=False),
+            NetdAlone(where, "netd-alone"),
             Libkrun(where, "libkrun"),
             CloudHypervisor(where, "cloud-hypervisor"),
             Microvm(where, "microvm-mmio", transport="mmio"),
             Microvm(where, "microvm-pci", transport="pci"),
-            Microvm(where, "microvm-user-net", "net", user_net=True)]
+            Microvm(where, "microvm-user-net", "net idle mem", user_net=True)]

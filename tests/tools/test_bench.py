@@ -13,7 +13,7 @@ import device_report  # noqa: E402
 import limits  # noqa: E402
 import vmms  # noqa: E402
 
-ROWS = ["native", "firecracker", "qemu-microvm", "qemu-user-net", limits.MMIO, limits.PCI, limits.USER]
+ROWS = ["native", "netd-alone", "firecracker", "qemu-microvm", "qemu-user-net", limits.MMIO, limits.PCI, limits.USER]
 
 
 def a_report(ours, others, per_operation):
