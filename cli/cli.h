@@ -52,13 +52,15 @@ struct command {
     const struct flag *flags; /* ends with a name of NULL */
     bool machine_flags;       /* takes the settings' flags too */
     bool words;               /* takes words that are no flags, and "-- COMMAND" */
+    bool command_words;       /* what follows the first of them is the tail as it is */
     /* Returns the exit status. --help has been seen to. */
     int (*run)(const struct args *args);
 };
 
 extern const struct command cmd_run, cmd_ps, cmd_stop, cmd_kill, cmd_pause, cmd_resume,
-    cmd_logs, cmd_attach, cmd_port, cmd_net, cmd_connect, cmd_limit, cmd_inspect,
-    cmd_stats, cmd_info, cmd_config, cmd_version, cmd_help, cmd_completion;
+    cmd_exec, cmd_shell, cmd_logs, cmd_attach, cmd_port, cmd_net, cmd_connect,
+    cmd_limit, cmd_inspect, cmd_stats, cmd_info, cmd_config, cmd_version, cmd_help,
+    cmd_completion;
 /* All of them, ends with NULL. */
 extern const struct command *const commands[];
 /* By name or alias; else NULL, after an error that names the nearest. */

@@ -146,6 +146,8 @@ static bool args_split(struct args *args, const struct command *command, int arg
             break;
         if (got == 1) {
             args->words[args->word_count++] = optarg;
+            if (command->command_words)
+                break; /* what follows is another program's */
             continue;
         }
         const struct flag_use *use = table_find(&table, got);
@@ -159,6 +161,8 @@ static bool args_split(struct args *args, const struct command *command, int arg
         args->uses[args->use_count] = *use;
         args->uses[args->use_count++].value = optarg;
     }
+    if (command->command_words && optind < argc && !strcmp(argv[optind], "--"))
+        optind++;
     args->tail = argv + optind;
     args->tail_count = argc - optind;
     return true;

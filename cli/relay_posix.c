@@ -12,6 +12,7 @@
 
 #include "cli.h"
 #include "control.h"
+#include "signals.h"
 #include "term.h"
 
 #include <errno.h>
@@ -42,45 +43,6 @@ struct pump {
     bool asked;           /* the power button was pressed */
     uint64_t deadline_ms; /* for the guest to follow it; 0: none */
 };
-
-static int signal_pipe[2] = {-1, -1};
-
-static void on_signal(int number)
-{
-    int saved = errno;
-    char byte = (char)number;
-    (void)!write(signal_pipe[1], &byte, 1);
-    errno = saved;
-}
-
-static bool relay_pipe(void)
-{
-    if (pipe(signal_pipe) != 0)
-        return false;
-    for (int i = 0; i < 2; i++) {
-        (void)fcntl(signal_pipe[i], F_SETFD, FD_CLOEXEC);
-        (void)fcntl(signal_pipe[i], F_SETFL, O_NONBLOCK);
-    }
-    return true;
-}
-
-static bool relay_catch_signals(void)
-{
-    static const int caught[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGWINCH};
-    struct sigaction action = {.sa_handler = on_signal};
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    if (!relay_pipe()) {
-        say("pipe: %s", strerror(errno));
-        return false;
-    }
-    for (unsigned i = 0; i < sizeof caught / sizeof caught[0]; i++) {
-        struct sigaction before;
-        if (sigaction(caught[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
-            (void)sigaction(caught[i], &action, NULL); /* nohup stays nohup */
-    }
-    (void)sigaction(SIGPIPE, &ignore, NULL);
-    return true;
-}
 
 static uint64_t now_ms(void)
 {
@@ -130,11 +92,11 @@ static void pump_interrupt(struct pump *pump)
 
 static void pump_signals(struct pump *pump)
 {
-    char byte;
-    while (read(signal_pipe[0], &byte, 1) == 1) {
-        if (byte == SIGWINCH)
+    int number;
+    while ((number = signals_next()) != 0) {
+        if (number == SIGWINCH)
             pump_resize(pump);
-        else if (byte == SIGTSTP)
+        else if (number == SIGTSTP)
             term_suspend();
         else
             pump_interrupt(pump);
@@ -273,7 +235,7 @@ static void pump_interest(const struct pump *pump, struct pollfd fds[FDS])
         console |= POLLIN;
     if (pump->console && pending)
         console |= POLLOUT;
-    fds[FD_SIGNALS] = (struct pollfd){signal_pipe[0], POLLIN, 0};
+    fds[FD_SIGNALS] = (struct pollfd){signals_fd(), POLLIN, 0};
     fds[FD_EVENTS] = (struct pollfd){
         pump->running ? (int)microvm_event_handle(pump->relay->vm) : -1, POLLIN, 0};
     fds[FD_CONSOLE] =
@@ -338,7 +300,7 @@ bool relay_run(struct relay *relay)
         return false;
     }
     /* The guest is on its way: all else can be done meanwhile. */
-    if (!relay_catch_signals())
+    if (!signals_catch())
         return false;
     pump.running = true;
     pump_resize(&pump);

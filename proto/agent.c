@@ -3,7 +3,7 @@
  * The agent protocol's bytes. Lengths are checked before anything is looked at; a list
  * of strings is checked once, by agent_strings_valid, and then trusted.
  */
-#include "agent.h"
+#include "proto/agent.h"
 
 #include <stdio.h>
 #include <string.h>

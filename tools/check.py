@@ -20,6 +20,7 @@ BLOCK_DEPTH = 4
 
 # Who may include whom; every layer may include itself and the public headers.
 LAYERS = {
+    "proto": set(),
     "util": set(),
     "os": {"util"},
     "core": {"util", "os"},
@@ -30,7 +31,7 @@ LAYERS = {
     "backing": {"util", "os", "core"},
     "virtio": {"util", "os", "core", "pci", "backing"},
     "machine": {"util", "os", "core", "pci", "arch", "hv", "chip", "backing", "virtio"},
-    "api": {"util", "os", "core", "machine"},
+    "api": {"proto", "util", "os", "core", "machine"},
 }
 STANDARD_HEADERS = set("""assert.h ctype.h errno.h float.h inttypes.h limits.h math.h
 stdalign.h stdarg.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h stdlib.h

@@ -8,8 +8,8 @@
 #ifndef GUEST_SESSION_H
 #define GUEST_SESSION_H
 
-#include "../../proto/agent.h"
 #include "loop.h"
+#include "proto/agent.h"
 
 enum { SESSIONS_MAX = 256 };
 

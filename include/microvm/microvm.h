@@ -574,6 +574,87 @@ MICROVM_API int microvm_unlisten(microvm *vm, uint32_t port, microvm_error *err)
 MICROVM_API int microvm_accept(microvm *vm, uint32_t port, int64_t timeout_ms,
                                intptr_t *out, microvm_error *err);
 
+/* ---- commands in the guest ------------------------------------------------------- */
+
+/*
+ * Through the agent, microvm-init, which is the guest's first process or a service of
+ * it and listens on port 1024 (proto/agent.md): the machine needs a socket device. A
+ * process is used by one thread at a time.
+ */
+enum { MICROVM_AGENT_PORT = 1024 };
+
+enum microvm_command_flags {
+    MICROVM_COMMAND_INPUT = 1, /* standard input is ours; else it is empty */
+    MICROVM_COMMAND_TTY = 2    /* a terminal is all three streams */
+};
+
+typedef struct microvm_command {
+    uint32_t size;
+    uint32_t flags;          /* microvm_command_flags */
+    const char *const *argv; /* ends with NULL; looked for in the guest's PATH */
+    const char *const *env;  /* "NAME=value", ends with NULL; NULL: none */
+    const char *cwd;         /* NULL: / */
+    const char *user;        /* "name", "uid", either with ":group"; NULL: root */
+    int64_t timeout_ms;      /* the command is killed then, with status 124; 0: never */
+    uint16_t columns, rows;  /* of the terminal; 0: 80, 24 */
+    uint32_t reserved;
+} microvm_command;
+#define MICROVM_COMMAND_INIT                                           \
+    {                                                                  \
+        sizeof(microvm_command), 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0 \
+    }
+
+typedef struct microvm_process microvm_process;
+
+/* Starts a command and returns when it runs or cannot: within timeout_ms
+ * (MICROVM_FOREVER, or how long the guest may take to boot and answer). INVALID with
+ * the agent's sentence when it cannot be run, err->os_code then 127 (there is no such
+ * command) or 126; else as microvm_connect. */
+MICROVM_API int microvm_exec(microvm *vm, const microvm_command *command,
+                             int64_t timeout_ms, microvm_process **out,
+                             microvm_error *err);
+/* The same over a connection to the agent that the caller has: it is taken over, also
+ * when this fails. */
+MICROVM_API int microvm_exec_on(intptr_t connection, const microvm_command *command,
+                                int64_t timeout_ms, microvm_process **out,
+                                microvm_error *err);
+
+/* Output: up to `size` bytes, and in *stream whose they are: 1 standard output (or the
+ * terminal), 2 standard error. 0: the command has ended, and so has its output; IO: the
+ * guest has gone. TIMEOUT when there was none in time; who polls the handle reads until
+ * then. What is not read makes the command wait. */
+MICROVM_API int64_t microvm_process_read(microvm_process *process, void *data,
+                                         size_t size, int *stream, int64_t timeout_ms,
+                                         microvm_error *err);
+/* Input: how many bytes were taken, TIMEOUT when none in time. The guest takes 64 KiB
+ * that its command does not read; its word that there is room again comes with what
+ * microvm_process_read reads, so this reads nothing and does not wait for it. */
+MICROVM_API int64_t microvm_process_write(microvm_process *process, const void *data,
+                                          size_t length, int64_t timeout_ms,
+                                          microvm_error *err);
+/* How many bytes microvm_process_write would take. */
+MICROVM_API size_t microvm_process_room(const microvm_process *process);
+/* The end of its input. */
+MICROVM_API int microvm_process_end_input(microvm_process *process, microvm_error *err);
+/* A signal by Linux's number, whatever this system is: 15 is SIGTERM. */
+MICROVM_API int microvm_process_signal(microvm_process *process, int number,
+                                       microvm_error *err);
+MICROVM_API int microvm_process_resize(microvm_process *process, uint16_t columns,
+                                       uint16_t rows, microvm_error *err);
+/* The exit status once microvm_process_read has returned 0: the command's own, 128 + N
+ * for one that signal N has ended, 124 when its time was over; -1 before. */
+MICROVM_API int microvm_process_status(const microvm_process *process);
+/* Waits for the end, with output left over thrown away: the status, or a negative code.
+ */
+MICROVM_API int microvm_process_wait(microvm_process *process, int64_t timeout_ms,
+                                     microvm_error *err);
+/* A descriptor (Windows: SOCKET) that is readable when microvm_process_read may have
+ * something; only for poll() and its like. */
+MICROVM_API intptr_t microvm_process_handle(const microvm_process *process);
+/* A command that still runs is killed, with all that it has started. NULL is accepted.
+ */
+MICROVM_API void microvm_process_free(microvm_process *process);
+
 /* ---- log and counters ------------------------------------------------------------ */
 
 typedef enum microvm_log_level {

@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-COMMANDS = ["run", "ps", "stop", "kill", "pause", "resume", "logs", "attach", "port",
-            "net", "limit", "connect", "inspect",
+COMMANDS = ["run", "ps", "stop", "kill", "pause", "resume", "exec", "shell", "logs", "attach",
+            "port", "net", "limit", "connect", "inspect",
             "stats", "info", "config", "version", "help", "completion"]
 
 

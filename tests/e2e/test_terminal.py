@@ -15,7 +15,7 @@ import pytest
 class Terminal:
     """A program on a pseudo-terminal of its own."""
 
-    def __init__(self, *command):
+    def __init__(self, *command, env=None):
         self.ours, self.theirs = pty.openpty()
         self.found = termios.tcgetattr(self.theirs)
         self.seen = b""
@@ -25,7 +25,7 @@ class Terminal:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
         self.process = subprocess.Popen(command, stdin=self.theirs, stdout=self.theirs,
-                                        stderr=self.theirs, preexec_fn=take)
+                                        stderr=self.theirs, preexec_fn=take, env=env)
 
     def until(self, text, seconds=10):
         end = time.monotonic() + seconds

@@ -40,6 +40,8 @@ static void structs_are_laid_out_as_promised(void **state)
     FIELD(microvm_stats, vsock_connections, 168);
     FIELD(microvm_stats, transport, 264);
     SIZE(microvm_vsock, 16);
+    SIZE(microvm_command, 56);
+    FIELD(microvm_command, timeout_ms, 40);
 }
 
 static void the_version_is_that_of_the_header(void **state)

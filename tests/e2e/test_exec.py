@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Commands in a machine: microvm exec and shell, with microvm-init in a Linux guest."""
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+from test_named import ps, wait_until
+from test_terminal import Terminal
+
+ROOT = os.path.join(os.path.dirname(__file__), "..", "..")
+
+
+@pytest.fixture(scope="module")
+def web(microvm, tmp_path_factory):
+    """A machine named web, and the program in the surroundings where it has that name."""
+    kernel, init = os.environ.get("MICROVM_RING3_KERNEL"), os.environ.get("MICROVM_INIT")
+    if not kernel or not init:
+        pytest.skip("MICROVM_RING3_KERNEL is not set, or microvm-init is not in this build")
+    folder = tmp_path_factory.mktemp("exec")
+    initrd = str(folder / "initrd.cpio")
+    subprocess.run([os.path.join(ROOT, "tools", "guest-initramfs.py"), "-o", initrd, "--init",
+                    init, "--busybox"], check=True)
+    env = {"XDG_RUNTIME_DIR": str(folder)}
+
+    def run(*args, **kw):
+        return microvm(*args, **dict(env, **kw))
+
+    run.env, run.path = dict(os.environ, **env), microvm.path
+    r = run("run", "-d", "--name", "web", "-k", kernel, "--initrd", initrd, "-m", "256",
+            "--vsock", "cid=5", "--cmdline", "quiet", timeout=60)
+    if b"no usable hypervisor" in r.stderr or b"/dev/kvm" in r.stderr:
+        pytest.skip(r.stderr.decode())
+    assert r.returncode == 0, r
+    yield run
+    r = run("stop", "-t", "10", "web", timeout=30)
+    assert r.returncode == 0, r
+
+
+def test_output_errors_and_status(web):
+    r = web("exec", "web", "sh", "-c", "echo out; echo err >&2; exit 7")
+    assert (r.returncode, r.stdout, r.stderr) == (7, b"out\n", b"err\n")
+    assert web("exec", "web", "uname").stdout == b"Linux\n"
+
+
+def test_the_commands_flags_are_its_own(web):
+    assert web("exec", "web", "echo", "-n", "--help", "-it").stdout == b"--help -it"
+    assert web("exec", "web", "--", "echo", "x").stdout == b"x\n"
+
+
+def test_place_variables_and_user(web):
+    r = web("exec", "-e", "A=b c", "-e", "B=", "-w", "/proc", "-u", "5:6", "web", "sh", "-c",
+            "echo $A; pwd; id -u; id -g; echo ${B-unset}")
+    assert r.stdout == b"b c\n/proc\n5\n6\n\n"
+
+
+def test_input_of_a_hundred_million_bytes(web):
+    data = os.urandom(1 << 20) * 96
+    r = web("exec", "-i", "web", "cat", stdin=data, timeout=120)
+    assert hashlib.sha256(r.stdout).digest() == hashlib.sha256(data).digest()
+    assert r.returncode == 0
+    assert web("exec", "web", "cat", stdin=b"not read").stdout == b""
+
+
+def test_fifty_at_once(web):
+    results = [None] * 50
+
+    def one(n):
+        results[n] = web("exec", "-i", "web", "sh", "-c", "cat; exit %d" % n,
+                         stdin=b"%d" % n, timeout=60)
+
+    threads = [threading.Thread(target=one, args=(n,)) for n in range(50)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert [(r.returncode, r.stdout) for r in results] == [(n, b"%d" % n) for n in range(50)]
+
+
+@pytest.mark.parametrize("argv, status, words", [
+    (["no-such"], 127, "exec: no-such: No such file"),
+    (["/proc"], 126, "exec: /proc: Permission denied"),
+])
+def test_what_cannot_be_run(web, argv, status, words):
+    r = web("exec", "web", *argv)
+    assert r.returncode == status and words in r.stderr.decode()
+
+
+@pytest.mark.parametrize("args, words", [
+    (["exec", "bew", "true"], "bew"),
+    (["exec", "web"], "name a machine and a command"),
+    (["exec", "-e", "A", "web", "true"], "--env A: write NAME=VALUE"),
+    (["exec", "-it", "web", "true"], "standard input is no terminal"),
+    (["shell", "web", "x"], "shell: name a machine"),
+])
+def test_what_is_refused(web, args, words):
+    r = web(*args)
+    assert r.returncode == 125 and words in r.stderr.decode()
+
+
+def sleepers(web):
+    return web("exec", "web", "pidof", "sleep").stdout.split()
+
+
+def test_signals_go_to_the_command(web):
+    p = subprocess.Popen([web.path, "exec", "web", "sh", "-c",
+                          "trap 'echo caught; exit 3' TERM; echo ready; while :; do sleep 0.1; done"],
+                         env=web.env, stdout=subprocess.PIPE)
+    assert p.stdout.readline() == b"ready\n"
+    p.send_signal(signal.SIGTERM)
+    assert p.stdout.read() == b"caught\n" and p.wait(10) == 3
+
+
+def test_a_client_that_is_killed_leaves_nothing(web):
+    p = subprocess.Popen([web.path, "exec", "web", "sh", "-c", "sleep 1000 & sleep 1000"],
+                         env=web.env)
+    wait_until(lambda: len(sleepers(web)) == 2)
+    p.kill()
+    p.wait()
+    wait_until(lambda: not sleepers(web))
+
+
+def test_a_shell_on_a_terminal(web):
+    t = Terminal(web.path, "shell", "web", env=web.env)
+    t.until(b"# ")
+    t.type(b"stty size; tty\n")
+    t.until(b"/dev/pts/")
+    t.type(b"sleep 100\n")
+    time.sleep(0.3)
+    t.type(b"\x03")
+    t.type(b"echo $((6*7)); exit 9\n")
+    t.until(b"42")
+    assert t.process.wait(10) == 9
+    assert t.given_back()
+    t.close()
+
+
+def test_input_that_ends_early(web):
+    r = web("exec", "-i", "web", "head", "-c", "3", stdin=b"x" * 1000000)
+    assert (r.returncode, r.stdout) == (0, b"xxx")
+
+
+def test_the_machine_is_listed(web):
+    assert ps(web)["web"]["state"] == "running"
+    assert re.match(rb"\d+\n", web("exec", "web", "sh", "-c", "echo $$").stdout)
