@@ -151,7 +151,18 @@ void mv_vdev_signal(struct mv_vdev *dev, unsigned q)
     if (!mv_vq_wants_signal(&dev->vq[q]))
         return;
     dev->signals++;
-    dev->transport.signal(dev->transport.transport, q);
+    dev->transport.signal(dev->transport.transport, 1u << q);
+}
+
+void mv_vdev_signal_with(struct mv_vdev *dev, unsigned q, unsigned other)
+{
+    uint32_t queues = 1u << q;
+    if (!mv_vq_wants_signal(&dev->vq[q]))
+        return;
+    if (mv_vq_wants_signal(&dev->vq[other]))
+        queues |= 1u << other;
+    dev->signals++;
+    dev->transport.signal(dev->transport.transport, queues);
 }
 
 void mv_vdev_set_config(struct mv_vdev *dev, uint32_t offset, const void *data,

@@ -62,6 +62,9 @@ struct mv_vdev_class {
     /* The one part of them that the driver may write; writes elsewhere are dropped. */
     uint32_t writable_offset, writable_size;
     uint32_t state_version;
+    /* A signal for one queue mostly goes with news in another: one interrupt for all of
+     * them, where the transport has one for each. */
+    bool together;
 
     /* Frees what open made besides the device's own memory; NULL: there is nothing. The
      * device is not LIVE, and may be one that open gave up half way. */
@@ -108,8 +111,8 @@ struct mv_vdev_host {
 
 /* The transport's end, set by it when it takes the device. Any thread. */
 struct mv_vdev_transport {
-    void (*signal)(void *transport, unsigned q); /* used buffers of queue q */
-    void (*config_changed)(void *transport);     /* also used for NEEDS_RESET */
+    void (*signal)(void *transport, uint32_t queues); /* used buffers; bit per queue */
+    void (*config_changed)(void *transport);          /* also used for NEEDS_RESET */
     void *transport;
 };
 
@@ -186,6 +189,8 @@ void mv_vdev_serve_quietly(struct mv_vdev *dev, unsigned q,
                                          const struct mv_chain *chain));
 /* Interrupt if the driver wants one for what was pushed on queue q. Once per batch. */
 void mv_vdev_signal(struct mv_vdev *dev, unsigned q);
+/* The same, and if there is one the driver hears of queue `other` by it, too. */
+void mv_vdev_signal_with(struct mv_vdev *dev, unsigned q, unsigned other);
 /* Replaces bytes of the configuration space, counts the generation up, tells the driver
  * (2.5) if it has one. */
 void mv_vdev_set_config(struct mv_vdev *dev, uint32_t offset, const void *data,

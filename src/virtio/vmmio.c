@@ -87,9 +87,9 @@ static void vmmio_interrupt(struct mv_vmmio *mmio, uint32_t bit)
     mv_irq_pulse(&mmio->irq);
 }
 
-static void vmmio_signal(void *transport, unsigned q)
+static void vmmio_signal(void *transport, uint32_t queues)
 {
-    (void)q; /* one interrupt for all queues */
+    (void)queues; /* one interrupt for all queues */
     vmmio_interrupt(transport, INTERRUPT_USED);
 }
 

@@ -191,6 +191,11 @@ static int vpci_open_locks(struct mv_vpci *vpci, microvm_error *err)
     return 0;
 }
 
+unsigned mv_vpci_vectors(const struct mv_vdev *dev)
+{
+    return dev->class->together ? 2 : dev->queues + 1;
+}
+
 int mv_vpci_open(struct mv_vpci *vpci, struct mv_vdev *dev, struct mv_pci_root *root,
                  unsigned slot, const struct mv_vpci_host *host, microvm_error *err)
 {
@@ -198,7 +203,7 @@ int mv_vpci_open(struct mv_vpci *vpci, struct mv_vdev *dev, struct mv_pci_root *
     int rc = vpci_open_locks(vpci, err);
     if (rc)
         goto fail;
-    rc = mv_msix_open(&vpci->msix, dev->queues + 1, &host->message, err);
+    rc = mv_msix_open(&vpci->msix, mv_vpci_vectors(dev), &host->message, err);
     if (rc)
         goto fail_locks;
     vpci_make_function(vpci);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The PCI transport (virtio 1.2, 4.1), modern only: registers in one 64-bit memory BAR,
- * one MSI-X vector for each queue and one for the configuration, pin A for drivers
- * without MSI-X. A guest may access them at every width and offset; what the
- * specification does not allow reads as zero and writes nothing.
+ * one MSI-X vector for each queue (or one for all: mv_vdev_class.together) and one for
+ * the configuration, pin A for drivers without MSI-X. A guest may access them at every
+ * width and offset; what the specification does not allow reads as zero and writes
+ * nothing.
  *
  * The device is held (mv_vdev_hold) while its function is no bus master: it touches no
  * guest memory, and messages wait in the pending bits.
@@ -42,7 +43,7 @@ struct mv_vpci_host {
     bool (*bind)(void *ctx, unsigned q, uint64_t gpa);
     void (*unbind)(void *ctx, unsigned q, uint64_t gpa);
     void *ctx;
-    /* Messages: vector 0 to dev->queues. */
+    /* Messages: vector 0 to mv_vpci_vectors - 1. */
     struct mv_msix_host message;
 };
 
@@ -67,6 +68,8 @@ struct mv_vpci {
     uint16_t config_vector, queue_vector[MV_VDEV_QUEUES_MAX];
 };
 
+/* How many vectors the device's function has. */
+unsigned mv_vpci_vectors(const struct mv_vdev *dev);
 /* Takes the device (not its ownership) and puts it into `slot`, 1 to 31. */
 int mv_vpci_open(struct mv_vpci *vpci, struct mv_vdev *dev, struct mv_pci_root *root,
                  unsigned slot, const struct mv_vpci_host *host, microvm_error *err);

@@ -47,11 +47,28 @@ static void vpci_update_pin(struct mv_vpci *vpci)
     mv_pci_intx(&vpci->function, vpci->isr != 0 && !enabled);
 }
 
-void mv_vpci_signal(void *transport, unsigned q)
+/* Each of the queues' vectors once. irq_lock held. False: MSI-X is off. */
+static bool vpci_send(struct mv_vpci *vpci, uint32_t queues)
+{
+    uint32_t sent = 0;
+    _Static_assert(MV_MSIX_VECTORS_MAX <= 32, "a bit for each vector");
+    for (unsigned q = 0; q < vpci->dev->queues; q++) {
+        uint16_t vector = vpci->queue_vector[q];
+        uint32_t bit = vector < vpci->msix.vectors ? 1u << vector : 0;
+        if (!(queues >> q & 1) || sent & bit)
+            continue;
+        if (!mv_msix_signal(&vpci->msix, vector))
+            return false;
+        sent |= bit;
+    }
+    return true;
+}
+
+void mv_vpci_signal(void *transport, uint32_t queues)
 {
     struct mv_vpci *vpci = transport;
     uv_mutex_lock(&vpci->irq_lock);
-    if (!mv_msix_signal(&vpci->msix, vpci->queue_vector[q])) {
+    if (!vpci_send(vpci, queues)) {
         vpci->isr |= MV_VPCI_ISR_QUEUE;
         vpci_update_pin(vpci);
     }

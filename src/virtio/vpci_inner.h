@@ -22,7 +22,7 @@ enum {
 extern const struct mv_bus_ops mv_vpci_bar; /* chip: struct mv_vpci */
 
 /* The transport's end of the device. Any thread. */
-void mv_vpci_signal(void *transport, unsigned q);
+void mv_vpci_signal(void *transport, uint32_t queues);
 void mv_vpci_config_changed(void *transport);
 
 /* The registers, as the device's reset leaves them. Under lock, or while no vCPU runs.

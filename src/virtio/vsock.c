@@ -184,6 +184,7 @@ static const struct mv_vdev_class vsock_class = {
     .queue_size = VSOCK_QUEUE_SIZE,
     .config_size = VSOCK_CONFIG_BYTES,
     .state_version = 1,
+    .together = true, /* an answer goes with the question's used buffer */
     .close = vsock_close,
     .start = vsock_start,
     .kick = vsock_kick,

@@ -144,14 +144,15 @@ static void conn_write_failed(struct mv_vsock *v, struct mv_vsock_conn *c)
     conn_tell(c, MV_VSOCK_NO_RECEIVE);
 }
 
-/* We owe the guest our credit state when it has not heard of half of its window. That
- * is our credit, but no more than its own buffer: Linux keeps to that, too (since
- * 2026), and would wait for ever for a word that is due only later. */
+/* We owe the guest our credit state when it has not heard of half of its window; the
+ * other half keeps it busy until it hears. The window is our credit, but no more than
+ * its own buffer: Linux keeps to that, too (since 2026), and would wait for ever for a
+ * word that is due only later. */
 static void conn_consumed(struct mv_vsock_conn *c, uint32_t bytes)
 {
     c->fwd_cnt += bytes;
     uint32_t window = MV_MIN(c->buf_alloc, c->peer_buf_alloc);
-    if (c->fwd_cnt - c->told_fwd <= window / 2)
+    if (c->fwd_cnt - c->told_fwd < window / 2)
         return;
     c->owed |= MV_OWE_CREDIT;
     c->owner->urgent = true;

@@ -176,7 +176,9 @@ void mv_conn_unlist(struct mv_vsock *v, struct mv_vsock_conn *c);
 int mv_vsock_timers_open(struct mv_vsock *v, microvm_error *err);
 void mv_vsock_timers_close(struct mv_vsock *v);
 void mv_vsock_timers_stop(struct mv_vsock *v);
-/* Tells the driver soon of tx buffers that are used. */
+/* Tells the driver now of rx buffers that are used, and of tx buffers with them; and:
+ * soon of tx buffers. */
+void mv_vsock_signal_rx(struct mv_vsock *v);
 void mv_vsock_signal_tx(struct mv_vsock *v);
 /* A connection has bytes and no credit. Most guests say by themselves when they have
  * room; after a while they are asked. */

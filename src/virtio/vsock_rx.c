@@ -208,7 +208,7 @@ static void rx_data(struct mv_vsock *v, struct mv_vsock_conn *c)
     if (got > 0)
         rx_push_data(v, c, (uint32_t)got);
     if (got == (int64_t)room) /* while we read on, the guest begins */
-        mv_vdev_signal(&v->dev, MV_VSOCK_RX);
+        mv_vsock_signal_rx(v);
     if (got == 0) {
         mv_conn_read_ended(v, c);
     } else if (got < (int64_t)room && !(c->ended && got > 0)) {
@@ -242,7 +242,7 @@ static void rx_pump(struct mv_vsock *v)
     while ((work = v->resets > 0 || v->first) &&
            (uint16_t)(vq->used_at - from) < PUMP_BUFFERS && rx_have_or_listen(v))
         rx_turn(v);
-    mv_vdev_signal(&v->dev, MV_VSOCK_RX);
+    mv_vsock_signal_rx(v);
     if (work && v->stash_at < v->stash_end)
         mv_bell_ring(&v->dev.bell[MV_VSOCK_RX]);
     if (v->tx_waits && v->resets < MV_VSOCK_RESETS / 2) {

@@ -170,10 +170,10 @@ static bool tx_serve(struct mv_vdev *dev, unsigned q, const struct mv_chain *cha
     tx_header(v, &header, chain);
     mv_vq_push(&dev->vq[q], chain->head, 0);
     v->tx_bytes += MV_MIN(chain->read_bytes, 1u << 20); /* enough to be told */
-    if (header.length > 0) /* while we go on here, the guest goes on there */
-        mv_vsock_signal_tx(v);
-    if (v->urgent)
+    if (v->urgent) /* while we go on here, the guest goes on there */
         mv_vsock_pump(v);
+    if (header.length > 0)
+        mv_vsock_signal_tx(v);
     return true;
 }
 

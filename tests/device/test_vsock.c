@@ -317,6 +317,50 @@ static void tx_buffers_are_told_later(void **state)
     assert_int_equal(v->rig.pulses, pulses + 3);
 }
 
+/* An answer's interrupt tells of the question's buffer, too. */
+static void an_answer_tells_of_the_question(void **state)
+{
+    struct vsockrig *v = *state;
+    intptr_t end = vsockrig_connect(v, GUEST_PORT, BUF);
+    uv_sleep(5);
+    vrig_turn(&v->rig);
+    for (unsigned i = 0; i < 3; i++) {
+        (void)vdriver_listen(&v->rig.driver.queue[0]);
+        (void)vdriver_listen(&v->rig.driver.queue[1]);
+        unsigned pulses = v->rig.pulses;
+        say_data(v, GUEST_PORT, "question", 8);
+        assert_int_equal(mv_socket_write(end, "answer", 6), 6);
+        assert_int_equal(expect(v, MV_VSOCK_RW, NULL).length, 6);
+        uv_sleep(5); /* what else there might be to tell */
+        vrig_turn(&v->rig);
+        assert_int_equal(v->rig.pulses, pulses + 1);
+    }
+}
+
+/* Many bytes are told at once: their sender has only so much room for them. Without
+ * receive buffers nothing else is told. */
+static void many_tx_bytes_are_told_at_once(void **state)
+{
+    struct vsockrig *v = *state;
+    static uint8_t data[VSOCK_PAYLOAD];
+    struct mv_vsock_header h = vsockrig_header(MV_VSOCK_REQUEST, GUEST_PORT, TO_PORT);
+    vdriver_reset(&v->rig.driver);
+    vsockrig_start(v, UINT64_MAX, 0);
+    vsockrig_send(v, &h, NULL, 0);
+    uv_sleep(5);
+    vrig_turn(&v->rig);
+    (void)vdriver_listen(&v->rig.driver.queue[1]);
+    unsigned pulses = v->rig.pulses;
+    h = vsockrig_header(MV_VSOCK_RW, GUEST_PORT, TO_PORT);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(v->rig.pulses, pulses);
+        assert_true(vsockrig_add(v, &h, data, sizeof data));
+        vdriver_kick(&v->rig.driver, 1);
+        mv_loop_turn(&v->rig.loop);
+    }
+    assert_int_equal(v->rig.pulses, pulses + 1);
+}
+
 static void a_reset_ends_connections(void **state)
 {
     struct vsockrig *v = *state;
@@ -410,6 +454,8 @@ int main(void)
         VSOCK(packets_wait_for_buffers),
         VSOCK(one_signal_for_a_batch),
         VSOCK(tx_buffers_are_told_later),
+        VSOCK(an_answer_tells_of_the_question),
+        VSOCK(many_tx_bytes_are_told_at_once),
         VSOCK(a_reset_ends_connections),
         VSOCK(sleeps_with_connections),
         VSOCK(a_load_resets_connections),

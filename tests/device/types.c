@@ -201,7 +201,7 @@ const struct device_type device_types[] = {
     {"console", 3, 2, 4, 0, 0, 1 << 0, console_open, 1, console_request},
 #endif
 #if MV_HAVE_VSOCK
-    {"vsock", 19, 3, 8, 0, 0, 1 << 0, vsock_open, 1, vsock_request},
+    {"vsock", 19, 3, 8, 0, 0, 1 << 0, vsock_open, 1, vsock_request, 2},
 #endif
 };
 const unsigned device_type_count = MV_ARRAY_LEN(device_types);

@@ -19,6 +19,7 @@ struct device_type {
      * Returns their number. */
     unsigned request_queue;
     unsigned (*request)(struct vrig *rig, uint64_t gpa, struct vdriver_buffer *buffer);
+    unsigned vectors; /* MSI-X; 0: one for each queue and one for the configuration */
 };
 
 extern const struct device_type device_types[];

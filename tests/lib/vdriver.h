@@ -183,6 +183,8 @@ uint32_t vdriver_interrupt(const struct vdriver *d);
  * d->pci, host, slot, msix and messages are given. Traps where the device is not what
  * the specification says. */
 void vdriver_pci_probe(struct vdriver *d);
+/* The vector of queue q: its own, or the last one where there are too few. */
+unsigned vdriver_vector(const struct vdriver *d, unsigned q);
 /* Puts BAR 0 where it was found, turns on memory, bus mastering, and messages for all
  * vectors (or pin A), whatever has become of them. */
 void vdriver_pci_enable(const struct vdriver *d);

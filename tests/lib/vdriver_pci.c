@@ -237,11 +237,18 @@ static uint32_t pci_interrupt(const struct vdriver *d)
     return (messages & 1 ? 2 : 0) | (messages & ~1u ? 1 : 0);
 }
 
+unsigned vdriver_vector(const struct vdriver *d, unsigned q)
+{
+    return MV_MIN(q + 1, d->pci.vectors - 1);
+}
+
 /* 4.1.5.1.2.2: reads back what it got. */
 static void pci_choose(const struct vdriver *d, int q)
 {
     uint64_t at = d->pci.common.at + (q < 0 ? 0x10u : 0x1au);
-    uint64_t vector = d->pci.msix ? (uint64_t)(q + 1) : NO_VECTOR;
+    uint64_t vector = q < 0 ? 0 : vdriver_vector(d, (unsigned)q);
+    if (!d->pci.msix)
+        vector = NO_VECTOR;
     d->bus->write(d->chip, at, 2, vector);
     MV_ASSERT(d->bus->read(d->chip, at, 2) == vector);
 }

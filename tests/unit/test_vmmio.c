@@ -276,7 +276,7 @@ static void writes_reach_the_device(void **state)
 
 static void make_used(struct vrig *rig)
 {
-    rig->dev->transport.signal(rig->dev->transport.transport, 0);
+    rig->dev->transport.signal(rig->dev->transport.transport, 1);
 }
 
 static void each_event_makes_an_edge(void **state)

@@ -247,6 +247,26 @@ static void masked_messages_wait(void **state)
     assert_int_equal(rig->v.pulses, pulses + 2);
 }
 
+/* Queues that are told of at once, and share a vector: one message. */
+static void a_shared_vector_sends_once(void **state)
+{
+    struct rig *rig = *state;
+    const struct mv_vdev_transport *t = &rig->v.dev->transport;
+    start(rig);
+    unsigned pulses = rig->v.pulses;
+    t->signal(t->transport, 3);
+    assert_int_equal(rig->v.pulses, pulses + 2);
+    assert_int_equal(atomic_exchange(&rig->v.messages, 0), 6);
+    put(rig, QUEUE_SELECT, 2, 1);
+    put(rig, QUEUE_VECTOR, 2, 1);
+    t->signal(t->transport, 3);
+    assert_int_equal(rig->v.pulses, pulses + 3);
+    assert_int_equal(atomic_exchange(&rig->v.messages, 0), 2);
+    put(rig, QUEUE_VECTOR, 2, NO_VECTOR);
+    t->signal(t->transport, 2);
+    assert_int_equal(rig->v.pulses, pulses + 3);
+}
+
 /* -- the pin -- */
 
 static void isr_holds_the_pin(void **state)
@@ -345,6 +365,7 @@ int main(void)
         T(vectors_are_given_and_refused),
         T(each_queue_has_its_vector),
         T(masked_messages_wait),
+        T(a_shared_vector_sends_once),
         PIN(isr_holds_the_pin),
         PIN(interrupt_disable_keeps_the_pin_down),
         PIN(messages_take_over_from_the_pin),

@@ -123,7 +123,7 @@ static inline unsigned ask(struct rig *rig, unsigned q)
 
 static inline void make_used(struct rig *rig, unsigned q)
 {
-    rig->v.dev->transport.signal(rig->v.dev->transport.transport, q);
+    rig->v.dev->transport.signal(rig->v.dev->transport.transport, 1u << q);
 }
 
 static inline void make_config(struct rig *rig)

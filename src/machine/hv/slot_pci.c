@@ -80,12 +80,12 @@ static void pci_open_messages(struct hv_slot *slot)
 {
     struct hv_machine *m = slot->m;
     slot->pci.first = m->messages;
-    m->messages += slot->dev->queues + 1;
+    unsigned vectors = mv_vpci_vectors(slot->dev);
+    m->messages += vectors;
     for (unsigned i = 0; i <= MV_VDEV_QUEUES_MAX; i++) {
         struct hv_message *message = &slot->pci.message[i];
         *message = (struct hv_message){.fd = MV_NOTIFY_CLOSED};
-        if (m->hv->msi_bind && i <= slot->dev->queues &&
-            m->messages <= MV_HV_MESSAGES_MAX)
+        if (m->hv->msi_bind && i < vectors && m->messages <= MV_HV_MESSAGES_MAX)
             (void)mv_notify_open(&message->fd, NULL); /* or irq_msi serves */
     }
 }
@@ -93,7 +93,7 @@ static void pci_open_messages(struct hv_slot *slot)
 static void pci_close_messages(struct hv_slot *slot)
 {
     const struct hv_machine *m = slot->m;
-    for (unsigned i = 0; i <= slot->dev->queues; i++) {
+    for (unsigned i = 0; i < mv_vpci_vectors(slot->dev); i++) {
         struct hv_message *message = &slot->pci.message[i];
         if (message->bound)
             (void)m->hv->msi_unbind(m->vm, slot->pci.first + i, message->fd.handle,
