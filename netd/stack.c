@@ -170,6 +170,7 @@ bool stack_open(struct stack *stack, const struct stack_options *options)
     (void)inet_pton(AF_INET6, "fec0::2", &config.vhost6);
     (void)inet_pton(AF_INET6, "fec0::3", &config.vnameserver6);
     stack->timer_ms = -1;
+    stack->ipv6 = options->ipv6;
     stack->gate.mtu = options->mtu;
     stack->gate.dns[0] = address_v4(dns);
     memcpy(stack->gate.dns[1].byte, &config.vnameserver6, 16);
@@ -282,14 +283,18 @@ bool stack_turn(struct stack *stack, int control, bool *gone)
 
 /* ---- forwards -------------------------------------------------------------------- */
 
+/* libslirp knows no connection of two families: what listens on an IPv6 address leads
+ * to the guest's IPv6 address. Zero is where the guest is: by DHCP's lease, or what
+ * neighbour discovery has found when a connection comes. */
+union forward_address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
 struct forward {
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } host;
-    socklen_t host_bytes;
-    struct sockaddr_in guest;
+    union forward_address host, guest;
+    socklen_t bytes; /* of each */
     int flags;
 };
 
@@ -302,26 +307,31 @@ static bool forward_port(const char *text, uint16_t *port)
     return digit && !*end && n > 0 && n <= 65535;
 }
 
-static bool forward_address(struct forward *f, char *text, uint16_t port)
+static bool forward_address(struct forward *f, char *text, uint16_t host_port,
+                            uint16_t guest_port)
 {
     size_t n = strlen(text);
     if (*text == '[' && n > 1 && text[n - 1] == ']') {
         text[n - 1] = '\0';
         text++;
     }
-    f->host.v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = port};
-    f->host_bytes = sizeof f->host.v4;
+    f->host.v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = host_port};
+    f->guest.v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = guest_port};
+    f->bytes = sizeof f->host.v4;
     if (inet_pton(AF_INET, *text ? text : "127.0.0.1", &f->host.v4.sin_addr) == 1)
         return true;
-    f->host.v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = port};
-    f->host_bytes = sizeof f->host.v6;
+    f->host.v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = host_port};
+    f->guest.v6 =
+        (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = guest_port};
+    f->bytes = sizeof f->host.v6;
+    f->flags |= SLIRP_HOSTFWD_V6ONLY;
     return inet_pton(AF_INET6, text, &f->host.v6.sin6_addr) == 1;
 }
 
 static const char *forward_parse(struct forward *f, const char *text)
 {
     char copy[128], *slash;
-    uint16_t host_port;
+    uint16_t host_port, guest_port;
     memset(f, 0, sizeof *f);
     if (strlen(text) >= sizeof copy)
         return "it is too long";
@@ -342,11 +352,11 @@ static const char *forward_parse(struct forward *f, const char *text)
     char *address = host ? copy : nowhere;
     if (host)
         *host++ = '\0';
-    f->guest.sin_family = AF_INET;
-    if (!forward_port(guest, &f->guest.sin_port) ||
+    if (!forward_port(guest, &guest_port) ||
         !forward_port(host ? host : copy, &host_port))
         return "a port is none of 1 to 65535";
-    return forward_address(f, address, host_port) ? NULL : "that is no address";
+    return forward_address(f, address, host_port, guest_port) ? NULL
+                                                              : "that is no address";
 }
 
 static void forward_show(const struct forward *f, char at[STACK_AT_MAX])
@@ -369,11 +379,12 @@ const char *stack_forward(struct stack *stack, const char *text, bool add,
     if (bad)
         return bad;
     forward_show(&f, at);
-    int rc =
-        add ? slirp_add_hostxfwd(stack->slirp, &f.host.any, f.host_bytes,
-                                 (const struct sockaddr *)&f.guest, sizeof f.guest,
-                                 f.flags)
-            : slirp_remove_hostxfwd(stack->slirp, &f.host.any, f.host_bytes, f.flags);
+    bool v6 = f.host.any.sa_family == AF_INET6;
+    if (add && v6 && !stack->ipv6)
+        return "the guest has no IPv6 (ipv6=off)";
+    int rc = add ? slirp_add_hostxfwd(stack->slirp, &f.host.any, f.bytes, &f.guest.any,
+                                      f.bytes, f.flags)
+                 : slirp_remove_hostxfwd(stack->slirp, &f.host.any, f.bytes, f.flags);
     if (rc == 0)
         return NULL;
     return add ? strerror(errno) : "there is no such forward";

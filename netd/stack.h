@@ -22,6 +22,7 @@ enum { STACK_MTU_USUAL = 65520, STACK_BATCH = 8 };
 struct stack {
     Slirp *slirp;
     struct gate gate;
+    bool ipv6;
     int64_t timer_ms; /* libslirp's one timer; -1: not set */
     void *timer_arg;
     SlirpTimerId timer_id;

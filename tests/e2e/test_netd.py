@@ -240,3 +240,42 @@ def test_idle_it_sleeps(start):
     before = int(netd.status()["voluntary_ctxt_switches"])
     time.sleep(3)
     assert int(netd.status()["voluntary_ctxt_switches"]) - before <= 1
+
+
+GUEST6 = socket.inet_pton(socket.AF_INET6, "fec0::5054:ff:fe12:3456")
+HOST6 = socket.inet_pton(socket.AF_INET6, "fec0::2")
+
+
+def ipv6(protocol, payload, hops=64, source=GUEST6, target=HOST6):
+    return b"\x52\x56\0\0\0\2" + MAC + b"\x86\xdd" + struct.pack(
+        ">IHBB16s16s", 6 << 28, len(payload), protocol, hops, source, target) + payload
+
+
+def solicitation():
+    """Of the host's address, with ours: so that the stack knows where we are."""
+    body = struct.pack(">BBHI", 135, 0, 0, 0) + HOST6 + b"\1\1" + MAC
+    words = GUEST6 + HOST6 + struct.pack(">II", len(body), 58) + body
+    total = sum(struct.unpack(">%dH" % (len(words) // 2), words))
+    total = (total & 0xffff) + (total >> 16)
+    total = ~((total & 0xffff) + (total >> 16)) & 0xffff
+    return ipv6(58, body[:2] + struct.pack(">H", total) + body[4:], 255)
+
+
+def test_a_forward_on_an_ipv6_address_reaches_the_guests(start):
+    with socket.socket(socket.AF_INET6) as probe:
+        probe.bind(("::1", 0))
+        port = probe.getsockname()[1]
+    netd = start(forwards=["%d:81" % port])
+    at = {"ok": True, "at": "[::1]:%d/tcp" % port}
+    assert netd.ask({"do": "forward", "add": "[::1]:%d:80" % port}) == at
+    netd.frames.send(solicitation())
+    netd.receive(lambda f: f[12:14] == b"\x86\xdd" and f[20] == 58 and f[54] == 136)
+    with socket.socket(socket.AF_INET6) as outside:
+        outside.setblocking(False)
+        outside.connect_ex(("::1", port))
+        syn = netd.receive(lambda f: f[12:14] == b"\x86\xdd" and f[20] == 6)
+        assert syn[22:38] == HOST6 and syn[38:54] == GUEST6
+        assert struct.unpack(">H", syn[56:58])[0] == 80 and syn[67] == 2
+    assert netd.ask({"do": "forward", "remove": "[0:0::1]:%d:80" % port}) == at
+    refused = start(ipv6=False).ask({"do": "forward", "add": "[::1]:%d:80" % port})
+    assert "ipv6=off" in refused["error"]
