@@ -268,8 +268,12 @@ bool stack_turn(struct stack *stack, int control, bool *gone)
         return false;
     if (own[STACK_POLL_FRAMES].revents & POLLOUT)
         outbox_send(&stack->out);
-    if (own[STACK_POLL_FRAMES].revents & (POLLIN | POLLHUP | POLLERR))
+    if (own[STACK_POLL_FRAMES].revents & (POLLIN | POLLHUP | POLLERR)) {
+        /* Sockets apart: it looks at the clock. Else, after a sleep, libslirp would
+         * take what it knows of the resolver to be a moment old. */
+        slirp_pollfds_poll(stack->slirp, 1, stack_revents, stack);
         *gone = !frames_receive(stack);
+    }
     bool asked = own[STACK_POLL_CONTROL].revents != 0;
     slirp_pollfds_poll(stack->slirp, 0, stack_revents, stack);
     if (stack->timer_ms >= 0 && stack->timer_ms <= now_ms()) {

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Names on the user network: the host's resolver, also when its configuration changes, and
+a policy by name. The host is namespaces of the test's own, see dnsbox.py."""
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+BOX = os.path.join(os.path.dirname(os.path.abspath(__file__)), "dnsbox.py")
+
+
+@pytest.fixture
+def box(guest_net, tmp_path):
+    """Runs a script in a guest in the box: what it said, and the counters."""
+    if not shutil.which("unshare") or not shutil.which("ip") or subprocess.run(
+            ["unshare", "-mn", "true"], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("no mount and network namespaces can be had here: not root?")
+
+    def run(*args, do):
+        stats = tmp_path / "stats"
+        out = guest_net("--net", "user", *args, "--stats", stats, do=do, programs=["curl"],
+                        before=["unshare", "-mn", sys.executable, BOX, str(tmp_path)])
+        return out, json.loads(stats.read_text())
+
+    return run
+
+
+ASK = "for n in %s; do echo $n: $(curl -s -m 5 http://$n:8000/ || echo failed $?); done\n"
+
+
+def test_names_are_the_hosts(box):
+    out, _ = box(do=ASK % "www.example.com alias.example.com nowhere.test")
+    assert "www.example.com: from 203.0.113.10" in out
+    assert "alias.example.com: from 203.0.113.11" in out
+    assert "nowhere.test: failed 6" in out  # curl: the name was not resolved
+
+
+@pytest.mark.parametrize("how", ["rewrite", "replace"])
+def test_a_changed_resolver_is_followed(box, how):
+    """By a machine that runs, in its sandbox, with and without a new file."""
+    out, _ = box(do="nslookup which.test; curl -s http://10.0.2.2:8000/%s; sleep 2\n"
+                    "echo LATER; nslookup which.test" % how)
+    before, later = out.split("LATER")
+    assert "192.0.2.1" in before and "192.0.2.2" not in before
+    assert "192.0.2.2" in later and "192.0.2.1" not in later
+
+
+def test_a_policy_by_name_follows_aliases_and_nothing_else(box):
+    out, stats = box("--allow", "*.example.com", do=(
+        "echo early: $(curl -s -m 5 http://203.0.113.10:8000/ || echo failed $?)\n" +
+        ASK % "www.example.com alias.example.com evil.test 198.51.100.20 203.0.113.10"))
+    assert "early: failed 7" in out  # refused: nobody has asked for a name yet
+    assert "www.example.com: from 203.0.113.10" in out
+    assert "alias.example.com: from 203.0.113.11" in out
+    assert "evil.test: failed 6" in out and "198.51.100.20: failed 7" in out
+    assert "203.0.113.10: from 203.0.113.10" in out  # it is www.example.com now
+    assert stats["net_refused_connections"] == 2 and stats["net_refused_names"] >= 1
+    assert stats["net_refused_answers"] == 0
+
+
+def test_names_that_point_inside_are_refused(box):
+    """DNS rebinding: to this computer, to its network, to the gateway behind an alias, and
+    hidden behind a good address."""
+    names = "inside.example.com self.example.com chain.example.com both.example.com"
+    out, stats = box("--allow", "*.example.com", do=ASK % names)
+    for name in names.split():
+        assert "%s: failed 6" % name in out
+    assert stats["net_refused_answers"] >= 4 and stats["net_refused_connections"] == 0
+
+
+def test_without_a_policy_names_may_point_anywhere(box):
+    out, stats = box(do=ASK % "chain.example.com")
+    assert "chain.example.com: from 127.0.0.1" in out
+    assert stats["net_refused_answers"] == 0
