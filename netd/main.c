@@ -171,6 +171,8 @@ int main(int argc, char **argv)
     sigset_t none;
     (void)sigemptyset(&none); /* we were started with all of them blocked */
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    /* libslirp writes to sockets of the host's whose other end may be gone. */
+    (void)signal(SIGPIPE, SIG_IGN);
     (void)fcntl(netd.stack.out.socket, F_SETFL, O_NONBLOCK);
     while (!netd.opened && !netd.gone)
         control_read(&netd);

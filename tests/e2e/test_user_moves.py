@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The user network with a Linux guest: much, many at once, datagrams, real clients. A gibibyte
+each way with MICROVM_BOOT_FULL=1, else 32 MiB. The guest's programs sum what they move:
+nothing here measures."""
+import hashlib
+import os
+import random
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from netguest import Server, free_port
+
+FULL = os.environ.get("MICROVM_BOOT_FULL") == "1"
+MIB = 1024 if FULL else 32
+MANY = 100
+
+
+def connect_until(port, host="127.0.0.1", seconds=30):
+    """To a forward, which takes connections before the guest does: until one says a thing."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            s = socket.create_connection((host, port), 5)
+            s.settimeout(2)
+            s.sendall(b"GET /small HTTP/1.0\r\n\r\n")
+            if s.recv(1):
+                return
+        except OSError:
+            pass
+        time.sleep(0.2)
+    raise AssertionError("the guest never answered")
+
+
+def pieces(seed):
+    """MIB different mebibytes; the same ones for the same seed."""
+    one = random.Random(seed).randbytes(1 << 20)
+    for n in range(MIB):
+        yield n.to_bytes(8, "big") + one[8:]
+
+
+def test_much_comes_whole(guest_net):
+    digest = hashlib.sha256()
+    for piece in pieces(1):
+        digest.update(piece)
+
+    def send(s):
+        for piece in pieces(1):
+            s.sendall(piece)
+
+    server = Server(send)
+    out = guest_net("--net", "user", programs=["socat"], timeout="300s", seconds=330,
+                    do="socat -b 262144 -u TCP4:10.0.2.2:%d STDOUT | sha256sum" %
+                    server.port)
+    server.close()
+    assert digest.hexdigest() in out
+
+
+def test_much_goes_whole(guest_net):
+    """What the guest made up, summed on both sides."""
+    got = []
+
+    def take(s):
+        digest, size = hashlib.sha256(), 0
+        while True:
+            data = s.recv(1 << 20)
+            if not data:
+                break
+            digest.update(data)
+            size += len(data)
+        got.append((size, digest.hexdigest()))
+
+    server = Server(take)
+    out = guest_net("--net", "user", programs=["socat"], timeout="300s", seconds=330, do="""
+dd if=/dev/urandom of=/one bs=64k count=16 2>/dev/null; mkfifo /sums
+sha256sum </sums >/sum &
+i=0; while [ $i -lt %d ]; do echo $i; cat /one; i=$((i+1)); done | tee /sums |
+    socat -b 262144 -u STDIN TCP4:10.0.2.2:%d
+wait; cat /sum""" % (MIB, server.port))
+    server.close()
+    (size, digest), = got
+    assert size > MIB << 20 and digest in out
+
+
+def test_a_hundred_connections_out_at_once(guest_net):
+    """None is answered before all are there."""
+    everybody = threading.Barrier(MANY, timeout=60)
+    body = random.Random(2).randbytes(256 << 10)
+
+    def serve(s):
+        everybody.wait()
+        s.sendall(body)
+
+    server = Server(serve)
+    out = guest_net("--net", "user", seconds=120, timeout="100s", do="""
+i=0; while [ $i -lt %d ]; do nc 10.0.2.2 %d </dev/null | md5sum >/sum-$i & i=$((i+1)); done
+wait; cat /sum-* | sort | uniq -c""" % (MANY, server.port))
+    server.close()
+    assert "%d %s" % (MANY, hashlib.md5(body).hexdigest()) in out
+    assert server.served == MANY
+
+
+def test_a_hundred_connections_in_at_once(guest_net):
+    """All are open before the first asks."""
+    port = free_port()
+    p = guest_net.start("--net", "user", "-p", "%d:80" % port, programs=["socat"],
+                        timeout="90s", do="""
+dd if=/dev/urandom of=/x bs=64k count=4 2>/dev/null; md5sum /x
+socat TCP4-LISTEN:80,fork,backlog=200 SYSTEM:'read line; cat /x'""")
+    try:
+        connect_until(port)
+        all_of_them = []
+        for _ in range(MANY):
+            s = socket.create_connection(("127.0.0.1", port), 10)
+            s.settimeout(60)
+            all_of_them.append(s)
+        sums = set()
+        for s in all_of_them:
+            s.sendall(b"GET /x HTTP/1.0\r\n\r\n")
+        for s in all_of_them:
+            answer = b"".join(iter(lambda: s.recv(1 << 16), b""))
+            sums.add(hashlib.md5(answer).hexdigest())
+            s.close()
+    finally:
+        p.kill()
+    out = p.communicate()[0].decode()
+    assert len(sums) == 1 and sums.pop() in out, out
+
+
+def test_clients_that_go_away_end_nothing(guest_net):
+    """Writing to one of them is a SIGPIPE for who does not mind it."""
+    port = free_port()
+    p = guest_net.start("--net", "user", "-p", "%d:80" % port, timeout="60s", do="""
+echo small >/small; dd if=/dev/zero of=/x bs=64k count=64 2>/dev/null
+httpd -p 80 -h /; sleep 50""")
+    try:
+        for path in "small", "x":
+            for wait in 0, 1, 100, 5000:
+                connect_until(port)
+                for _ in range(5):
+                    with socket.create_connection(("127.0.0.1", port), 5) as s:
+                        s.settimeout(5)
+                        s.sendall(b"GET /%s HTTP/1.0\r\n\r\n" % path.encode())
+                        if wait:
+                            s.recv(wait)
+        connect_until(port)
+    finally:
+        p.kill()
+    assert b"microvm-netd is gone" not in p.communicate()[1]
+
+
+def test_datagrams_go_both_ways(guest_net):
+    """The guest asks the host, and the host the guest, by a forward; each datagram is its
+    own, up to the largest that IPv4 has."""
+    host = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    host.bind(("127.0.0.1", 0))
+    host.settimeout(60)
+
+    def echo():
+        for _ in range(3):
+            data, peer = host.recvfrom(70000)
+            host.sendto(data[::-1], peer)
+
+    threading.Thread(target=echo, daemon=True).start()
+    port = free_port(socket.SOCK_DGRAM)
+    p = guest_net.start(
+        "--net", "user", "-p", "%d:5353/udp" % port, programs=["socat"], do="""
+for n in 1 2 3; do echo -n abc$n | socat -t 1 - UDP4:10.0.2.2:%d; echo; done
+socat -b 66000 UDP4-RECVFROM:5353,fork EXEC:cat""" % host.getsockname()[1])
+    try:
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.settimeout(1)
+        s.connect(("127.0.0.1", port))
+        for size in 5, 1472, 9000, 60000:
+            data, got, end = os.urandom(size), b"", time.monotonic() + 30
+            while got != data and time.monotonic() < end:
+                s.send(data)  # what comes before the guest listens is lost
+                try:
+                    got = s.recv(70000)
+                except (socket.timeout, ConnectionRefusedError):
+                    time.sleep(0.2)
+            assert got == data, size
+    finally:
+        p.kill()
+    out = p.communicate()[0].decode().replace("\r", "")
+    assert "1cba\n2cba\n3cba\n" in out
+
+
+def test_curl_in_the_guest(guest_net):
+    """A real client: ranges, an upload, and a name that it asks for."""
+    seen = []
+
+    def serve(s):
+        f = s.makefile("rb")
+        request = f.readline().decode()
+        headers = dict(line.decode().strip().lower().split(": ", 1)
+                       for line in iter(f.readline, b"\r\n"))
+        body = f.read(int(headers.get("content-length", 0)))
+        seen.append((request.split()[0], hashlib.md5(body).hexdigest()))
+        s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nthanks")
+
+    server = Server(serve)
+    out = guest_net("--net", "user", programs=["curl"], do="""
+dd if=/dev/urandom of=/x bs=64k count=32 2>/dev/null; md5sum </x
+curl -sS -H Expect: -T /x http://10.0.2.2:%d/up; echo; curl -sS http://10.0.2.2:%d/; echo""" % (
+        server.port, server.port))
+    server.close()
+    assert out.count("thanks") == 2 and [m for m, _ in seen] == ["PUT", "GET"]
+    assert seen[0][1] in out
+
+
+def test_curl_of_the_host_through_a_forward(guest_net):
+    port = free_port()
+    p = guest_net.start("--net", "user", "-p", "%d:80" % port, do="""
+echo small >/small; dd if=/dev/urandom of=/x bs=64k count=64 2>/dev/null
+md5sum /x; httpd -p 80 -h /; sleep 50""")
+    try:
+        connect_until(port)
+        r = subprocess.run(["curl", "-sS", "http://127.0.0.1:%d/x" % port], timeout=60,
+                           stdout=subprocess.PIPE)
+    except FileNotFoundError:
+        pytest.skip("curl is not installed: tools/deps.sh test")
+    finally:
+        p.kill()
+    assert r.returncode == 0 and hashlib.md5(r.stdout).hexdigest() in p.communicate()[0].decode()
