@@ -375,6 +375,23 @@ static void forward_show(const struct forward *f, char at[STACK_AT_MAX])
                    f->flags & SLIRP_HOSTFWD_UDP ? "udp" : "tcp");
 }
 
+/* libslirp lets one connection wait, so that of many at once all but a few would be
+ * sent their SYN again, a second later. It keeps the socket to itself; listening a
+ * second time makes the queue longer (listen(2) on Linux). */
+static void forwards_lengthen_queues(void)
+{
+    enum {
+        QUEUE = 128,
+        DESCRIPTORS = 4096 /* more than a helper has at its usual limit */
+    };
+    for (int fd = 0; fd < DESCRIPTORS; fd++) {
+        int listens = 0;
+        socklen_t size = sizeof listens;
+        if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens)
+            (void)listen(fd, QUEUE);
+    }
+}
+
 const char *stack_forward(struct stack *stack, const char *text, bool add,
                           char at[STACK_AT_MAX])
 {
@@ -389,6 +406,8 @@ const char *stack_forward(struct stack *stack, const char *text, bool add,
     int rc = add ? slirp_add_hostxfwd(stack->slirp, &f.host.any, f.bytes, &f.guest.any,
                                       f.bytes, f.flags)
                  : slirp_remove_hostxfwd(stack->slirp, &f.host.any, f.bytes, f.flags);
+    if (rc == 0 && add)
+        forwards_lengthen_queues();
     if (rc == 0)
         return NULL;
     return add ? strerror(errno) : "there is no such forward";
