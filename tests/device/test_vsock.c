@@ -264,6 +264,13 @@ static void packets_wait_for_buffers(void **state)
     }
 }
 
+/* The driver takes what it was told, and wants to be told of more. */
+static void listen_to(struct vsockrig *v, unsigned q)
+{
+    (void)vdriver_interrupt(&v->rig.driver);
+    (void)vdriver_listen(&v->rig.driver.queue[q]);
+}
+
 /* One read of the socket fills many buffers, and the guest hears of them once. */
 static void one_signal_for_a_batch(void **state)
 {
@@ -273,7 +280,7 @@ static void one_signal_for_a_batch(void **state)
     intptr_t end = vsockrig_connect(v, GUEST_PORT, BUF);
     uv_sleep(5); /* the tx buffers' own signal */
     vrig_turn(&v->rig);
-    (void)vdriver_listen(&v->rig.driver.queue[0]);
+    listen_to(v, 0);
     unsigned pulses = v->rig.pulses, packets = 0;
     assert_int_equal(mv_socket_write(end, data, sizeof data), sizeof data);
     vrig_turn(&v->rig);
@@ -288,24 +295,23 @@ static void one_signal_for_a_batch(void **state)
 static void tx_buffers_are_told_later(void **state)
 {
     struct vsockrig *v = *state;
-    struct vdriver_queue *tx = &v->rig.driver.queue[1];
     const struct mv_vsock_header h = vsockrig_header(MV_VSOCK_RST, GUEST_PORT, 1);
     uv_sleep(5);
     vrig_turn(&v->rig);
-    (void)vdriver_listen(tx);
+    listen_to(v, 1);
     unsigned pulses = v->rig.pulses;
     vsockrig_send(v, &h, NULL, 0);
     uv_sleep(5);
     vrig_turn(&v->rig);
     assert_int_equal(v->rig.pulses, pulses + 1);
-    (void)vdriver_listen(tx);
+    listen_to(v, 1);
     for (unsigned i = 0; i < 64; i++)
         assert_true(vsockrig_add(v, &h, NULL, 0));
     vdriver_kick(&v->rig.driver, 1);
     mv_loop_turn(&v->rig.loop);
     assert_int_equal(v->rig.pulses, pulses + 2);
     (void)vsockrig_reap(v);
-    (void)vdriver_listen(tx);
+    listen_to(v, 1);
     vsockrig_send(v, &h, NULL, 0);
     mv_vdev_sleep(v->rig.dev);
     uv_sleep(5);
@@ -325,8 +331,8 @@ static void an_answer_tells_of_the_question(void **state)
     uv_sleep(5);
     vrig_turn(&v->rig);
     for (unsigned i = 0; i < 3; i++) {
-        (void)vdriver_listen(&v->rig.driver.queue[0]);
-        (void)vdriver_listen(&v->rig.driver.queue[1]);
+        listen_to(v, 0);
+        listen_to(v, 1);
         unsigned pulses = v->rig.pulses;
         say_data(v, GUEST_PORT, "question", 8);
         assert_int_equal(mv_socket_write(end, "answer", 6), 6);
@@ -349,7 +355,7 @@ static void many_tx_bytes_are_told_at_once(void **state)
     vsockrig_send(v, &h, NULL, 0);
     uv_sleep(5);
     vrig_turn(&v->rig);
-    (void)vdriver_listen(&v->rig.driver.queue[1]);
+    listen_to(v, 1);
     unsigned pulses = v->rig.pulses;
     h = vsockrig_header(MV_VSOCK_RW, GUEST_PORT, TO_PORT);
     for (unsigned i = 0; i < 2; i++) {
@@ -399,7 +405,6 @@ static void sleeps_with_connections(void **state)
 static void a_load_resets_connections(void **state)
 {
     struct vsockrig *v = *state;
-    struct vdriver driver;
     struct mv_writer w;
     microvm_error err;
     uint16_t head;
@@ -409,16 +414,11 @@ static void a_load_resets_connections(void **state)
     mv_vdev_sleep(v->rig.dev);
     mv_writer_open(&w, 4096);
     mv_writer_begin(&w, 1, 0, 1);
-    mv_vdev_save(v->rig.dev, &w);
-    mv_vmmio_save(&v->rig.mmio, &w);
-    driver = v->rig.driver;
-    vrig_detach(&v->rig);
+    vrig_save(&v->rig, &w);
+    vsockrig_replace(v);
     expect_end(end);
-    vsockrig_attach(v);
-    v->rig.driver = driver;
     struct mv_reader r = {.data = w.data + 16, .length = w.length - 16};
-    assert_ok(mv_vdev_load(v->rig.dev, &r, &err), &err);
-    assert_ok(mv_vmmio_load(&v->rig.mmio, &r, &err), &err);
+    assert_ok(vrig_load(&v->rig, &r, &err), &err);
     mv_writer_close(&w);
     memset(vrig_at(&v->rig, 0x8000, 4), 0xff, 4);
     mv_vdev_wake(v->rig.dev);
@@ -460,5 +460,5 @@ int main(void)
         VSOCK(sleeps_with_connections),
         VSOCK(a_load_resets_connections),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return vsock_main(tests, MV_ARRAY_LEN(tests));
 }

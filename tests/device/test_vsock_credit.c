@@ -224,5 +224,5 @@ int main(void)
         VSOCK(minds_a_guests_small_buffer), VSOCK(a_slow_host_blocks_nobody_else),
         VSOCK(nothing_is_lost_in_a_close),  VSOCK(connections_stay_apart),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return vsock_main(tests, MV_ARRAY_LEN(tests));
 }

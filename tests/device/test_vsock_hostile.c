@@ -281,5 +281,5 @@ int main(void)
         VSOCK(a_flood_of_resets_is_bounded),
         VSOCK(a_flood_of_connections_is_bounded),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return vsock_main(tests, MV_ARRAY_LEN(tests));
 }

@@ -4,10 +4,13 @@
  */
 #include "vsock.h"
 
+#include <stdio.h>
+
 int vsock_setup(void **state)
 {
+    const enum vrig_transport *transport = *state;
     struct vsockrig *v = test_calloc(1, sizeof *v);
-    vsockrig_open(v);
+    vsockrig_open(v, *transport);
     vsockrig_start(v, UINT64_MAX, VSOCK_RX_BUFFERS);
     *state = v;
     return 0;
@@ -78,4 +81,23 @@ void expect_end(intptr_t end)
 {
     uint8_t byte;
     assert_int_equal(host_read(end, &byte, 1), 0);
+}
+
+int vsock_main(const struct CMUnitTest *cases, size_t count)
+{
+    struct CMUnitTest tests[VSOCK_CASES_MAX];
+    char name[VSOCK_CASES_MAX][96];
+    int failed = 0;
+    assert_true(count <= VSOCK_CASES_MAX);
+    memcpy(tests, cases, count * sizeof tests[0]);
+    for (enum vrig_transport way = VRIG_MMIO; way < VRIG_TRANSPORTS; way++) {
+        for (size_t n = 0; n < count; n++) {
+            (void)snprintf(name[n], sizeof name[n], "%s over %s", cases[n].name,
+                           vrig_transport_name[way]);
+            tests[n].name = name[n];
+            tests[n].initial_state = &way;
+        }
+        failed += _cmocka_run_group_tests("vsock", tests, count, NULL, NULL);
+    }
+    return failed;
 }

@@ -11,6 +11,9 @@
 
 enum { GUEST_PORT = 5001, TO_PORT = VSOCK_LISTENS, BUF = 256 << 10 };
 
+/* Every case over every transport; what main returns. */
+enum { VSOCK_CASES_MAX = 32 };
+int vsock_main(const struct CMUnitTest *cases, size_t count);
 int vsock_setup(void **state);
 int vsock_teardown(void **state);
 #define VSOCK(name) cmocka_unit_test_setup_teardown(name, vsock_setup, vsock_teardown)

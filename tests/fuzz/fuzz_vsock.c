@@ -142,7 +142,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
     static struct vsockrig v; /* opened once: a reset makes it new */
     struct fuzz in = {data, length};
     if (!v.rig.dev)
-        vsockrig_open(&v);
+        vsockrig_open(&v, VRIG_MMIO);
     v.ends = 0;
     v.unwanted = false;
     vsockrig_start(&v, UINT64_MAX, fuzz8(&in) % 64);

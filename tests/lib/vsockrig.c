@@ -53,21 +53,27 @@ static void host_ready(void *ctx)
     v->readies++;
 }
 
-void vsockrig_attach(struct vsockrig *v)
+static struct mv_vdev *host_device(struct vsockrig *v)
 {
     const struct mv_vsock_host host = {host_arrived, host_answered, host_refused,
                                        host_ready, v};
     struct mv_vdev *dev = NULL;
     int rc = mv_vsock_open(&v->rig.host, VSOCK_CID, &host, &v->user, &dev, NULL);
     MV_ASSERT(rc == 0);
-    vrig_attach(&v->rig, dev);
+    return dev;
 }
 
-void vsockrig_open(struct vsockrig *v)
+void vsockrig_replace(struct vsockrig *v)
+{
+    vrig_detach(&v->rig);
+    vrig_replace(&v->rig, host_device(v));
+}
+
+void vsockrig_open(struct vsockrig *v, enum vrig_transport transport)
 {
     *v = (struct vsockrig){.tx_gpa = TX_GPA, .rx_gpa = RX_GPA};
-    vrig_open(&v->rig);
-    vsockrig_attach(v);
+    vrig_open_on(&v->rig, transport);
+    vrig_attach(&v->rig, host_device(v));
 }
 
 void vsockrig_start(struct vsockrig *v, uint64_t features, unsigned rx_buffers)

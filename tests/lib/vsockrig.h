@@ -36,11 +36,11 @@ struct vsockrig {
 };
 
 /* Opens the device; start: with a driver and all receive buffers. */
-void vsockrig_open(struct vsockrig *v);
+void vsockrig_open(struct vsockrig *v, enum vrig_transport transport);
 void vsockrig_start(struct vsockrig *v, uint64_t features, unsigned rx_buffers);
 void vsockrig_close(struct vsockrig *v);
-/* Another device with the same host's end, where one was detached. */
-void vsockrig_attach(struct vsockrig *v);
+/* Another device with the same host's end, which the driver knows nothing of. */
+void vsockrig_replace(struct vsockrig *v);
 
 /* A header as a good guest writes it, of the connection between these ports. */
 struct mv_vsock_header vsockrig_header(uint16_t op, uint32_t guest_port,

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PORT = 25 };
+enum { PORT = 25, DEAF_MOST = 300 };
 
 struct ends {
     struct mv_loop loop;
@@ -340,6 +340,34 @@ static void places_are_limited(void **state)
     close_ends(e);
 }
 
+/* pitfalls, 7: who does not accept the guest's connections holds up nobody: they are
+ * refused at once when its backlog is full, and when nobody listens. */
+static void a_deaf_listener_blocks_nobody(void **state)
+{
+    char path[SCRATCH_PATH], deaf[SCRATCH_PATH + 16];
+    intptr_t taken[DEAF_MOST], listener;
+    unsigned n = 0;
+    microvm_error err;
+    (void)state;
+    scratch_sparse(path, 1);
+    scratch_remove(path);
+    (void)snprintf(deaf, sizeof deaf, "%s_%d", path, 77);
+    struct ends *e = open_ends(path);
+    uint64_t began_ns = uv_hrtime();
+    assert_int_equal(e->host.arrived(e->host.ctx, 77, 1), MV_SOCKET_NONE);
+    assert_ok(mv_unix_listen(deaf, &listener, &err), &err);
+    do {
+        assert_true(n < DEAF_MOST);
+        taken[n] = e->host.arrived(e->host.ctx, 77, n);
+    } while (taken[n++] != MV_SOCKET_NONE);
+    assert_true(n > 1);
+    assert_true(uv_hrtime() - began_ns < 1000000000);
+    for (unsigned i = 0; i < n; i++)
+        mv_socket_close(taken[i]);
+    mv_unix_unlisten(listener, deaf);
+    close_ends(e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -351,6 +379,7 @@ int main(void)
         cmocka_unit_test(a_backlog_has_an_end),
         cmocka_unit_test(callers_say_connect),
         cmocka_unit_test(places_are_limited),
+        cmocka_unit_test(a_deaf_listener_blocks_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
