@@ -12,6 +12,7 @@ struct mv_bell {
     void (*heard)(void *arg);
     void (*closed)(void *arg); /* the memory may go; NULL, or set after open */
     void *arg;
+    bool edge;   /* of eventfds: it is heard without being read */
     intptr_t fd; /* eventfd that a hypervisor can write to; -1 where there is none */
     union {
         uv_poll_t poll;
