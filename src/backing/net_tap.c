@@ -149,7 +149,7 @@ int mv_net_tap_from_fd(int fd, struct mv_loop *loop, const char *what,
     int rc = mv_net_watch_open(sizeof *tap, fd, loop, &tap_ops, what, &tap, err);
     if (rc)
         return rc;
-    tap->net.header = true;
+    tap->net.header = tap->net.prompt = true;
     /* What comes from the guest is taken without being agreed; of USO the kernel knows
      * both directions or none. */
     tap->net.send_offloads = offloads & MV_NET_USO

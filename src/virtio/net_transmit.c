@@ -90,7 +90,7 @@ static bool transmit_frame(struct net *net, const struct mv_chain *chain)
     if (!taken)
         return false;
     net_limit_take(net, NET_TRANSMIT, length);
-    net->sent_large |= length >= NET_LARGE;
+    net->sent_large |= to->prompt && length >= NET_LARGE;
     to->sent_frames++;
     to->sent_bytes += length;
     return true;
