@@ -101,8 +101,8 @@ struct mv_net {
     struct mv_net_user user;   /* the device's to fill; zero: it has no device yet */
     struct mv_net_owner owner; /* the machine's to fill; zero: nobody */
     bool header;
-    bool prompt; /* a stream that is sent is answered before send returns */
-    unsigned send_offloads;    /* MV_NET_*: what send can take */
+    bool prompt;            /* a stream that is sent is answered before send returns */
+    unsigned send_offloads; /* MV_NET_*: what send can take */
     unsigned receive_offloads; /* what receive can be asked to give */
     uint16_t mtu; /* bytes of packet, to be told to the guest; 0: not told */
     /* The backing's to change. While it is down, send drops and receive gives nothing.
