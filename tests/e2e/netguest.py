@@ -14,7 +14,7 @@ INIT = r"""#!/bin/busybox sh
 mkdir -p /dev /proc /sys /tmp
 mount -t devtmpfs none /dev; mount -t proc none /proc; mount -t sysfs none /sys
 ifconfig lo 127.0.0.1; ifconfig eth0 up
-udhcpc -i eth0 -q -n -t 10 >/dev/null 2>&1
+[ -e /no-dhcp ] || udhcpc -i eth0 -q -n -t 10 >/dev/null 2>&1
 echo mtu $(cat /sys/class/net/eth0/mtu)
 . /do
 echo END; exec reboot -f
@@ -67,11 +67,13 @@ class NetGuest:
             archive(root, path)
         return path.read_bytes()
 
-    def words(self, *args, do=":", programs=(), timeout="60s"):
+    def words(self, *args, do=":", programs=(), timeout="60s", udhcpc=True):
         self.count += 1
         root = self.folder / ("do-%d" % self.count)
         root.mkdir()
         (root / "do").write_text(do + "\n")
+        if not udhcpc:
+            (root / "no-dhcp").write_text("")
         initrd = self.folder / ("initrd-%d.cpio" % self.count)
         archive(root, initrd)  # a second archive, after the first
         initrd.write_bytes(self.base(programs) + initrd.read_bytes())
