@@ -165,3 +165,22 @@ wget -q -O - http://10.0.2.2:%d/; echo here >/x; httpd -p 80 -h /; sleep 30""" %
     server.close()
     assert b"here" in said and b"from the host" in out, (said, out, err)
     assert "CapEff:\t0000000000000000" in status and "Uid:\t%d\t" % NOBODY in status
+
+
+def test_an_application_is_the_network(guest_net):
+    """The backing `callback`: examples/frames.c answers a Linux guest's ARP and pings, of
+    every size that needs no fragments."""
+    program = os.path.join(os.path.dirname(guest_net.kvm.path), "..", "examples", "frames")
+    if not os.path.exists(program):
+        pytest.skip("the examples are not built")
+    words = guest_net.words(udhcpc=False, do="""
+ifconfig eth0 10.0.0.2 netmask 255.255.255.0 up
+for n in 0 56 1400 1472; do ping -c 2 -s $n 10.0.0.1 | grep loss; done
+ping -c 1 -w 2 10.0.0.9 | grep loss""")
+    r = subprocess.run([program, words[words.index("-k") + 1],
+                        words[words.index("--initrd") + 1]], stdin=subprocess.DEVNULL,
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+    out = r.stdout.decode().replace("\r", "")
+    assert r.returncode == 0 and r.stderr == b"", (out, r.stderr)
+    assert out.count("2 packets transmitted, 2 packets received, 0% packet loss") == 4, out
+    assert "100% packet loss" in out and out.rstrip().split("\n")[-2:][0].startswith("END")
