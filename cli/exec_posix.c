@@ -121,9 +121,11 @@ static bool pump_turn(struct pump *pump)
     bool input = pump->in.at < pump->in.end;
     if (input && microvm_process_room(pump->process) > 0)
         pump_send_input(pump);
+    bool pending = microvm_process_pending(pump->process);
+    short events = (short)((output ? 0 : POLLIN) | (pending ? POLLOUT : 0));
     struct pollfd fds[4] = {
         {signals_fd(), POLLIN, 0},
-        {output ? -1 : (int)microvm_process_handle(pump->process), POLLIN, 0},
+        {events ? (int)microvm_process_handle(pump->process) : -1, events, 0},
         {output ? pump->to : -1, POLLOUT, 0},
         {pump->input && pump->in.at == pump->in.end ? 0 : -1, POLLIN, 0},
     };

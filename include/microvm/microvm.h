@@ -634,9 +634,14 @@ MICROVM_API int64_t microvm_process_write(microvm_process *process, const void *
                                           microvm_error *err);
 /* How many bytes microvm_process_write would take. */
 MICROVM_API size_t microvm_process_room(const microvm_process *process);
+/* 1: the connection has not taken all of what was given to it. Whoever polls waits for
+ * room in the handle too then, and any of these functions goes on with it. */
+MICROVM_API int microvm_process_pending(const microvm_process *process);
 /* The end of its input. */
 MICROVM_API int microvm_process_end_input(microvm_process *process, microvm_error *err);
-/* A signal by Linux's number, whatever this system is: 15 is SIGTERM. */
+/* A signal by Linux's number, whatever this system is: 15 is SIGTERM. This, the size of
+ * the terminal and the end of input give TIMEOUT when the guest takes nothing for 1 s.
+ */
 MICROVM_API int microvm_process_signal(microvm_process *process, int number,
                                        microvm_error *err);
 MICROVM_API int microvm_process_resize(microvm_process *process, uint16_t columns,

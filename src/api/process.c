@@ -15,6 +15,8 @@
 #include <string.h>
 
 enum { FRAME_MAX = AGENT_HEADER_BYTES + AGENT_DATA_MAX };
+/* For a few bytes to go out: the agent reads always, so this is a guest that hangs. */
+enum { SOON_MS = 1000 };
 
 struct microvm_process {
     intptr_t socket;
@@ -75,6 +77,13 @@ static int process_flush(struct microvm_process *p, int64_t timeout_ms,
     return 0;
 }
 
+/* As far as the connection takes it at once. */
+static int process_flush_some(struct microvm_process *p, microvm_error *err)
+{
+    int rc = p->out_length ? process_flush(p, 0, err) : 0;
+    return rc == MICROVM_E_TIMEOUT ? 0 : rc;
+}
+
 /* A frame that waits for nothing but the frame before it. */
 static int process_send(struct microvm_process *p, enum agent_type type,
                         const void *data, size_t length, int64_t timeout_ms,
@@ -86,7 +95,7 @@ static int process_send(struct microvm_process *p, enum agent_type type,
     agent_header_write(p->out, type, (uint32_t)length);
     memcpy(p->out + AGENT_HEADER_BYTES, data, length);
     p->out_length = AGENT_HEADER_BYTES + length;
-    rc = process_flush(p, 0, err);
+    rc = process_flush(p, timeout_ms, err);
     return rc == MICROVM_E_TIMEOUT ? 0 : rc; /* the rest goes with the next call */
 }
 
@@ -312,6 +321,7 @@ int64_t microvm_process_read(microvm_process *process, void *data, size_t size,
         return mv_fail(err, MICROVM_E_INVALID,
                        "exec: the process or the buffer is NULL");
     while (p->status < 0) {
+        (void)process_flush_some(p, NULL); /* what the guest said last comes first */
         int rc = process_receive(p, &frame, left_ms(timeout_ms, began), err);
         if (rc < 0)
             return rc;
@@ -335,12 +345,15 @@ int64_t microvm_process_read(microvm_process *process, void *data, size_t size,
     return 0;
 }
 
+int microvm_process_pending(const microvm_process *process)
+{
+    return process && process->status < 0 && process->out_length > 0;
+}
+
 size_t microvm_process_room(const microvm_process *process)
 {
-    return process && !process->input_ended && process->status < 0 &&
-                   process->out_length == 0
-               ? process->window
-               : 0;
+    return process && !process->input_ended && process->status < 0 ? process->window
+                                                                   : 0;
 }
 
 int64_t microvm_process_write(microvm_process *process, const void *data, size_t length,
@@ -367,7 +380,7 @@ int microvm_process_end_input(microvm_process *process, microvm_error *err)
         return mv_fail(err, MICROVM_E_INVALID, "exec: the process is NULL");
     if (process->input_ended)
         return 0;
-    int rc = process_send(process, AGENT_INPUT, "", 0, MICROVM_FOREVER, err);
+    int rc = process_send(process, AGENT_INPUT, "", 0, SOON_MS, err);
     process->input_ended = rc == 0;
     return rc;
 }
@@ -379,7 +392,7 @@ int microvm_process_signal(microvm_process *process, int number, microvm_error *
         return mv_fail(err, MICROVM_E_INVALID,
                        "exec: the process is NULL, or %d is no signal (1 to 64)",
                        number);
-    return process_send(process, AGENT_SIGNAL, &byte, 1, MICROVM_FOREVER, err);
+    return process_send(process, AGENT_SIGNAL, &byte, 1, SOON_MS, err);
 }
 
 int microvm_process_resize(microvm_process *process, uint16_t columns, uint16_t rows,

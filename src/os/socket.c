@@ -47,14 +47,19 @@ static int would_block(void)
 }
 #endif
 
-static void no_sigpipe(sock s)
+/* What libuv calls non-blocking is overlapped on Windows, where recv would still wait.
+ */
+static void make_polite(sock s)
 {
-#ifdef SO_NOSIGPIPE
-    int on = 1;
-    (void)setsockopt(s, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
-#else
-    (void)s;
+#ifdef _WIN32
+    u_long on = 1;
+    (void)ioctlsocket(s, (long)FIONBIO, &on);
 #endif
+#ifdef SO_NOSIGPIPE
+    int no = 1;
+    (void)setsockopt(s, SOL_SOCKET, SO_NOSIGPIPE, &no, sizeof no);
+#endif
+    (void)s;
 }
 
 int mv_socket_pair(intptr_t pair[2], microvm_error *err)
@@ -64,7 +69,7 @@ int mv_socket_pair(intptr_t pair[2], microvm_error *err)
     if (rc)
         return mv_fail_uv(err, rc, "socketpair");
     for (int i = 0; i < 2; i++) {
-        no_sigpipe(s[i]);
+        make_polite(s[i]);
         pair[i] = (intptr_t)s[i];
     }
     return 0;

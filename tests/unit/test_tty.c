@@ -128,11 +128,6 @@ static void output_that_is_held_comes_at_once_later(void **state)
 {
     struct bench *b = *state;
     uint8_t data[MV_TTY_OUT_BYTES] = {0};
-#if defined(_WIN32)
-    print_message("skipped: held output stands still under wine; only KVM's gathering "
-                  "holds it, so nobody on Windows does\n");
-    skip();
-#endif
     attach(b);
     mv_tty_hold(&b->tty, true);
     for (int i = 0; i < 10; i++)

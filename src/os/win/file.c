@@ -164,13 +164,21 @@ void mv_file_close(struct mv_file *file)
     file->direct = file->handle = -1;
 }
 
-/* One span an attempt: ReadFileScatter takes whole pages only. */
+/* One span an attempt, ReadFileScatter takes whole pages only: the first that is not
+ * empty, for a move of nothing would be taken for the end. */
+static const struct mv_span *file_next(const struct mv_span *span, unsigned spans)
+{
+    while (spans-- > 1 && span->length == 0)
+        span++;
+    return span;
+}
+
 int64_t mv_file_sys_readv(intptr_t handle, uint64_t offset, const struct mv_span *span,
                           unsigned spans)
 {
     OVERLAPPED at = file_at(offset);
     DWORD n;
-    (void)spans;
+    span = file_next(span, spans);
     if (ReadFile(file_handle(handle), span->base, (DWORD)span->length, &n, &at))
         return n;
     return GetLastError() == ERROR_HANDLE_EOF ? 0 : file_last_error();
@@ -181,7 +189,7 @@ int64_t mv_file_sys_writev(intptr_t handle, uint64_t offset, const struct mv_spa
 {
     OVERLAPPED at = file_at(offset);
     DWORD n;
-    (void)spans;
+    span = file_next(span, spans);
     if (WriteFile(file_handle(handle), span->base, (DWORD)span->length, &n, &at))
         return n;
     return file_last_error();
