@@ -81,6 +81,11 @@ int mv_unix_listen(const char *path, intptr_t *out, microvm_error *err)
                        "socket '%s': the path of a socket has 1 to %zu bytes", path,
                        sizeof address.sun_path - 1);
     SOCKET s = unix_prepare(socket(AF_UNIX, SOCK_STREAM, 0));
+    if (s == INVALID_SOCKET && WSAGetLastError() == WSAEAFNOSUPPORT)
+        return mv_fail(err, MICROVM_E_UNSUPPORTED,
+                       "socket '%s': this Windows has no UNIX sockets; Windows 10 has "
+                       "them from version 1803 on",
+                       path);
     if (s == INVALID_SOCKET)
         return mv_fail_os_code(err, MICROVM_E_IO, WSAGetLastError(), "socket '%s'",
                                path);
