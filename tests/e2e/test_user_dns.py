@@ -4,10 +4,14 @@ a policy by name. The host is namespaces of the test's own, see dnsbox.py."""
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 
 import pytest
+
+from netguest import free_port
 
 BOX = os.path.join(os.path.dirname(os.path.abspath(__file__)), "dnsbox.py")
 
@@ -19,9 +23,10 @@ def box(guest_net, tmp_path):
             ["unshare", "-mn", "true"], stderr=subprocess.DEVNULL).returncode:
         pytest.skip("no mount and network namespaces can be had here: not root?")
 
-    def run(*args, do):
+    def run(*args, do, net="user"):
         stats = tmp_path / "stats"
-        out = guest_net("--net", "user", *args, "--stats", stats, do=do, programs=["curl"],
+        shutil.rmtree(tmp_path / "etc", ignore_errors=True)
+        out = guest_net("--net", net, *args, "--stats", stats, do=do, programs=["curl"],
                         before=["unshare", "-mn", sys.executable, BOX, str(tmp_path)])
         return out, json.loads(stats.read_text())
 
@@ -75,3 +80,27 @@ def test_without_a_policy_names_may_point_anywhere(box):
     out, stats = box(do=ASK % "chain.example.com")
     assert "chain.example.com: from 127.0.0.1" in out
     assert stats["net_refused_answers"] == 0
+
+
+def test_restrict_leaves_nothing_but_forwards(box, guest_net):
+    """No gateway, no names, no outside, where without it all of them are; and what comes in
+    by a forward is answered."""
+    ask = ASK % "www.example.com 203.0.113.10 10.0.2.2"
+    out, _ = box(do=ask)
+    assert out.count("from ") == 3, out
+    out, _ = box(do=ask, net="user,restrict")
+    assert out.count("failed ") == 3 and "from " not in out, out
+    port = free_port()
+    p = guest_net.start("--net", "user,restrict", "-p", "%d:80" % port, timeout="90s",
+                        do="echo here >/x; httpd -p 80 -h /; sleep 60")
+    end, said = time.monotonic() + 60, b""
+    while b"here" not in said and time.monotonic() < end:
+        try:
+            with socket.create_connection(("127.0.0.1", port), 3) as s:
+                s.settimeout(3)
+                s.sendall(b"GET /x HTTP/1.0\r\n\r\n")
+                said = b"".join(iter(lambda: s.recv(1000), b""))
+        except OSError:
+            time.sleep(0.3)
+    p.kill()
+    assert b"here" in said, (said, p.communicate())
