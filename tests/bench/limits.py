@@ -45,7 +45,7 @@ PLAIN = [
 
 # Goals that are missed today (docs/performance.md says by how much): a full run says so, a
 # quick one, which CI runs on whatever machine it gets, sees only that it grows no worse.
-NOT_YET = {("net_send", "sleeps"): 40, ("net_send", "calls"): 120, ("idle_switches", None): 6}
+NOT_YET = {("net_send", "sleeps"): 40, ("net_send", "calls"): 90, ("idle_switches", None): 6}
 
 # row, figure, "ahead" or (factor, row): at least that multiple where more is better, at
 # most where less is
