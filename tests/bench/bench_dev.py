@@ -161,6 +161,8 @@ def arguments():
     ap.add_argument("--dir", default=tempfile.gettempdir(), help="for the disk image; its file system is part of a flush")
     ap.add_argument("--no-count", dest="count", action="store_false", help="no round that counts")
     ap.add_argument("--calls", action="store_true", help="also which system calls an operation makes")
+    ap.add_argument("--alone", action="store_true", help="on a busy machine: VMMs go before other work, vCPUs on a processor "
+                    "of their own")
     ap.add_argument("--quick", action="store_true")
     ap.add_argument("--spread", action="store_true", help="lowest and highest beside each median")
     ap.add_argument("--table", metavar="FILE")

@@ -46,7 +46,7 @@ class Run:
             tap=TAP if vmm.tap and opt.has_net else None, mac=MAC, peer=PEER_ADDRESS, ip=GUEST_ADDRESS)
         self.guest.cmdline = " ".join([
             "quiet", vmm.console(self.guest), "reboot=t panic=-1", "bench=" + ",".join(words),
-            f"bcount={int(bool(opt.counters))} bsec={opt.seconds:g} bport={PORT} bmem={opt.touch}",
+            f"bcount={int(bool(opt.counters or opt.alone))} bsec={opt.seconds:g} bport={PORT} bmem={opt.touch}",
             f"bidle={opt.idle + SETTLE_S + 2:g}", vmm.net_words(self.guest)])
 
     def go(self):
@@ -76,6 +76,9 @@ class Run:
             self.started = time.monotonic()
             self.processes.append(procs.start(self.vmm.command(self.guest), stdout=f, stderr=f,
                                               cwd=self.guest.work))
+        if self.opt.alone:
+            for p in self.processes:
+                procs.precede(p.pid)
 
     def vmm_process(self):
         return self.processes[1]
@@ -123,7 +126,7 @@ class Run:
                 if not data and not self.done:
                     if ended is not None:
                         raise OSError(f"ended early, status {ended}")
-                    time.sleep(0.005 if self.opt.counters else 0.025)
+                    time.sleep(0.005 if self.opt.counters or self.opt.alone else 0.025)
                 if time.monotonic() > limit:
                     raise OSError(f"not done after {self.opt.timeout:g} s")
 
@@ -131,16 +134,22 @@ class Run:
         kind, _, rest = text.partition(" ")
         if kind == "BENCH":
             self.figure(rest)
-        elif kind == "BENCH-GO" and self.vmm.is_vm and self.opt.counters:
-            self.counting = rest
-            peer, vmm = self.processes[:2]
-            self.opt.counters.begin(procs.tree(vmm.pid) + procs.tree(peer.pid))
+        elif kind == "BENCH-GO" and self.vmm.is_vm:
+            self.go_ahead(rest)
         elif kind == "BENCH-END" and self.counting:
             self.counted[self.counting] = self.opt.counters.end()
             self.counting = None
         elif kind == "BENCH-MARK" and self.vmm.is_vm:
             self.mark(rest)
         self.done = kind == "BENCH-DONE"
+
+    def go_ahead(self, what):
+        pids = [pid for p in self.processes[:2] for pid in procs.tree(p.pid)]
+        if self.opt.alone:
+            procs.place(pids)
+        if self.opt.counters:
+            self.counting = what
+            self.opt.counters.begin(pids)
 
     def figure(self, text):
         try:
@@ -172,6 +181,8 @@ class Run:
         elif what == "vsockl":
             p = procs.start([self.opt.peer, "client", str(PORT), self.guest.uds, str(self.opt.seconds)], stdout=subprocess.PIPE)
             self.processes.append(p)
+            if self.opt.alone:
+                procs.precede(p.pid)
             for line in p.stdout:
                 if line.startswith(b"BENCH "):
                     self.figure(line[6:].decode())

@@ -75,6 +75,27 @@ def hurry():
     os.setpriority(os.PRIO_PROCESS, 0, -10)
 
 
+def precede(pid):
+    """The process's session goes before what else the machine does."""
+    try:
+        with open(f"/proc/{pid}/autogroup", "w") as f:
+            f.write("-20")
+    except OSError:  # no autogroups
+        os.setpriority(os.PRIO_PGRP, pid, -20)
+
+
+def place(pids):
+    """vCPUs on the last processor, all other threads on the first."""
+    last = os.cpu_count() - 1
+    for pid, tid in threads(pids):
+        try:
+            with open(f"/proc/{pid}/task/{tid}/comm") as f:
+                name = f.read()
+            os.sched_setaffinity(tid, {last if "cpu" in name.lower() else 0})
+        except OSError:
+            pass  # it has ended
+
+
 def _child():
     os.setpriority(os.PRIO_PROCESS, 0, 0)
     os.setsid()
