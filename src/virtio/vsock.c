@@ -8,7 +8,8 @@
  * A snapshot has no connections: the guest is told by a TRANSPORT_RESET event
  * (5.10.6.7) that they are gone, and reads its CID again, which may be another one.
  *
- * Deliberately absent: datagrams, which Linux does not have either.
+ * Deliberately absent: datagrams, which Linux does not have either, and messages
+ * (SOCK_SEQPACKET, 5.10.3: the feature is not offered, so a guest's connect fails).
  */
 #include "virtio/devices.h"
 #include "virtio/vsock_conn.h"
