@@ -187,6 +187,11 @@ void stack_close(struct stack *stack)
 
 /* ---- polling --------------------------------------------------------------------- */
 
+static bool stack_is_full(const struct stack *stack)
+{
+    return stack->out.used >= OUTBOX_HIGH;
+}
+
 static int stack_add_poll(int fd, int events, void *opaque)
 {
     struct stack *stack = opaque;
@@ -199,7 +204,7 @@ static int stack_add_poll(int fd, int events, void *opaque)
         stack->poll = more;
         stack->poll_room = room;
     }
-    bool full = stack->out.used >= OUTBOX_HIGH;
+    bool full = stack_is_full(stack);
     if (events & SLIRP_POLL_IN && !full)
         wanted |= POLLIN;
     if (events & SLIRP_POLL_OUT)
@@ -213,14 +218,29 @@ static int stack_add_poll(int fd, int events, void *opaque)
     return (int)stack->polls++;
 }
 
+/* libslirp asks for one socket after the other, and reads each before the next. Where
+ * there is no room for more the turn ends for reading, and the next begins there. */
+static bool stack_may_read(struct stack *stack, unsigned index)
+{
+    if (index < stack->read_from)
+        return false;
+    if (stack_is_full(stack) && !stack->out.waits)
+        outbox_send(&stack->out);
+    if (!stack_is_full(stack))
+        return true;
+    if (stack->read_next == 0)
+        stack->read_next = index;
+    return false;
+}
+
 static int stack_revents(int index, void *opaque)
 {
-    const struct stack *stack = opaque;
+    struct stack *stack = opaque;
     int events = 0;
     if (index < STACK_POLL_OWN || (unsigned)index >= stack->polls)
         return 0;
     short got = stack->poll[index].revents;
-    if (got & POLLIN)
+    if (got & POLLIN && stack_may_read(stack, (unsigned)index))
         events |= SLIRP_POLL_IN;
     if (got & POLLOUT)
         events |= SLIRP_POLL_OUT;
@@ -259,7 +279,9 @@ bool stack_turn(struct stack *stack, int control, bool *gone)
     }
     slirp_pollfds_fill(stack->slirp, &timeout_ms, stack_add_poll, stack);
     struct pollfd *own = stack->poll;
-    own[STACK_POLL_FRAMES].events = (short)(POLLIN | (stack->out.waits ? POLLOUT : 0));
+    /* What the guest sends makes libslirp send, too: not while it takes nothing. */
+    own[STACK_POLL_FRAMES].events =
+        (short)((stack_is_full(stack) ? 0 : POLLIN) | (stack->out.waits ? POLLOUT : 0));
     own[STACK_POLL_CONTROL].events = POLLIN;
     int n = poll(stack->poll, stack->polls, stack_timeout(stack, timeout_ms));
     if (n < 0 && errno != EINTR)
@@ -275,7 +297,9 @@ bool stack_turn(struct stack *stack, int control, bool *gone)
         *gone = !frames_receive(stack);
     }
     bool asked = own[STACK_POLL_CONTROL].revents != 0;
+    stack->read_next = 0;
     slirp_pollfds_poll(stack->slirp, 0, stack_revents, stack);
+    stack->read_from = stack->read_next;
     if (stack->timer_ms >= 0 && stack->timer_ms <= now_ms()) {
         stack->timer_ms = -1;
         slirp_handle_timer(stack->slirp, stack->timer_id, stack->timer_arg);

@@ -29,6 +29,8 @@ struct stack {
 
     struct pollfd *poll; /* of libslirp's sockets, from STACK_POLL_OWN on */
     unsigned polls, poll_room;
+    /* Where reading went on from, of poll, and where it was stopped; 0: nowhere. */
+    unsigned read_from, read_next;
     bool quiet; /* no TCP connection lives: nothing but listeners */
 
     struct outbox out; /* its socket is where the guest's frames come from, too */

@@ -2,9 +2,11 @@
 """microvm-netd by itself: a guest of some bytes on its packet socket."""
 import json
 import os
+import signal
 import socket
 import struct
 import subprocess
+import time
 
 import pytest
 
@@ -196,6 +198,28 @@ def test_who_asks_for_no_scaling_gets_none_and_his_mss_is_kept(start):
     host.close()
 
 
+def test_many_senders_lose_nothing(start):
+    netd = start()
+    hosts = []
+    for _ in range(80):
+        host, port, answer = connect(netd, b"\2\4\xff\xc8\1\3\3\7")
+        own = struct.unpack(">I", answer[4:8])[0] + 1
+        netd.frames.send(tcp(port, 2, own, 0x10, 4096))
+        hosts.append(host)
+    netd.process.send_signal(signal.SIGSTOP)  # so that it finds all of them at once
+    for host in hosts:
+        host.sendall(bytes(65480))
+    netd.process.send_signal(signal.SIGCONT)
+    time.sleep(0.3)
+    senders = set()
+    while len(senders) < len(hosts):
+        segment = netd.receive(lambda f: f[12:14] == b"\x08\0" and f[23] == 6 and len(f) > 60)
+        senders.add(segment[34:36])
+    assert netd.ask({"do": "stats"})["dropped_frames"] == 0
+    for host in hosts:
+        host.close()
+
+
 def test_a_policy_resets_what_it_refuses(start):
     netd = start(rules=["allow 9.9.9.9:443"])
     netd.frames.send(tcp_syn("8.8.8.8", 443))
@@ -235,7 +259,6 @@ def test_it_ends_with_its_machine(start):
 def test_idle_it_sleeps(start):
     netd = start(forwards=["127.0.0.1:%d:80" % (20000 + os.getpid() % 20000)])
     discover(netd)
-    import time
     time.sleep(0.5)
     before = int(netd.status()["voluntary_ctxt_switches"])
     time.sleep(3)
