@@ -85,6 +85,8 @@ const char *args_get(const struct args *args, const char *name);
 microvm_config *settings_from_args(const struct args *args);
 /* The machine's name, "" when it has none. */
 void settings_name(const microvm_config *config, char *name, size_t size);
+/* A socket device, where nobody has said anything of one. */
+void settings_want_vsock(microvm_config *config);
 /* The forwards that it begins with: an array, the caller's. */
 json_t *settings_ports(const microvm_config *config);
 /* Says err; a message about a setting gets the "--" of its flag. */

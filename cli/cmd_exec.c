@@ -4,70 +4,12 @@
  */
 #include "cli.h"
 #include "exec.h"
-#include "named.h"
 #include "term.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { AGENT_MS = 10000 };
-
-/* The values of a flag that may stand more than once, as a list that ends with NULL. */
-static const char **flag_values(const struct args *args, const char *name)
-{
-    const char **list = calloc((size_t)args->use_count + 1, sizeof *list);
-    int count = 0;
-    for (int i = 0; list && i < args->use_count; i++) {
-        const struct flag_use *use = &args->uses[i];
-        if (use->own && !strcmp(use->own->name, name))
-            list[count++] = use->value;
-    }
-    return list;
-}
-
-static bool env_check(const char **env)
-{
-    for (; *env; env++) {
-        if (strchr(*env, '=') && **env != '=')
-            continue;
-        say("--env %s: write NAME=VALUE", *env);
-        return false;
-    }
-    return true;
-}
-
-static int exec_at(struct exec *exec)
-{
-    int fd;
-    json_t *answer =
-        named_ask(exec->name, "connect",
-                  json_pack("{s:I, s:I}", "port", (json_int_t)MICROVM_AGENT_PORT,
-                            "timeout_ms", (json_int_t)exec->wait_ms),
-                  &fd);
-    if (!answer)
-        return STATUS_OURS;
-    json_decref(answer);
-    return exec_run(exec, fd);
-}
-
-/* -t wants a terminal here, too; -i without it reads whatever standard input is. */
-static bool exec_streams(struct exec *exec, bool interactive, bool tty)
-{
-    if (tty && interactive && !term_is_terminal(0)) {
-        say("--tty: standard input is no terminal; leave -t away, -i alone reads it");
-        return false;
-    }
-    exec->input = interactive;
-    exec->raw = tty && interactive;
-    if (interactive)
-        exec->command.flags |= MICROVM_COMMAND_INPUT;
-    if (!tty)
-        return true;
-    exec->command.flags |= MICROVM_COMMAND_TTY;
-    if (!term_size(&exec->command.columns, &exec->command.rows))
-        exec->command.columns = exec->command.rows = 0;
-    return true;
-}
 
 static int exec_command(const struct args *args)
 {
@@ -76,18 +18,9 @@ static int exec_command(const struct args *args)
         say("exec: name a machine and a command, as in 'microvm exec web ls -l'");
         return STATUS_OURS;
     }
-    const char **env = flag_values(args, "env");
-    int status = STATUS_OURS;
-    exec.name = args->words[0];
-    exec.command.argv = (const char *const *)args->tail;
-    exec.command.env = env;
-    exec.command.cwd = args_get(args, "workdir");
-    exec.command.user = args_get(args, "user");
-    if (env && env_check(env) &&
-        exec_streams(&exec, args_get(args, "interactive") != NULL,
-                     args_get(args, "tty") != NULL))
-        status = exec_at(&exec);
-    free(env);
+    int status =
+        exec_from_args(&exec, args) ? exec_in(&exec, args->words[0]) : STATUS_OURS;
+    free(exec.env);
     return status;
 }
 
@@ -109,11 +42,11 @@ static int shell_command(const struct args *args)
         (void)strcat(text, term);
         terminal[0] = text;
     }
-    exec.name = args->words[0];
     exec.command.argv = argv;
     exec.command.env = terminal;
     exec.command.user = args_get(args, "user");
-    return exec_streams(&exec, true, tty) ? exec_at(&exec) : STATUS_OURS;
+    return exec_streams(&exec, true, tty) ? exec_in(&exec, args->words[0])
+                                          : STATUS_OURS;
 }
 
 static const struct flag exec_flags[] = {

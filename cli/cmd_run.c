@@ -6,6 +6,7 @@
 #include "cli.h"
 #include "detach.h"
 #include "relay.h"
+#include "run_command.h"
 #include "term.h"
 
 #include <errno.h>
@@ -34,13 +35,14 @@ static bool run_refuse(const struct args *args)
             args->words[0]);
         return true;
     }
-    if (args->tail_count) {
-        say("'-- %s': commands in a guest are not in this build yet; say what to run "
-            "with --cmdline, for example init=/bin/sh",
-            args->tail[0]);
-        return true;
+    static const char *const with_command[] = {"env", "workdir", "user"};
+    for (unsigned i = 0; i < 3 && !args->tail_count; i++) {
+        if (args_get(args, with_command[i])) {
+            say("--%s is for a command: write it behind '--'", with_command[i]);
+            return true;
+        }
     }
-    return false;
+    return args->tail_count && !run_command_check(args);
 }
 
 /* -i and -t as docker has them; with neither, a user at a terminal gets both. */
@@ -54,8 +56,8 @@ static bool run_decide_input(struct run *run)
             "'microvm attach NAME'");
         return false;
     }
-    if (run->detach)
-        return true;
+    if (run->detach || run->args->tail_count)
+        return true; /* the command's, not the console's */
     if (tty && !terminal) {
         say("--tty: standard input is no terminal; leave -t away, -i alone reads it");
         return false;
@@ -121,6 +123,7 @@ static int run_machine(struct run *run, microvm *vm)
                           .input = run->input,
                           .output = !run->detach,
                           .quiet = run->quiet,
+                          .life = detach_life(),
                           .running = run->detach ? detach_running : NULL};
     microvm_error err;
     int rc = microvm_console_open(vm, &relay.console, &err);
@@ -196,9 +199,17 @@ static int run_run(const struct args *args)
     int status = STATUS_OURS;
     if (run_refuse(args) || !run_decide_input(&run) || !run_open_stats(&run))
         return STATUS_OURS;
-    if (run.detach && !detach(&status))
+    if (args->tail_count) {
+        char name[NAMED_BYTES];
+        if (!detach_for(name, sizeof name, &status))
+            return *name ? run_command(args, name) : status;
+        run.detach = true;
+    } else if (run.detach && !detach(&status)) {
         return status;
+    }
     microvm_config *config = settings_from_args(args);
+    if (config && args->tail_count)
+        settings_want_vsock(config);
     if (config)
         status = run_config(&run, config);
     microvm_config_free(config);
@@ -223,6 +234,9 @@ static const struct flag run_flags[] = {
      "--allow the rest is denied"},
     {"deny", 0, "TARGET", "The user network does not lead there"},
     {"stats", 0, "FILE", "Write counters as JSON at the end"},
+    {"env", 'e', "NAME=VALUE", "For COMMAND: set a variable; repeatable"},
+    {"workdir", 'w', "DIR", "For COMMAND: run it there; / without"},
+    {"user", 'u', "USER[:GROUP]", "For COMMAND: run it as that user; root without"},
     {"rm", 0, NULL, "Accepted and the default: nothing of a run stays behind"},
     {"quiet", 'q', NULL, "Say nothing but errors"},
     {"verbose", 0, NULL, "Show the log of the machine"},
@@ -231,7 +245,7 @@ static const struct flag run_flags[] = {
 
 const struct command cmd_run = {
     .name = "run",
-    .usage = "[OPTIONS] --kernel FILE",
+    .usage = "[OPTIONS] --kernel FILE [-- COMMAND [ARG...]]",
     .summary = "Start a machine and stay with it until it ends",
     .details =
         "Examples:\n"
@@ -239,13 +253,16 @@ const struct command cmd_run = {
         "  microvm run -k vmlinuz --rootfs debian.img -m 1G -c 2 --timeout 5m\n"
         "  microvm run -k vmlinux --initrd i.cpio --cmdline quiet --disk data.img,ro\n"
         "  microvm run --config vm.json --memory 2G --stats stats.json\n"
-        "  microvm run -d --name web -k vmlinuz --rootfs web.img; microvm logs -f web"
-        "\n\n"
+        "  microvm run -d --name web -k vmlinuz --rootfs web.img; microvm logs -f web\n"
+        "  microvm run -k vmlinuz --initrd guest.cpio -- uname -a\n\n"
+        "With a COMMAND the guest's agent (microvm-init) runs it, as 'microvm exec'\n"
+        "does, and the machine ends with it; -i and -t are the command's then, and\n"
+        "'microvm logs' shows the console.\n\n"
         "Standard output is the guest's console alone; microvm's own words go to\n"
         "standard error. On a terminal all keys go to the guest, Ctrl-C too.\n"
         "Otherwise Ctrl-C presses the power button, and a second one stops the\n"
         "machine at once.\n\n"
-        "Exit status:\n"
+        "Exit status (that of COMMAND where there is one):\n"
         "  0    the guest powered off or rebooted\n"
         "  1    the guest's kernel panicked or crashed\n"
         "  124  the time limit was reached\n"

@@ -24,6 +24,7 @@ enum verb_then {
     THEN_FOLLOW, /* send the history and go on */
     THEN_ATTACH, /* send what comes from now on, take input */
     THEN_STOP,   /* shut the machine down; the answer comes when it has ended */
+    THEN_WAIT,   /* the same, and only after the time it is shut down */
     THEN_STREAM  /* hand `stream` to the client when it is connected */
 };
 
@@ -38,7 +39,7 @@ struct verb_machine {
 
 struct verb_result {
     enum verb_then then;
-    uint64_t timeout_ms; /* THEN_STOP: until the machine is killed */
+    uint64_t timeout_ms; /* THEN_STOP, THEN_WAIT: until more is done about it */
     intptr_t stream;     /* THEN_STREAM: the caller's */
 };
 
@@ -70,6 +71,8 @@ size_t control_input(struct control *control, char *to, size_t room);
 void control_connected(struct control *control, const microvm_event *event);
 /* True once after somebody has asked the machine to stop within *timeout_ms. */
 bool control_stop_asked(struct control *control, uint64_t *timeout_ms);
+/* True once after somebody has asked for the machine's end within *timeout_ms. */
+bool control_wait_asked(struct control *control, uint64_t *timeout_ms);
 /* The machine has ended: answers those who wait, sends what is left for a short while,
  * frees everything. Accepts NULL. */
 void control_close(struct control *control);

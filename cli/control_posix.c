@@ -34,9 +34,9 @@ struct control {
     const struct verb_machine *machine;
     struct client client[CONTROL_CLIENTS];
     struct client *polled[CONTROL_FDS]; /* whom each descriptor belongs to */
-    bool stop;
-    uint64_t stop_ms;
-    uint64_t end; /* bytes that the console has said */
+    bool stop, wait;
+    uint64_t stop_ms; /* of either */
+    uint64_t end;     /* bytes that the console has said */
     size_t size;
     char ring[];
 };
@@ -198,14 +198,15 @@ static void client_do(struct control *control, struct client *client)
     client->asked = true;
     free(client->line);
     client->line = NULL;
-    client->waits = result.then == THEN_STOP;
+    client->waits = result.then == THEN_STOP || result.then == THEN_WAIT;
     client->follows = result.then == THEN_FOLLOW || result.then == THEN_LOGS ||
                       result.then == THEN_ATTACH;
     client->typing = result.then == THEN_ATTACH;
     client->ending = result.then == THEN_NOTHING || result.then == THEN_LOGS;
     client->at = client->typing ? control->end : ring_start(control);
     if (client->waits) {
-        control->stop = true;
+        control->stop = result.then == THEN_STOP;
+        control->wait = result.then == THEN_WAIT;
         control->stop_ms = result.timeout_ms;
         json_decref(answer);
     } else if (result.then == THEN_STREAM) {
@@ -317,6 +318,14 @@ bool control_stop_asked(struct control *control, uint64_t *timeout_ms)
 {
     bool asked = control->stop;
     control->stop = false;
+    *timeout_ms = control->stop_ms;
+    return asked;
+}
+
+bool control_wait_asked(struct control *control, uint64_t *timeout_ms)
+{
+    bool asked = control->wait;
+    control->wait = false;
     *timeout_ms = control->stop_ms;
     return asked;
 }

@@ -8,11 +8,17 @@
 #define CLI_DETACH_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* Splits the process in two, while it is still small. In the new one, which runs the
  * machine, true. The old one does not come back before the machine runs or has failed:
  * false then, with its exit status in *status. */
 bool detach(int *status);
+/* The same for a machine that lives no longer than the old process, which comes back
+ * with the name of its machine in `name`, or "" and its exit status. */
+bool detach_for(char *name, size_t size, int *status);
+/* In the new one: the pipe that tells of the old one's end; -1: it ends by itself. */
+int detach_life(void);
 /* In the new one: the machine runs under this name; from now on nobody listens to what
  * it says. */
 void detach_running(const char *name);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 static int name_pipe = -1;
+static bool lives_for; /* the old process */
 
 static void become_nobodys(int fd)
 {
@@ -35,51 +36,72 @@ static int wait_status(pid_t child)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* The old process: the name, or how it ended instead. */
-static int wait_for_name(int pipe, pid_t child)
+/* The old process: the name, a line, or how it ended instead. */
+static int wait_for_name(int pipe, pid_t child, char *name, size_t size)
 {
-    char name[128];
     size_t length = 0;
     ssize_t n = 1;
-    while (n > 0 && length < sizeof name - 1) {
-        n = read(pipe, name + length, sizeof name - 1 - length);
-        if (n < 0 && errno == EINTR)
-            n = 1;
-        else if (n > 0)
-            length += (size_t)n;
+    while (length < size - 1 && (n > 0 || errno == EINTR)) {
+        n = read(pipe, name + length, 1);
+        if (n == 0 || (n > 0 && name[length] == '\n'))
+            break;
+        length += n > 0 ? 1 : 0;
     }
     name[length] = '\0';
-    if (length == 0)
-        return wait_status(child);
-    (void)puts(name);
-    return finish(0);
+    return length ? 0 : wait_status(child);
 }
 
-bool detach(int *status)
+/* In the new process true, with the pipe to the old one, which is told the name. */
+static bool split(char *name, size_t size, int *status, int *pipe_end)
 {
     int ends[2];
+    *name = '\0';
     *status = STATUS_OURS;
     if (pipe(ends) != 0) {
-        say("--detach: %s", strerror(errno));
+        say("pipe: %s", strerror(errno));
         return false;
     }
     (void)fcntl(ends[0], F_SETFD, FD_CLOEXEC);
     (void)fcntl(ends[1], F_SETFD, FD_CLOEXEC);
     pid_t child = fork();
-    if (child != 0) {
-        (void)close(ends[1]);
-        if (child > 0)
-            *status = wait_for_name(ends[0], child);
-        else
-            say("--detach: %s", strerror(errno));
-        (void)close(ends[0]);
-        return false;
+    *pipe_end = ends[child == 0];
+    (void)close(ends[child != 0]);
+    if (child == 0) {
+        name_pipe = *pipe_end;
+        (void)setsid();
+        become_nobodys(1);
+        return true;
     }
-    (void)close(ends[0]);
-    name_pipe = ends[1];
-    (void)setsid();
-    become_nobodys(1);
-    return true;
+    if (child > 0)
+        *status = wait_for_name(*pipe_end, child, name, size);
+    else
+        say("fork: %s", strerror(errno));
+    return false;
+}
+
+bool detach(int *status)
+{
+    char name[128];
+    int end;
+    if (split(name, sizeof name, status, &end))
+        return true;
+    if (*name) {
+        (void)puts(name);
+        *status = finish(0);
+    }
+    return false;
+}
+
+bool detach_for(char *name, size_t size, int *status)
+{
+    int end; /* the old process's is open as long as it lives */
+    lives_for = split(name, size, status, &end);
+    return lives_for;
+}
+
+int detach_life(void)
+{
+    return lives_for ? name_pipe : -1;
 }
 
 void detach_running(const char *name)
@@ -88,7 +110,11 @@ void detach_running(const char *name)
     become_nobodys(2);
     if (name_pipe < 0)
         return;
-    (void)!write(name_pipe, name, strlen(name));
+    char line[128];
+    (void)snprintf(line, sizeof line, "%s\n", name);
+    (void)!write(name_pipe, line, strlen(line)); /* nobody there: its life has ended */
+    if (lives_for)
+        return;
     (void)close(name_pipe);
     name_pipe = -1;
 }

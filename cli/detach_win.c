@@ -13,6 +13,20 @@ bool detach(int *status)
     return false;
 }
 
+bool detach_for(char *name, size_t size, int *status)
+{
+    (void)size;
+    *name = '\0';
+    say("commands in a guest are not in this build for Windows");
+    *status = STATUS_OURS;
+    return false;
+}
+
+int detach_life(void)
+{
+    return -1;
+}
+
 void detach_running(const char *name)
 {
     (void)name;

@@ -1,25 +1,32 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A command in a guest, joined to this program's standard streams. exec_posix.c;
- * Windows has no named machines yet.
+ * A command in a guest, joined to this program's standard streams. exec.c is what flags
+ * say of it; exec_posix.c moves the bytes (Windows has no named machines yet).
  */
 #ifndef CLI_EXEC_H
 #define CLI_EXEC_H
 
-#include <microvm/microvm.h>
-
-#include <stdbool.h>
+#include "cli.h"
 
 struct exec {
-    const char *name; /* the machine's */
     microvm_command command;
-    bool input;      /* standard input goes to the command */
-    bool raw;        /* this terminal is the command's */
-    int64_t wait_ms; /* for the agent to be there */
+    const char **env; /* of the command; to be freed */
+    bool input;       /* standard input goes to the command */
+    bool raw;         /* this terminal is the command's */
+    int64_t wait_ms;  /* for the agent to be there */
 };
 
-/* Runs it over a connection to the agent, which it takes over, and returns the exit
- * status. What went wrong has been said. */
+/* What the flags --interactive, --tty, --env, --workdir, --user and the words behind
+ * them say. False after a message. */
+bool exec_from_args(struct exec *exec, const struct args *args);
+/* Its streams alone. */
+bool exec_streams(struct exec *exec, bool interactive, bool tty);
+
+/* A connection to the agent of a named machine; -1 after a message. */
+int exec_connect(const char *name, int64_t wait_ms);
+/* Runs it there and returns the exit status. What went wrong has been said. */
+int exec_in(const struct exec *exec, const char *name);
+/* The same over a connection to the agent, which it takes over. */
 int exec_run(const struct exec *exec, int connection);
 
 #endif

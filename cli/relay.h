@@ -19,6 +19,9 @@ struct relay {
     bool input;          /* standard input goes to the console */
     bool output;         /* the console goes to standard output */
     bool quiet;
+    /* For whom the machine runs: its end of a pipe that we write to; when nobody reads
+     * it any more, the machine is killed. -1: for itself. */
+    int life;
     /* MICROVM_EVENT_CONNECT; NULL: nobody connects. */
     void (*connected)(void *ctx, const microvm_event *event);
     void *ctx;

@@ -211,6 +211,8 @@ static void pump_control(struct pump *pump, const struct pollfd *fds, int count)
         pump_read_attached(pump);
     if (control_stop_asked(pump->control, &timeout_ms))
         pump_stop_within(pump, timeout_ms);
+    if (control_wait_asked(pump->control, &timeout_ms))
+        pump->deadline_ms = now_ms() + timeout_ms;
 }
 
 static void pump_tell_running(struct pump *pump)
@@ -224,7 +226,7 @@ static void pump_tell_running(struct pump *pump)
 
 /* ---- the loop ------------------------------------------------------------------- */
 
-enum { FD_SIGNALS, FD_EVENTS, FD_CONSOLE, FD_INPUT, FD_OUTPUT, FDS };
+enum { FD_SIGNALS, FD_EVENTS, FD_CONSOLE, FD_INPUT, FD_OUTPUT, FD_LIFE, FDS };
 
 static void pump_interest(const struct pump *pump, struct pollfd fds[FDS])
 {
@@ -243,6 +245,7 @@ static void pump_interest(const struct pump *pump, struct pollfd fds[FDS])
     fds[FD_INPUT] = (struct pollfd){
         pump->running && pump->console && pump->input && !pending ? 0 : -1, POLLIN, 0};
     fds[FD_OUTPUT] = (struct pollfd){output ? 1 : -1, POLLOUT, 0};
+    fds[FD_LIFE] = (struct pollfd){pump->running ? pump->relay->life : -1, 0, 0};
 }
 
 static int pump_wait_ms(const struct pump *pump)
@@ -268,6 +271,8 @@ static void pump_turn(struct pump *pump)
         pump_stop(pump); /* the time that the guest was given is over */
     if (fds[FD_SIGNALS].revents)
         pump_signals(pump);
+    if (fds[FD_LIFE].revents)
+        (void)microvm_kill(pump->relay->vm, NULL);
     if (fds[FD_OUTPUT].revents)
         pump_write_output(pump);
     if (fds[FD_CONSOLE].revents & (POLLOUT | POLLERR))

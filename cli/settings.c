@@ -97,6 +97,14 @@ void settings_name(const microvm_config *config, char *name, size_t size)
     json_decref(json);
 }
 
+void settings_want_vsock(microvm_config *config)
+{
+    json_t *json = settings_json(config);
+    if (!json_object_get(json, "vsock"))
+        microvm_config_set(config, "vsock", "cid=3");
+    json_decref(json);
+}
+
 json_t *settings_ports(const microvm_config *config)
 {
     json_t *json = settings_json(config);

@@ -118,16 +118,31 @@ static json_t *verb_resume(const struct verb_machine *machine, const json_t *req
     return answer_of(microvm_resume(machine->vm, &err), &err);
 }
 
+/* `then` is what the time leads to. */
+static json_t *ask_for_end(const json_t *request, enum verb_then then,
+                           struct verb_result *result)
+{
+    int64_t timeout_ms = number_of(request, "timeout_ms", 10000, 0, INT32_MAX);
+    if (timeout_ms < 0)
+        return answer_error("timeout_ms is no number of milliseconds");
+    result->then = then;
+    result->timeout_ms = (uint64_t)timeout_ms;
+    return json_object();
+}
+
 static json_t *verb_stop(const struct verb_machine *machine, const json_t *request,
                          struct verb_result *result)
 {
-    int64_t timeout_ms = number_of(request, "timeout_ms", 10000, 0, INT32_MAX);
     (void)machine;
-    if (timeout_ms < 0)
-        return answer_error("stop: timeout_ms is no number of milliseconds");
-    result->then = THEN_STOP;
-    result->timeout_ms = (uint64_t)timeout_ms;
-    return json_object();
+    return ask_for_end(request, THEN_STOP, result);
+}
+
+/* The guest ends by itself: given that time, it is not shut down. */
+static json_t *verb_wait(const struct verb_machine *machine, const json_t *request,
+                         struct verb_result *result)
+{
+    (void)machine;
+    return ask_for_end(request, THEN_WAIT, result);
 }
 
 /* Answered when it has ended, too. */
@@ -255,7 +270,7 @@ static const struct verb {
     {"pause", verb_pause},   {"resume", verb_resume},   {"stop", verb_stop},
     {"kill", verb_kill},     {"logs", verb_logs},       {"attach", verb_attach},
     {"resize", verb_resize}, {"publish", verb_publish}, {"connect", verb_connect},
-    {"limit", verb_limit},   {"net", verb_net},
+    {"limit", verb_limit},   {"wait", verb_wait},       {"net", verb_net},
 };
 
 json_t *verb_do(const struct verb_machine *machine, const char *line,

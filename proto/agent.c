@@ -117,6 +117,17 @@ void agent_put(struct agent_writer *w, const char *key, const char *value)
     w->length += length;
 }
 
+void agent_put_string(struct agent_writer *w, const char *string)
+{
+    size_t length = strlen(string) + 1;
+    if (w->full || length > w->size - w->length) {
+        w->full = true;
+        return;
+    }
+    memcpy(w->data + w->length, string, length);
+    w->length += length;
+}
+
 void agent_put_number(struct agent_writer *w, const char *key, int64_t value)
 {
     char text[24];

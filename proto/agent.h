@@ -69,6 +69,8 @@ struct agent_writer {
     bool full;
 };
 void agent_put(struct agent_writer *w, const char *key, const char *value);
+/* A whole "key=value". */
+void agent_put_string(struct agent_writer *w, const char *string);
 void agent_put_number(struct agent_writer *w, const char *key, int64_t value);
 
 #endif

@@ -20,9 +20,12 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-enum { GRACE_MS = 5000, BUTTONS = 8, MOUNTS = 64 };
+/* LAST_WORD: for the answer to who asked for it, which the kernel sends in its own
+ * time. */
+enum { GRACE_MS = 5000, LAST_WORD_MS = 20, BUTTONS = 8, MOUNTS = 64 };
 
 static struct {
     bool begun, reboot;
@@ -38,15 +41,18 @@ bool power_begin(bool reboot)
         return true;
     power.begun = true;
     power.reboot = reboot;
-    power.kill_ms = loop_now_ms() + GRACE_MS;
+    siginfo_t info;
+    bool alone = waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0; /* ECHILD */
+    power.kill_ms = loop_now_ms() + (alone ? LAST_WORD_MS : GRACE_MS);
     (void)kill(-1, SIGTERM);
     return true;
 }
 
 void power_reaped(bool any_left)
 {
-    if (power.begun && !any_left)
-        power.kill_ms = loop_now_ms();
+    int64_t soon = loop_now_ms() + LAST_WORD_MS;
+    if (power.begun && !any_left && soon < power.kill_ms)
+        power.kill_ms = soon;
 }
 
 /* The last mounted goes first. What is still busy stays, and its file system has been
@@ -73,8 +79,9 @@ static void power_end(void)
     (void)kill(-1, SIGKILL);
     sync();
     unmount_all();
-    (void)reboot(power.reboot ? RB_AUTOBOOT : RB_POWER_OFF);
-    (void)reboot(RB_AUTOBOOT); /* without ACPI nothing goes off; a reset ends it, too */
+    /* Without ACPI Linux cannot tell anybody that it is off; a reset ends it, too. */
+    bool can = access("/sys/firmware/acpi", F_OK) == 0;
+    (void)reboot(power.reboot || !can ? RB_AUTOBOOT : RB_POWER_OFF);
     for (;;)
         (void)pause();
 }

@@ -660,6 +660,15 @@ MICROVM_API intptr_t microvm_process_handle(const microvm_process *process);
  */
 MICROVM_API void microvm_process_free(microvm_process *process);
 
+/* Asks the agent what it answers at once: "info", "metrics", "sync", "time", "shutdown"
+ * (proto/agent.md says with which strings). `strings` are "key=value" and end with
+ * NULL; NULL: none. *reply, when it is not NULL, is a JSON object of strings, the
+ * caller's (microvm_string_free). The connection is taken over. INVALID with the
+ * agent's sentence when it cannot. */
+MICROVM_API int microvm_agent_ask(intptr_t connection, const char *what,
+                                  const char *const *strings, int64_t timeout_ms,
+                                  char **reply, microvm_error *err);
+
 /* ---- log and counters ------------------------------------------------------------ */
 
 typedef enum microvm_log_level {

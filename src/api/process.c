@@ -1,58 +1,114 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Commands in the guest: the client's half of the agent protocol (proto/agent.md) on a
- * connected socket. There is no thread behind it: whoever calls moves the bytes.
+ * Commands in the guest: the client's half of what follows the request "exec" of the
+ * agent protocol (proto/agent.md). There is no thread behind it: whoever calls moves
+ * the bytes.
  */
-#include "os/loop.h" /* uv_hrtime */
+#include "api/agent.h"
+
 #include "os/socket.h"
 #include "util/bytes.h"
-#include "util/err.h"
 
-#include "proto/agent.h"
-
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { FRAME_MAX = AGENT_HEADER_BYTES + AGENT_DATA_MAX };
 /* For a few bytes to go out: the agent reads always, so this is a guest that hangs. */
 enum { SOON_MS = 1000 };
 
 struct microvm_process {
-    intptr_t socket;
+    struct mv_agent agent;
     int status;        /* -1: it runs */
     bool input_ended;  /* the guest has been told */
     size_t window;     /* bytes of input that the agent has room for */
-    size_t in_length;  /* received, in `in` */
     size_t data_at;    /* of the frame at the beginning of `in`, given out so far */
     size_t out_length; /* of a frame that the socket has not taken whole, in `out` */
     size_t out_at;
-    uint8_t in[FRAME_MAX], out[FRAME_MAX];
+    uint8_t out[MV_AGENT_FRAME_MAX];
 };
 
-static uint64_t now_ms(void)
+/* ---- the beginning -----------------------------------------------------------------
+ */
+
+static void put_all(struct agent_writer *w, const char *key, const char *const *list)
 {
-    return uv_hrtime() / 1000000;
+    for (; list && *list; list++)
+        agent_put(w, key, *list);
 }
 
-/* What is left of a time that began at `began`; MICROVM_FOREVER stays. */
-static int64_t left_ms(int64_t timeout_ms, uint64_t began)
+static void put_command(struct agent_writer *w, const void *what)
 {
-    int64_t gone = (int64_t)(now_ms() - began);
-    if (timeout_ms < 0)
-        return MICROVM_FOREVER;
-    return timeout_ms > gone ? timeout_ms - gone : 0;
+    const microvm_command *command = what;
+    agent_put(w, "do", "exec");
+    agent_put_number(w, "version", AGENT_VERSION);
+    put_all(w, "arg", command->argv);
+    put_all(w, "env", command->env);
+    if (command->cwd)
+        agent_put(w, "cwd", command->cwd);
+    if (command->user)
+        agent_put(w, "user", command->user);
+    if (command->flags & MICROVM_COMMAND_INPUT)
+        agent_put_number(w, "input", 1);
+    if (command->flags & MICROVM_COMMAND_TTY)
+        agent_put_number(w, "tty", 1);
+    if (command->columns)
+        agent_put_number(w, "columns", command->columns);
+    if (command->rows)
+        agent_put_number(w, "rows", command->rows);
+    agent_put_number(w, "timeout_ms", command->timeout_ms);
 }
 
-static int process_gone(microvm_error *err)
+static int command_check(const microvm_command *command, microvm_error *err)
 {
-    return mv_fail(err, MICROVM_E_IO, "exec: the guest's agent has gone");
+    if (!command || command->size < sizeof *command)
+        return mv_fail(err, MICROVM_E_INVALID,
+                       "exec: the command is NULL, or its size field is not set; use "
+                       "MICROVM_COMMAND_INIT");
+    if (!command->argv || !command->argv[0] || !*command->argv[0])
+        return mv_fail(err, MICROVM_E_INVALID, "exec: there is no command");
+    if (command->timeout_ms < 0)
+        return mv_fail(err, MICROVM_E_INVALID, "exec: timeout_ms is negative");
+    return 0;
 }
 
-static int process_slow(const char *what, int64_t timeout_ms, microvm_error *err)
+int microvm_exec_on(intptr_t connection, const microvm_command *command,
+                    int64_t timeout_ms, microvm_process **out, microvm_error *err)
 {
-    return mv_fail(err, MICROVM_E_TIMEOUT, "exec: %s in %lld ms", what,
-                   (long long)timeout_ms);
+    struct agent_frame reply;
+    int rc = out ? command_check(command, err)
+                 : mv_fail(err, MICROVM_E_INVALID, "exec: out is NULL");
+    struct microvm_process *p = rc ? NULL : malloc(sizeof *p);
+    if (!p) {
+        mv_socket_close(connection);
+        return rc ? rc : mv_fail(err, MICROVM_E_NO_MEMORY, "exec: no memory");
+    }
+    p->agent.socket = connection;
+    p->agent.length = 0;
+    p->status = -1;
+    p->input_ended = !(command->flags & (MICROVM_COMMAND_INPUT | MICROVM_COMMAND_TTY));
+    p->window = AGENT_WINDOW;
+    p->data_at = p->out_length = p->out_at = 0;
+    rc = mv_agent_request(&p->agent, put_command, command, timeout_ms, &reply, err);
+    if (rc) {
+        microvm_process_free(p);
+        return rc;
+    }
+    mv_agent_drop(&p->agent, &reply);
+    *out = p;
+    return 0;
+}
+
+int microvm_exec(microvm *vm, const microvm_command *command, int64_t timeout_ms,
+                 microvm_process **out, microvm_error *err)
+{
+    uint64_t began = mv_agent_now_ms();
+    intptr_t connection;
+    int rc = command_check(command, err);
+    if (!rc)
+        rc = microvm_connect(vm, MICROVM_AGENT_PORT, timeout_ms, &connection, err);
+    if (rc)
+        return rc;
+    return microvm_exec_on(connection, command, mv_agent_left_ms(timeout_ms, began),
+                           out, err);
 }
 
 /* ---- to the agent ------------------------------------------------------------------
@@ -62,16 +118,17 @@ static int process_slow(const char *what, int64_t timeout_ms, microvm_error *err
 static int process_flush(struct microvm_process *p, int64_t timeout_ms,
                          microvm_error *err)
 {
-    uint64_t began = now_ms();
+    uint64_t began = mv_agent_now_ms();
     while (p->out_at < p->out_length) {
-        int64_t n =
-            mv_socket_write(p->socket, p->out + p->out_at, p->out_length - p->out_at);
+        int64_t n = mv_socket_write(p->agent.socket, p->out + p->out_at,
+                                    p->out_length - p->out_at);
         if (n >= 0)
             p->out_at += (size_t)n;
         else if (n == MV_SOCKET_GONE)
-            return process_gone(err);
-        else if (!mv_socket_wait(p->socket, 1, left_ms(timeout_ms, began)))
-            return process_slow("the guest took nothing", timeout_ms, err);
+            return mv_agent_gone(err);
+        else if (!mv_socket_wait(p->agent.socket, 1,
+                                 mv_agent_left_ms(timeout_ms, began)))
+            return mv_agent_slow("it took nothing", timeout_ms, err);
     }
     p->out_at = p->out_length = 0;
     return 0;
@@ -99,194 +156,14 @@ static int process_send(struct microvm_process *p, enum agent_type type,
     return rc == MICROVM_E_TIMEOUT ? 0 : rc; /* the rest goes with the next call */
 }
 
-/* ---- from the agent ----------------------------------------------------------------
- */
-
-/* The whole frame at the beginning of `in`: 1, or 0 when it is not there yet. */
-static int process_frame(struct microvm_process *p, struct agent_frame *frame,
-                         microvm_error *err)
-{
-    int32_t n = agent_frame_read(frame, p->in, p->in_length);
-    if (n < 0)
-        return mv_fail(err, MICROVM_E_IO,
-                       "exec: what listens on port %d of the guest is no agent",
-                       AGENT_PORT);
-    return n > 0;
-}
-
-static void process_drop_frame(struct microvm_process *p,
-                               const struct agent_frame *frame)
-{
-    size_t n = AGENT_HEADER_BYTES + frame->length;
-    p->in_length -= n;
-    memmove(p->in, p->in + n, p->in_length);
-    p->data_at = 0;
-}
-
-/* The next frame, whole: 1, or a negative code. */
-static int process_receive(struct microvm_process *p, struct agent_frame *frame,
-                           int64_t timeout_ms, microvm_error *err)
-{
-    uint64_t began = now_ms();
-    int rc;
-    while ((rc = process_frame(p, frame, err)) == 0) {
-        int64_t n = mv_socket_read(p->socket, p->in + p->in_length,
-                                   sizeof p->in - p->in_length);
-        if (n > 0)
-            p->in_length += (size_t)n;
-        else if (n == 0 || n == MV_SOCKET_GONE)
-            return process_gone(err);
-        else if (!mv_socket_wait(p->socket, 0, left_ms(timeout_ms, began)))
-            return process_slow("the guest said nothing", timeout_ms, err);
-    }
-    return rc;
-}
-
-/* Its strings, or an error where they are none. */
-static int frame_strings(const struct agent_frame *frame, microvm_error *err)
-{
-    if (agent_strings_valid(frame->data, frame->length))
-        return 0;
-    return mv_fail(err, MICROVM_E_IO, "exec: the agent's strings are none");
-}
-
-/* ---- the beginning -----------------------------------------------------------------
- */
-
-static void put_all(struct agent_writer *w, const char *key, const char *const *list)
-{
-    for (; list && *list; list++)
-        agent_put(w, key, *list);
-}
-
-static void put_command(struct agent_writer *w, const microvm_command *command)
-{
-    agent_put(w, "do", "exec");
-    agent_put_number(w, "version", AGENT_VERSION);
-    put_all(w, "arg", command->argv);
-    put_all(w, "env", command->env);
-    if (command->cwd)
-        agent_put(w, "cwd", command->cwd);
-    if (command->user)
-        agent_put(w, "user", command->user);
-    if (command->flags & MICROVM_COMMAND_INPUT)
-        agent_put_number(w, "input", 1);
-    if (command->flags & MICROVM_COMMAND_TTY)
-        agent_put_number(w, "tty", 1);
-    if (command->columns)
-        agent_put_number(w, "columns", command->columns);
-    if (command->rows)
-        agent_put_number(w, "rows", command->rows);
-    agent_put_number(w, "timeout_ms", command->timeout_ms);
-}
-
-static int process_request(struct microvm_process *p, const microvm_command *command,
-                           int64_t timeout_ms, microvm_error *err)
-{
-    uint64_t began = now_ms();
-    uint8_t *bytes = malloc(AGENT_HEADER_BYTES + AGENT_REQUEST_MAX);
-    if (!bytes)
-        return mv_fail(err, MICROVM_E_NO_MEMORY, "exec: no memory");
-    struct agent_writer w = {.data = bytes + AGENT_HEADER_BYTES,
-                             .size = AGENT_REQUEST_MAX};
-    put_command(&w, command);
-    agent_header_write(bytes, AGENT_REQUEST, (uint32_t)w.length);
-    int rc = w.full ? mv_fail(err, MICROVM_E_INVALID,
-                              "exec: arguments and environment have more than %d bytes",
-                              AGENT_REQUEST_MAX)
-                    : 0;
-    size_t at = 0, length = AGENT_HEADER_BYTES + w.length;
-    while (!rc && at < length) {
-        int64_t n = mv_socket_write(p->socket, bytes + at, length - at);
-        if (n >= 0)
-            at += (size_t)n;
-        else if (n == MV_SOCKET_GONE)
-            rc = process_gone(err);
-        else if (!mv_socket_wait(p->socket, 1, left_ms(timeout_ms, began)))
-            rc = process_slow("the guest took nothing", timeout_ms, err);
-    }
-    free(bytes);
-    return rc;
-}
-
-static int process_reply(struct microvm_process *p, int64_t timeout_ms,
-                         microvm_error *err)
-{
-    struct agent_frame frame;
-    int rc = process_receive(p, &frame, timeout_ms, err);
-    if (rc < 0)
-        return rc;
-    if (frame.type != AGENT_REPLY)
-        return mv_fail(err, MICROVM_E_IO, "exec: the agent did not reply");
-    rc = frame_strings(&frame, err);
-    const char *error =
-        rc ? NULL : agent_strings_get(frame.data, frame.length, "error", 0);
-    if (error) {
-        int64_t code =
-            agent_strings_number(frame.data, frame.length, "code", 126, 0, 255);
-        rc = mv_fail(err, MICROVM_E_INVALID, "%s", error);
-        if (err)
-            err->os_code = code < 0 ? 126 : (int)code;
-    }
-    if (!rc)
-        process_drop_frame(p, &frame);
-    return rc;
-}
-
-static int command_check(const microvm_command *command, microvm_error *err)
-{
-    if (!command || command->size < sizeof *command)
-        return mv_fail(err, MICROVM_E_INVALID,
-                       "exec: the command is NULL, or its size field is not set; use "
-                       "MICROVM_COMMAND_INIT");
-    if (!command->argv || !command->argv[0] || !*command->argv[0])
-        return mv_fail(err, MICROVM_E_INVALID, "exec: there is no command");
-    if (command->timeout_ms < 0)
-        return mv_fail(err, MICROVM_E_INVALID, "exec: timeout_ms is negative");
-    return 0;
-}
-
-int microvm_exec_on(intptr_t connection, const microvm_command *command,
-                    int64_t timeout_ms, microvm_process **out, microvm_error *err)
-{
-    uint64_t began = now_ms();
-    int rc = out ? command_check(command, err)
-                 : mv_fail(err, MICROVM_E_INVALID, "exec: out is NULL");
-    struct microvm_process *p = rc ? NULL : malloc(sizeof *p);
-    if (!p) {
-        mv_socket_close(connection);
-        return rc ? rc : mv_fail(err, MICROVM_E_NO_MEMORY, "exec: no memory");
-    }
-    p->socket = connection;
-    p->status = -1;
-    p->input_ended = !(command->flags & (MICROVM_COMMAND_INPUT | MICROVM_COMMAND_TTY));
-    p->window = AGENT_WINDOW;
-    p->in_length = p->data_at = p->out_length = p->out_at = 0;
-    rc = process_request(p, command, timeout_ms, err);
-    if (!rc)
-        rc = process_reply(p, left_ms(timeout_ms, began), err);
-    if (rc)
-        microvm_process_free(p);
-    else
-        *out = p;
-    return rc;
-}
-
-int microvm_exec(microvm *vm, const microvm_command *command, int64_t timeout_ms,
-                 microvm_process **out, microvm_error *err)
-{
-    uint64_t began = now_ms();
-    intptr_t connection;
-    int rc = command_check(command, err);
-    if (!rc)
-        rc = microvm_connect(vm, MICROVM_AGENT_PORT, timeout_ms, &connection, err);
-    if (rc)
-        return rc;
-    return microvm_exec_on(connection, command, left_ms(timeout_ms, began), out, err);
-}
-
 /* ---- its streams -------------------------------------------------------------------
  */
+
+static void process_drop(struct microvm_process *p, const struct agent_frame *frame)
+{
+    mv_agent_drop(&p->agent, frame);
+    p->data_at = 0;
+}
 
 /* What is no output: room for input, the exit. 0, or a negative code. */
 static int process_note(struct microvm_process *p, const struct agent_frame *frame,
@@ -301,7 +178,7 @@ static int process_note(struct microvm_process *p, const struct agent_frame *fra
         return 0;
     }
     int rc = frame->type == AGENT_EXIT
-                 ? frame_strings(frame, err)
+                 ? mv_agent_strings(frame, err)
                  : mv_fail(err, MICROVM_E_IO, "exec: the agent sent what it may not");
     if (!rc)
         p->status =
@@ -316,13 +193,14 @@ int64_t microvm_process_read(microvm_process *process, void *data, size_t size,
 {
     struct microvm_process *p = process;
     struct agent_frame frame;
-    uint64_t began = now_ms();
+    uint64_t began = mv_agent_now_ms();
     if (!p || !data || !size)
         return mv_fail(err, MICROVM_E_INVALID,
                        "exec: the process or the buffer is NULL");
     while (p->status < 0) {
         (void)process_flush_some(p, NULL); /* what the guest said last comes first */
-        int rc = process_receive(p, &frame, left_ms(timeout_ms, began), err);
+        int rc = mv_agent_receive(&p->agent, &frame,
+                                  mv_agent_left_ms(timeout_ms, began), err);
         if (rc < 0)
             return rc;
         if (frame.type == AGENT_OUTPUT || frame.type == AGENT_ERRORS) {
@@ -332,7 +210,7 @@ int64_t microvm_process_read(microvm_process *process, void *data, size_t size,
                 *stream = frame.type == AGENT_OUTPUT ? 1 : 2;
             p->data_at += n;
             if (p->data_at == frame.length)
-                process_drop_frame(p, &frame);
+                process_drop(p, &frame);
             if (n > 0)
                 return (int64_t)n;
             continue;
@@ -340,7 +218,7 @@ int64_t microvm_process_read(microvm_process *process, void *data, size_t size,
         rc = process_note(p, &frame, err);
         if (rc)
             return rc;
-        process_drop_frame(p, &frame);
+        process_drop(p, &frame);
     }
     return 0;
 }
@@ -366,7 +244,9 @@ int64_t microvm_process_write(microvm_process *process, const void *data, size_t
                        "exec: its input has ended, or has not begun");
     size_t n = MV_MIN(MV_MIN(length, process->window), (size_t)AGENT_DATA_MAX);
     if (n == 0)
-        return length ? process_slow("the command read nothing", timeout_ms, err) : 0;
+        return length
+                   ? mv_fail(err, MICROVM_E_TIMEOUT, "exec: the command read nothing")
+                   : 0;
     int rc = process_send(process, AGENT_INPUT, data, n, timeout_ms, err);
     if (rc)
         return rc;
@@ -419,25 +299,25 @@ int microvm_process_status(const microvm_process *process)
 int microvm_process_wait(microvm_process *process, int64_t timeout_ms,
                          microvm_error *err)
 {
-    uint64_t began = now_ms();
+    uint64_t began = mv_agent_now_ms();
     uint8_t nothing[4096];
     int64_t n;
     do
         n = microvm_process_read(process, nothing, sizeof nothing, NULL,
-                                 left_ms(timeout_ms, began), err);
+                                 mv_agent_left_ms(timeout_ms, began), err);
     while (n > 0);
     return n < 0 ? (int)n : process->status;
 }
 
 intptr_t microvm_process_handle(const microvm_process *process)
 {
-    return process ? process->socket : MV_SOCKET_NONE;
+    return process ? process->agent.socket : MV_SOCKET_NONE;
 }
 
 void microvm_process_free(microvm_process *process)
 {
     if (!process)
         return;
-    mv_socket_close(process->socket);
+    mv_socket_close(process->agent.socket);
     free(process);
 }

@@ -17,8 +17,9 @@ ROOT = os.path.join(os.path.dirname(__file__), "..", "..")
 
 
 @pytest.fixture(scope="module")
-def web(microvm, tmp_path_factory):
-    """A machine named web, and the program in the surroundings where it has that name."""
+def place(microvm, tmp_path_factory):
+    """The program where machines have names of their own, and flags of a guest with an
+    agent in it."""
     kernel, init = os.environ.get("MICROVM_RING3_KERNEL"), os.environ.get("MICROVM_INIT")
     if not kernel or not init:
         pytest.skip("MICROVM_RING3_KERNEL is not set, or microvm-init is not in this build")
@@ -32,13 +33,17 @@ def web(microvm, tmp_path_factory):
         return microvm(*args, **dict(env, **kw))
 
     run.env, run.path = dict(os.environ, **env), microvm.path
-    r = run("run", "-d", "--name", "web", "-k", kernel, "--initrd", initrd, "-m", "256",
-            "--vsock", "cid=5", "--cmdline", "quiet", timeout=60)
-    if b"no usable hypervisor" in r.stderr or b"/dev/kvm" in r.stderr:
-        pytest.skip(r.stderr.decode())
+    run.guest = ["-k", kernel, "--initrd", initrd, "-m", "256", "--cmdline", "quiet"]
+    return run
+
+
+@pytest.fixture(scope="module")
+def web(kvm, place):
+    """A machine named web."""
+    r = place("run", "-d", "--name", "web", *place.guest, "--vsock", "cid=5", timeout=60)
     assert r.returncode == 0, r
-    yield run
-    r = run("stop", "-t", "10", "web", timeout=30)
+    yield place
+    r = place("stop", "-t", "10", "web", timeout=30)
     assert r.returncode == 0, r
 
 
@@ -148,3 +153,54 @@ def test_input_that_ends_early(web):
 def test_the_machine_is_listed(web):
     assert ps(web)["web"]["state"] == "running"
     assert re.match(rb"\d+\n", web("exec", "web", "sh", "-c", "echo $$").stdout)
+
+
+# ---- run -- COMMAND --------------------------------------------------------------------
+
+def left(place):
+    return set(ps(place)) - {"web"}
+
+
+def test_a_machine_for_one_command(kvm, place):
+    r = place("run", "-i", *place.guest, "-e", "A=b", "-w", "/proc", "--", "sh", "-c",
+              "echo $A; pwd; cat; echo err >&2; exit 7", stdin=b"in\n", timeout=60)
+    assert (r.returncode, r.stdout, r.stderr) == (7, b"b\n/proc\nin\n", b"err\n")
+    assert not left(place)
+    r = place("run", *place.guest, "--", "no-such", timeout=60)
+    assert r.returncode == 127 and b"no-such: No such file" in r.stderr
+    assert not left(place)
+
+
+def test_what_runs_on_is_ended_with_the_machine(kvm, place):
+    began = time.monotonic()
+    r = place("run", *place.guest, "--", "sh", "-c", "sleep 1000 & echo begun", timeout=60)
+    assert (r.returncode, r.stdout) == (0, b"begun\n")
+    assert time.monotonic() - began < 20 and not left(place)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_machine_ends_with_its_command(kvm, place, number):
+    p = subprocess.Popen([place.path, "run", "--name", "one", *place.guest, "--", "sh", "-c",
+                          "echo ready; exec sleep 1000"], env=place.env, stdout=subprocess.PIPE)
+    assert p.stdout.readline() == b"ready\n"
+    assert ps(place)["one"]["state"] == "running"
+    assert b"GUEST" not in place("logs", "one").stderr
+    p.send_signal(number)
+    assert p.wait(20) == (143 if number == signal.SIGTERM else -signal.SIGKILL)
+    wait_until(lambda: not left(place))
+
+
+def test_a_machine_without_an_agent(kvm, place, guest):
+    began = time.monotonic()
+    r = place("run", "--timeout", "2s", "-k", guest("sleep"), "--", "true", timeout=60)
+    assert r.returncode == 125 and r.stderr.startswith(b"microvm: "), r
+    assert time.monotonic() - began < 15 and not left(place)
+
+
+@pytest.mark.parametrize("args, words", [
+    (["-d", "--", "true"], "--detach: there is no command with it"),
+    (["-e", "A=b"], "--env is for a command: write it behind '--'"),
+    (["-e", "A", "--", "true"], "--env A: write NAME=VALUE"),
+])
+def test_commands_that_are_refused(microvm, args, words):
+    assert words in microvm.refuses("run", "-k", "x", *args)

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * `microvm run ... -- COMMAND`. The machine runs in a process of its own, as with -d,
+ * but no longer than this one; this one is `microvm exec` in it, and shuts it down.
+ */
+#include "run_command.h"
+
+#include "exec.h"
+#include "named.h"
+
+#include <stdlib.h>
+
+/* For a guest to boot up to its agent, and to end after its command has. */
+enum { BOOT_MS = 60000, END_MS = 8000 };
+
+bool run_command_check(const struct args *args)
+{
+    struct exec exec = {.command = MICROVM_COMMAND_INIT};
+    if (args_get(args, "detach")) {
+        say("--detach: there is no command with it; start the machine, then use "
+            "'microvm exec'");
+        return false;
+    }
+    bool fits = exec_from_args(&exec, args);
+    free(exec.env);
+    return fits;
+}
+
+/* The agent is asked, for not every guest has a power button. */
+static void machine_end(const char *name)
+{
+    microvm_error err;
+    int fd = exec_connect(name, END_MS);
+    if (fd >= 0 && microvm_agent_ask(fd, "shutdown", NULL, END_MS, NULL, &err))
+        say_error(&err);
+    json_decref(named_ask(name, fd >= 0 ? "wait" : "stop",
+                          json_pack("{s:i}", "timeout_ms", END_MS), NULL));
+}
+
+int run_command(const struct args *args, const char *name)
+{
+    struct exec exec = {.command = MICROVM_COMMAND_INIT, .wait_ms = BOOT_MS};
+    int status = exec_from_args(&exec, args) ? exec_in(&exec, name) : STATUS_OURS;
+    free(exec.env);
+    machine_end(name);
+    return status;
+}
