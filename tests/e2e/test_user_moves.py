@@ -115,7 +115,7 @@ socat TCP4-LISTEN:80,fork,backlog=200 EXEC:'cat /x'""")
             s = socket.create_connection(("127.0.0.1", port), 10)
             s.settimeout(60)
             all_of_them.append(s)
-        assert time.monotonic() - began < 5  # a SYN that is lost takes a second
+        assert time.monotonic() - began < 12  # with SYNs that are lost: 26 s
         sums = set()
         for s in all_of_them:
             answer = b"".join(iter(lambda: s.recv(1 << 16), b""))
