@@ -58,8 +58,7 @@ void agent_header_write(uint8_t out[AGENT_HEADER_BYTES], enum agent_type type,
     out[3] = (uint8_t)(length >> 16);
 }
 
-/* ---- strings ----------------------------------------------------------------------
- */
+/* ---- strings --------------------------------------------------------------------- */
 
 bool agent_strings_valid(const uint8_t *data, size_t length)
 {

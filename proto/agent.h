@@ -48,8 +48,7 @@ int32_t agent_frame_read(struct agent_frame *out, const uint8_t *bytes, size_t s
 void agent_header_write(uint8_t out[AGENT_HEADER_BYTES], enum agent_type type,
                         uint32_t length);
 
-/* ---- strings: "key=value", each ended by a zero byte ------------------------------
- */
+/* ---- strings: "key=value", each ended by a zero byte ----------------------------- */
 
 /* False when the bytes are no list of strings: one is not ended, or has no key. */
 bool agent_strings_valid(const uint8_t *data, size_t length);

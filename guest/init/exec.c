@@ -46,8 +46,7 @@ static struct exec *execs; /* all with a process */
 
 static void exec_listen(struct exec *exec);
 
-/* ---- input ------------------------------------------------------------------------
- */
+/* ---- input ----------------------------------------------------------------------- */
 
 static struct watch *exec_input(struct exec *exec)
 {
@@ -131,8 +130,7 @@ static bool exec_take_input(struct exec *exec, const struct agent_frame *frame)
     return true;
 }
 
-/* ---- output -----------------------------------------------------------------------
- */
+/* ---- output ---------------------------------------------------------------------- */
 
 static void exec_say_end(struct exec *exec)
 {
@@ -204,8 +202,7 @@ static void exec_errors_heard(struct watch *watch, uint32_t events)
     exec_listen(exec);
 }
 
-/* ---- of the session ---------------------------------------------------------------
- */
+/* ---- of the session -------------------------------------------------------------- */
 
 static bool exec_frame(struct session *session, const struct agent_frame *frame)
 {
@@ -300,8 +297,7 @@ void exec_reaped(int pid, int status)
         loop_later(&exec->free, exec_free);
 }
 
-/* ---- the beginning ----------------------------------------------------------------
- */
+/* ---- the beginning --------------------------------------------------------------- */
 
 /* All strings with that key, as a list that ends with NULL; false: too many. */
 static bool strings_all(const struct agent_frame *request, const char *key,

@@ -65,8 +65,7 @@ bool launch_user(struct launch *launch, const char *user, char *home, size_t siz
     return true;
 }
 
-/* ---- in the child -----------------------------------------------------------------
- */
+/* ---- in the child ---------------------------------------------------------------- */
 
 /* Runs the program that stands in a folder of the PATH; comes back where there is none.
  */

@@ -32,8 +32,7 @@
 
 static pid_t main_command = -1;
 
-/* ---- children and signals ---------------------------------------------------------
- */
+/* ---- children and signals -------------------------------------------------------- */
 
 static void reap(void)
 {
@@ -78,8 +77,7 @@ static bool signals_open(void)
     return fd >= 0 && watch_add(&watch, fd, EPOLLIN, signal_heard);
 }
 
-/* ---- clients ----------------------------------------------------------------------
- */
+/* ---- clients --------------------------------------------------------------------- */
 
 static void listener_heard(struct watch *watch, uint32_t events)
 {
@@ -122,8 +120,7 @@ static bool listen_path(const char *path)
     return listen_at(&address, sizeof address);
 }
 
-/* ---- the command that the kernel was given ----------------------------------------
- */
+/* ---- the command that the kernel was given --------------------------------------- */
 
 static void start_command(char *argv[])
 {

@@ -96,8 +96,7 @@ int64_t power_step(void)
     return left;
 }
 
-/* ---- the button -------------------------------------------------------------------
- */
+/* ---- the button ------------------------------------------------------------------ */
 
 static void button_heard(struct watch *watch, uint32_t events)
 {

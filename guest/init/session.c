@@ -48,8 +48,7 @@ static void session_close(struct session *session)
     loop_later(&session->free, session_free);
 }
 
-/* ---- sending ----------------------------------------------------------------------
- */
+/* ---- sending --------------------------------------------------------------------- */
 
 bool session_idle(const struct session *session)
 {
@@ -135,8 +134,7 @@ void session_refuse(struct session *session, int code, const char *format, ...)
     session_end(session);
 }
 
-/* ---- receiving --------------------------------------------------------------------
- */
+/* ---- receiving ------------------------------------------------------------------- */
 
 static bool session_frame(struct session *session, const struct agent_frame *frame)
 {
@@ -240,8 +238,7 @@ void session_open(int fd)
     session_receive(session); /* most requests are there already */
 }
 
-/* ---- deadlines --------------------------------------------------------------------
- */
+/* ---- deadlines ------------------------------------------------------------------- */
 
 int64_t sessions_expire(void)
 {

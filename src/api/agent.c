@@ -36,8 +36,7 @@ int mv_agent_slow(const char *what, int64_t timeout_ms, microvm_error *err)
                    (long long)timeout_ms);
 }
 
-/* ---- bytes -------------------------------------------------------------------------
- */
+/* ---- bytes ----------------------------------------------------------------------- */
 
 int mv_agent_send(struct mv_agent *agent, const uint8_t *data, size_t length,
                   int64_t timeout_ms, microvm_error *err)
@@ -86,8 +85,7 @@ void mv_agent_drop(struct mv_agent *agent, const struct agent_frame *frame)
     memmove(agent->in, agent->in + n, agent->length);
 }
 
-/* ---- requests ----------------------------------------------------------------------
- */
+/* ---- requests -------------------------------------------------------------------- */
 
 int mv_agent_strings(const struct agent_frame *frame, microvm_error *err)
 {

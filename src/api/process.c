@@ -26,8 +26,7 @@ struct microvm_process {
     uint8_t out[MV_AGENT_FRAME_MAX];
 };
 
-/* ---- the beginning -----------------------------------------------------------------
- */
+/* ---- the beginning --------------------------------------------------------------- */
 
 static void put_all(struct agent_writer *w, const char *key, const char *const *list)
 {
@@ -111,8 +110,7 @@ int microvm_exec(microvm *vm, const microvm_command *command, int64_t timeout_ms
                            out, err);
 }
 
-/* ---- to the agent ------------------------------------------------------------------
- */
+/* ---- to the agent ---------------------------------------------------------------- */
 
 /* Sends what waits: 0 when nothing is left. */
 static int process_flush(struct microvm_process *p, int64_t timeout_ms,
@@ -156,8 +154,7 @@ static int process_send(struct microvm_process *p, enum agent_type type,
     return rc == MICROVM_E_TIMEOUT ? 0 : rc; /* the rest goes with the next call */
 }
 
-/* ---- its streams -------------------------------------------------------------------
- */
+/* ---- its streams ----------------------------------------------------------------- */
 
 static void process_drop(struct microvm_process *p, const struct agent_frame *frame)
 {
@@ -288,8 +285,7 @@ int microvm_process_resize(microvm_process *process, uint16_t columns, uint16_t 
                         err);
 }
 
-/* ---- its end -----------------------------------------------------------------------
- */
+/* ---- its end --------------------------------------------------------------------- */
 
 int microvm_process_status(const microvm_process *process)
 {

@@ -19,8 +19,7 @@ static void refused(const char *words)
     assert_int_equal(kernel.segments, 99); /* outputs are left alone */
 }
 
-/* ---- good files -------------------------------------------------------------------
- */
+/* ---- good files ------------------------------------------------------------------ */
 
 static void takes_an_elf(void **state)
 {
@@ -112,8 +111,7 @@ static void leaves_a_signature_in_the_file(void **state)
     assert_int_equal(k.segment[0].offset, IMAGE_BZ_SETUP);
 }
 
-/* ---- bad ELF files ----------------------------------------------------------------
- */
+/* ---- bad ELF files --------------------------------------------------------------- */
 
 static void elf16(unsigned at, uint16_t value, const char *words)
 {
@@ -185,8 +183,7 @@ static void refuses_damaged_elf_files(void **state)
     refused("more than 16 segments");
 }
 
-/* ---- bad bzImages -----------------------------------------------------------------
- */
+/* ---- bad bzImages ---------------------------------------------------------------- */
 
 static void bz32(unsigned at, uint32_t value, const char *words)
 {
@@ -220,8 +217,7 @@ static void refuses_bad_bzimages(void **state)
     bz32(0x260, 0, "init_size");
 }
 
-/* ---- files that are something else ------------------------------------------------
- */
+/* ---- files that are something else ----------------------------------------------- */
 
 static void refuses_by_name(void **state)
 {

@@ -61,8 +61,7 @@ static uint32_t at32(uint64_t gpa)
     return (uint32_t)(at64(gpa) & 0xffffffff);
 }
 
-/* ---- where things go --------------------------------------------------------------
- */
+/* ---- where things go ------------------------------------------------------------- */
 
 static void reads_elf_segments_to_their_places(void **state)
 {
@@ -148,8 +147,7 @@ static void places_around_the_hole(void **state)
     placed(MV_GIB(6), MV_GIB(3), MV_GIB(3), MV_GIB(2));
 }
 
-/* ---- parameter blocks -------------------------------------------------------------
- */
+/* ---- parameter blocks ------------------------------------------------------------ */
 
 static void fills_boot_params(void **state)
 {
@@ -272,8 +270,7 @@ static void chooses_the_protocol(void **state)
     mv_ram_close(&ram);
 }
 
-/* ---- the first vCPU ---------------------------------------------------------------
- */
+/* ---- the first vCPU -------------------------------------------------------------- */
 
 /* Where the page tables say that a linear address is. */
 static uint64_t walk(uint64_t cr3, uint64_t address)
@@ -333,8 +330,7 @@ static void sets_the_first_vcpu(void **state)
     mv_ram_close(&ram);
 }
 
-/* ---- what does not fit ------------------------------------------------------------
- */
+/* ---- what does not fit ----------------------------------------------------------- */
 
 static void unloadable(const char *words)
 {

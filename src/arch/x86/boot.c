@@ -80,8 +80,7 @@ static uint8_t *boot_low(const struct mv_ram *ram, uint64_t gpa, uint64_t bytes)
     return at;
 }
 
-/* ---- initrd and command line ------------------------------------------------------
- */
+/* ---- initrd and command line ----------------------------------------------------- */
 
 /*
  * As high as the kernel takes it: low memory stays free for what the kernel places
@@ -137,8 +136,7 @@ static int boot_put_cmdline(const struct mv_boot_request *request, microvm_error
     return 0;
 }
 
-/* ---- processor tables ---------------------------------------------------------------
- */
+/* ---- processor tables ------------------------------------------------------------ */
 
 /* Flat code and data at the selectors that boot.rst names: 0x10 and 0x18. */
 static void boot_put_gdt(const struct mv_ram *ram, bool pvh)
@@ -162,8 +160,7 @@ static void boot_put_page_tables(const struct mv_ram *ram)
         mv_store64(table + 0x2000 + i * 8, i << 21 | LARGE | PRESENT_WRITE);
 }
 
-/* ---- parameter blocks ---------------------------------------------------------------
- */
+/* ---- parameter blocks ------------------------------------------------------------ */
 
 static void boot_put_linux(const struct mv_boot_request *request,
                            const struct mv_boot_entry *entry)
@@ -224,8 +221,7 @@ static void boot_put_pvh(const struct mv_boot_request *request,
     }
 }
 
-/* ---- all together -------------------------------------------------------------------
- */
+/* ---- all together ---------------------------------------------------------------- */
 
 static int boot_choose(const struct mv_boot_request *request, struct mv_boot_entry *out,
                        microvm_error *err)

@@ -28,8 +28,7 @@
 
 enum { MSI_LEVEL = 1u << 15 }; /* trigger mode; Intel SDM Vol. 3, 11.11.2 */
 
-/* ---- the table of routes; under irq_lock ------------------------------------------
- */
+/* ---- the table of routes; under irq_lock ----------------------------------------- */
 
 static void irq_route_to_chip(struct mv_kvm_routes *routes, unsigned gsi, unsigned chip,
                               unsigned pin)
@@ -101,8 +100,7 @@ static int irq_routes_tell(struct mv_hv_vm *vm, microvm_error *err)
     return 0;
 }
 
-/* ---- the controllers and their lines ------------------------------------------------
- */
+/* ---- the controllers and their lines --------------------------------------------- */
 
 int mv_kvm_vm_setup(struct mv_hv_vm *vm, microvm_error *err)
 {
@@ -174,8 +172,7 @@ int mv_kvm_irq_routes(struct mv_hv_vm *vm, const struct mv_hv_route *route,
     return rc;
 }
 
-/* ---- messages -----------------------------------------------------------------------
- */
+/* ---- messages -------------------------------------------------------------------- */
 
 int mv_kvm_msi_bind(struct mv_hv_vm *vm, unsigned index, intptr_t fd, uint64_t address,
                     uint32_t data, microvm_error *err)
@@ -210,8 +207,7 @@ int mv_kvm_msi_unbind(struct mv_hv_vm *vm, unsigned index, intptr_t fd,
     return rc;
 }
 
-/* ---- out of the guest ---------------------------------------------------------------
- */
+/* ---- out of the guest ------------------------------------------------------------ */
 
 static int irq_ioeventfd(struct mv_hv_vm *vm, uint64_t gpa, unsigned size,
                          uint64_t value, const struct mv_bell *bell, uint32_t flags,

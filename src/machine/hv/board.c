@@ -7,8 +7,7 @@
 
 #include "util/bytes.h"
 
-/* ---- interrupt lines: the hypervisor's on rung 3, our I/O APIC's on rung 2 --------
- */
+/* ---- interrupt lines: the hypervisor's on rung 3, our I/O APIC's on rung 2 ------- */
 
 static void line_set(void *controller, unsigned line, bool level)
 {
@@ -50,8 +49,7 @@ static void ioapic_changed(void *ctx, const struct mv_ioapic_route *from)
         mv_log(&m->base.log, MICROVM_LOG_ERROR, "I/O APIC: %s", err.message);
 }
 
-/* ---- what chips ask of the machine, on vCPU threads --------------------------------
- */
+/* ---- what chips ask of the machine, on vCPU threads ------------------------------ */
 
 static void board_power_off(void *ctx)
 {
@@ -75,8 +73,7 @@ static uint64_t board_clock(void *ctx)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_usec * 1000u;
 }
 
-/* ---- upcalls ------------------------------------------------------------------------
- */
+/* ---- upcalls --------------------------------------------------------------------- */
 
 static uint64_t up_pio_read(void *ctx, uint16_t port, unsigned size)
 {
@@ -122,8 +119,7 @@ const struct mv_hv_up hv_board_up = {
     .eoi = up_eoi,
 };
 
-/* ---- the board ----------------------------------------------------------------------
- */
+/* ---- the board ------------------------------------------------------------------- */
 
 static int board_wire(struct hv_machine *m, microvm_error *err)
 {
