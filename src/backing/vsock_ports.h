@@ -3,11 +3,12 @@
  * The host's end of a vsock device: who listens for connections of the guest, and who
  * wants connections to it.
  *
- *     listeners  ports that the application listens on: each connection waits in a
- * short backlog as a socket that the application takes dials      connections to the
- * guest, tried again until its deadline while nobody listens there yet uds        a
- * UNIX socket in the manner of Firecracker (vsock_uds.c): "CONNECT PORT" in, PATH_PORT
- * out
+ * - listeners: ports that the application listens on; each connection waits in a short
+ *   backlog as a socket that the application takes
+ * - dials: connections to the guest, tried again until their deadline while nobody
+ *   listens there yet
+ * - uds: a UNIX socket in the manner of Firecracker (vsock_uds.c): "CONNECT PORT" in,
+ *   PATH_PORT out
  *
  * All on the loop.
  */
