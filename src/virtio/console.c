@@ -33,6 +33,7 @@ enum {
 
 enum {
     LOOK_NS = 200000,    /* as long as KVM itself polls before a vCPU sleeps */
+    TURN_NS = 500000,    /* of looking, in all, while the loop's others wait */
     LINGER_NS = 1000000, /* no eye sees that */
     BLIND = 16
 };
@@ -44,6 +45,7 @@ struct console {
     size_t unflushed; /* bytes that the chardev has taken and may hold */
     uint64_t unflushed_from_ns; /* since when, if any */
     uint64_t served_ns;         /* when chains were sent last */
+    uint64_t looked_ns;         /* in this turn of the loop, so far */
     unsigned blind;             /* batches to come after which nothing is looked for */
 };
 
@@ -110,12 +112,14 @@ static void console_commit(struct mv_vdev *dev)
     if (console->unflushed == 0)
         return;
     uint64_t begin_ns = uv_hrtime(), now_ns = begin_ns;
-    bool look = begin_ns - console->served_ns < LOOK_NS && console->blind == 0;
+    bool look = begin_ns - console->served_ns < LOOK_NS && console->blind == 0 &&
+                console->looked_ns < TURN_NS;
     bool more = false;
     while (look && !more && now_ns - begin_ns < LOOK_NS) {
         more = mv_vq_pending(&dev->vq[CONSOLE_TRANSMIT]);
         now_ns = uv_hrtime();
     }
+    console->looked_ns += now_ns - begin_ns;
     console->served_ns = begin_ns;
     if (console->blind > 0)
         console->blind--;
@@ -153,6 +157,7 @@ static bool console_receive(struct mv_vdev *dev, unsigned q,
 
 static void console_kick(struct mv_vdev *dev, unsigned q)
 {
+    console_of(dev)->looked_ns = 0;
     mv_vdev_serve(dev, q, q == CONSOLE_TRANSMIT ? console_transmit : console_receive);
 }
 

@@ -43,16 +43,17 @@ PLAIN = [
     ((MMIO, PCI), "idle_switches", 1.2, 1.2),
 ]
 
-# Goals that are missed today (docs/performance.md says by how much): a full run says so, a
-# quick one, which CI runs on whatever machine it gets, sees only that it grows no worse.
-NOT_YET = {("net_send", "sleeps"): 40, ("net_send", "calls"): 90, ("idle_switches", None): 6}
+# Goals that are missed today (docs/performance.md, "Goals", says by how much and why): a full
+# run says so, a quick one, which CI runs on whatever machine it gets, sees only that it
+# grows no worse.
+NOT_YET = {("net_send", "sleeps"): 40, ("net_send", "calls"): 90, ("idle_switches", None): 4}
 
 # row, figure, "ahead" or (factor, row): at least that multiple where more is better, at
 # most where less is
 DISK = ("blk_read_qd1", "blk_write_qd1", "blk_read_qd32", "blk_read_seq", "blk_write_seq", "blk_flush")
 TCP = ("net_ping", "net_ping.p99", "net_send", "net_recv", "net_conn_us")
 RATIOS = [(PCI, f, "ahead") for f in DISK + TCP] + [
-    (PCI, "blk_read_seq", (6.8, "firecracker")),
+    (PCI, "blk_read_seq", (6.82, "firecracker")),
     (PCI, "blk_write_seq", (6.9, "firecracker")),
     (PCI, "con_serial", (3, "firecracker")),
     (PCI, "con_hvc", (1.5, "qemu-microvm")),
