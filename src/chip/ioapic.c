@@ -84,15 +84,20 @@ static void ioapic_add(struct ioapic_batch *batch, uint64_t entry)
 
 /* A level-triggered pin sends when it is asserted, unmasked and not waiting for the EOI
  * of what it sent before. */
+static bool ioapic_may_send(const struct mv_ioapic *ioapic, unsigned pin)
+{
+    const uint64_t bits = ENTRY_LEVEL | ENTRY_MASKED | ENTRY_REMOTE_IRR;
+    return (ioapic->entry[pin] & bits) == ENTRY_LEVEL &&
+           (ioapic->asserted & ~ioapic->held & 1u << pin);
+}
+
 static void ioapic_check_level(struct mv_ioapic *ioapic, unsigned pin,
                                struct ioapic_batch *batch)
 {
-    uint64_t *entry = &ioapic->entry[pin];
-    if ((*entry & (ENTRY_LEVEL | ENTRY_MASKED | ENTRY_REMOTE_IRR)) != ENTRY_LEVEL ||
-        !(ioapic->asserted & ~ioapic->held & 1u << pin))
+    if (!ioapic_may_send(ioapic, pin))
         return;
-    *entry |= ENTRY_REMOTE_IRR;
-    ioapic_add(batch, *entry);
+    ioapic->entry[pin] |= ENTRY_REMOTE_IRR;
+    ioapic_add(batch, ioapic->entry[pin]);
 }
 
 /* An edge on a masked pin is lost, 3.2.4. */
@@ -107,6 +112,12 @@ static void ioapic_assert(struct mv_ioapic *ioapic, unsigned pin,
         ioapic_add(batch, ioapic->entry[pin]);
 }
 
+static void ioapic_deassert(struct mv_ioapic *ioapic, unsigned pin)
+{
+    ioapic->asserted &= ~(1u << pin);
+    ioapic->eois[pin] = 0;
+}
+
 static void ioapic_set(void *controller, unsigned pin, bool level)
 {
     struct mv_ioapic *ioapic = controller;
@@ -117,7 +128,7 @@ static void ioapic_set(void *controller, unsigned pin, bool level)
     if (level)
         ioapic_assert(ioapic, pin, &batch);
     else
-        ioapic->asserted &= ~(1u << pin);
+        ioapic_deassert(ioapic, pin);
     uv_mutex_unlock(&ioapic->lock);
     ioapic_send(ioapic, &batch);
 }
@@ -130,7 +141,7 @@ static void ioapic_pulse(void *controller, unsigned pin)
     MV_ASSERT(pin < MV_IOAPIC_PINS);
     uv_mutex_lock(&ioapic->lock);
     ioapic_assert(ioapic, pin, &batch);
-    ioapic->asserted &= ~(1u << pin);
+    ioapic_deassert(ioapic, pin);
     uv_mutex_unlock(&ioapic->lock);
     ioapic_send(ioapic, &batch);
 }
@@ -141,9 +152,20 @@ struct mv_irq mv_ioapic_pin(struct mv_ioapic *ioapic, unsigned pin)
     return (struct mv_irq){ioapic_set, ioapic_pulse, ioapic, pin};
 }
 
+/* Whether the pin, whose EOI has come, is to be paused: it stays as one that may send,
+ * which is all that the end of the pause, or a load, looks at. */
+static bool ioapic_storms(struct mv_ioapic *ioapic, unsigned pin)
+{
+    if (!ioapic_may_send(ioapic, pin) || ++ioapic->eois[pin] < MV_IOAPIC_EOIS_MAX)
+        return false;
+    ioapic->eois[pin] = 0;
+    return true;
+}
+
 void mv_ioapic_eoi(struct mv_ioapic *ioapic, uint8_t vector)
 {
     struct ioapic_batch batch;
+    bool later = false;
     batch.count = 0;
     uv_mutex_lock(&ioapic->lock);
     for (unsigned pin = 0; pin < MV_IOAPIC_PINS; pin++) {
@@ -151,8 +173,24 @@ void mv_ioapic_eoi(struct mv_ioapic *ioapic, uint8_t vector)
         if (!(*entry & ENTRY_REMOTE_IRR) || (*entry & ENTRY_VECTOR) != vector)
             continue;
         *entry &= ~ENTRY_REMOTE_IRR;
-        ioapic_check_level(ioapic, pin, &batch);
+        if (ioapic_storms(ioapic, pin))
+            later = true;
+        else
+            ioapic_check_level(ioapic, pin, &batch);
     }
+    uv_mutex_unlock(&ioapic->lock);
+    ioapic_send(ioapic, &batch);
+    if (later)
+        ioapic->host.later(ioapic->host.ctx);
+}
+
+void mv_ioapic_resend(struct mv_ioapic *ioapic)
+{
+    struct ioapic_batch batch;
+    batch.count = 0;
+    uv_mutex_lock(&ioapic->lock);
+    for (unsigned pin = 0; pin < MV_IOAPIC_PINS; pin++)
+        ioapic_check_level(ioapic, pin, &batch);
     uv_mutex_unlock(&ioapic->lock);
     ioapic_send(ioapic, &batch);
 }
@@ -306,12 +344,10 @@ static bool ioapic_entry_possible(uint64_t entry)
 int mv_ioapic_load(struct mv_ioapic *ioapic, struct mv_reader *r, uint32_t version,
                    microvm_error *err)
 {
-    struct ioapic_batch batch;
     uint64_t entry[MV_IOAPIC_PINS];
     uint8_t id = mv_get8(r), index = mv_get8(r);
     uint32_t asserted = mv_get32(r);
     bool possible = id <= ID_MASK && asserted < 1u << MV_IOAPIC_PINS;
-    batch.count = 0;
     for (unsigned pin = 0; pin < MV_IOAPIC_PINS; pin++) {
         entry[pin] = mv_get64(r);
         possible = possible && ioapic_entry_possible(entry[pin]);
@@ -330,13 +366,10 @@ int mv_ioapic_load(struct mv_ioapic *ioapic, struct mv_reader *r, uint32_t versi
     ioapic->index = index;
     ioapic->asserted = asserted;
     memcpy(ioapic->entry, entry, sizeof entry);
+    memset(ioapic->eois, 0, sizeof ioapic->eois);
     uv_mutex_unlock(&ioapic->lock);
     ioapic_tell_routes(ioapic);
-    uv_mutex_lock(&ioapic->lock);
-    for (unsigned pin = 0; pin < MV_IOAPIC_PINS; pin++)
-        ioapic_check_level(ioapic, pin, &batch);
-    uv_mutex_unlock(&ioapic->lock);
     uv_mutex_unlock(&ioapic->write_lock);
-    ioapic_send(ioapic, &batch);
+    mv_ioapic_resend(ioapic);
     return 0;
 }

@@ -41,10 +41,16 @@ def test_either_transport_native(quick, tmp_path, transport, mode):
 @pytest.mark.parametrize("words", ["", "pci=nomsi", "acpi=off", "acpi=off pci=nomsi"])
 def test_every_way_to_describe_it(machine, tmp_path, words, mode):
     """MSI-X and pins, by ACPI and by the MP table; acpi=off is the kernel's word, after
-    the machine took it for one with ACPI. Not for the ring3 kernel: docs/testing.md
-    says what happens there with pins."""
+    the machine took it for one with ACPI."""
     mixed(machine, tmp_path, "pci", 1, "--interrupts", mode, cmdline="quiet " + words,
           end="reboot")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_guest_that_storms_gets_on(quick, tmp_path, mode):
+    """With pins ring3 goes on only where some time passes between the end of an interrupt
+    and the next (docs/testing.md)."""
+    mixed(quick, tmp_path, "pci", 1, "--interrupts", mode, cmdline="quiet pci=nomsi")
 
 
 # ---- stock kernels, and what they say of their interrupts -------------------------------

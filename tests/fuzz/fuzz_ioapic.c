@@ -2,8 +2,8 @@
 /*
  * Random registers, pins and EOIs against the I/O APIC. After each step: entries hold
  * only bits that exist; a level-triggered pin that is asserted and unmasked waits for
- * an EOI; every message sent is of an unmasked entry, and a level-triggered one is
- * known to the hypervisor.
+ * an EOI, or for the end of a pause that was asked for; every message sent is of an
+ * unmasked entry, and a level-triggered one is known to the hypervisor.
  */
 #include "fuzz.h"
 
@@ -15,6 +15,7 @@ enum { RIRR = 1 << 14, LEVEL = 1 << 15, MASKED = 1 << 16 };
 struct apic {
     struct mv_ioapic ioapic;
     struct mv_ioapic_route route[MV_IOAPIC_PINS];
+    bool later; /* a pause has been asked for */
 };
 
 static void apic_msi(void *ctx, uint64_t address, uint32_t data)
@@ -35,6 +36,18 @@ static void apic_changed(void *ctx, const struct mv_ioapic_route *route)
     memcpy(apic->route, route, sizeof apic->route);
 }
 
+static void apic_later(void *ctx)
+{
+    struct apic *apic = ctx;
+    apic->later = true;
+}
+
+static void apic_resend(struct apic *apic)
+{
+    apic->later = false;
+    mv_ioapic_resend(&apic->ioapic);
+}
+
 static void apic_check(const struct apic *apic)
 {
     for (unsigned pin = 0; pin < MV_IOAPIC_PINS; pin++) {
@@ -43,14 +56,15 @@ static void apic_check(const struct apic *apic)
         MV_ASSERT(!(entry & ~ENTRY_BITS));
         MV_ASSERT(!(entry & RIRR) || (entry & LEVEL));
         if ((entry & (LEVEL | MASKED)) == LEVEL && asserted)
-            MV_ASSERT(entry & RIRR);
+            MV_ASSERT(entry & RIRR || apic->later);
     }
     MV_ASSERT(apic->ioapic.held == 0 && apic->ioapic.asserted >> MV_IOAPIC_PINS == 0);
 }
 
 static void apic_open(struct apic *apic)
 {
-    const struct mv_ioapic_host host = {apic_msi, apic_changed, apic};
+    const struct mv_ioapic_host host = {apic_msi, apic_changed, apic_later, apic};
+    apic->later = false;
     for (unsigned pin = 0; pin < MV_IOAPIC_PINS; pin++)
         apic->route[pin].masked = true;
     MV_ASSERT(mv_ioapic_open(&apic->ioapic, &host, NULL) == 0);
@@ -102,11 +116,15 @@ static void apic_step(struct apic *apic, struct fuzz *in)
     case 5:
         mv_irq_pulse(&irq);
         break;
-    case 6:
-        mv_ioapic_eoi(&apic->ioapic, index);
+    case 6: /* once, or long enough for a pause */
+        for (unsigned i = what & 0x80 ? MV_IOAPIC_EOIS_MAX : 1u; i > 0; i--)
+            mv_ioapic_eoi(&apic->ioapic, index);
         break;
     default:
-        apic_move(apic);
+        if (what & 0x80)
+            apic_resend(apic);
+        else
+            apic_move(apic);
     }
 }
 

@@ -141,7 +141,7 @@ static void drop_routes(void *ctx, const struct mv_ioapic_route *route)
 /* A level that was not sent yet is sent by the load, and its remote IRR then set. */
 static void load_ioapic(const struct fuzz *in, struct mv_writer *w)
 {
-    const struct mv_ioapic_host host = {drop_msi, drop_routes, NULL};
+    const struct mv_ioapic_host host = {drop_msi, drop_routes, NULL, NULL};
     struct mv_reader r = {.data = in->data, .length = in->length};
     struct mv_ioapic ioapic;
     MV_ASSERT(mv_ioapic_open(&ioapic, &host, NULL) == 0);

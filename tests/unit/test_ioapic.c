@@ -13,7 +13,7 @@ enum { LOGICAL = 1 << 11, RIRR = 1 << 14, LEVEL = 1 << 15, MASKED = 1 << 16 };
 
 struct apic {
     struct mv_ioapic ioapic;
-    unsigned sent, told;
+    unsigned sent, told, later;
     uint64_t address;
     uint32_t data;
     struct mv_ioapic_route route[MV_IOAPIC_PINS];
@@ -40,9 +40,15 @@ static void apic_changed(void *ctx, const struct mv_ioapic_route *route)
     memcpy(apic->route, route, sizeof apic->route);
 }
 
+static void apic_later(void *ctx)
+{
+    struct apic *apic = ctx;
+    apic->later++;
+}
+
 static void apic_open(struct apic *apic)
 {
-    const struct mv_ioapic_host host = {apic_msi, apic_changed, apic};
+    const struct mv_ioapic_host host = {apic_msi, apic_changed, apic_later, apic};
     microvm_error err;
     *apic = (struct apic){.sent = 0};
     assert_ok(mv_ioapic_open(&apic->ioapic, &host, &err), &err);
@@ -195,6 +201,82 @@ static void masked_levels_wait(void **state)
     assert_int_equal(apic->sent, 3);
 }
 
+/* Pin 23, asserted, level-triggered, with that many EOIs behind it. */
+static struct mv_irq storm(struct apic *apic, unsigned eois)
+{
+    struct mv_irq irq = mv_ioapic_pin(&apic->ioapic, 23);
+    set_entry(apic, 23, 0x50 | LEVEL, 0);
+    mv_irq_set(&irq, true);
+    for (unsigned i = 0; i < eois; i++)
+        mv_ioapic_eoi(&apic->ioapic, 0x50);
+    return irq;
+}
+
+/* A guest that ends an interrupt again and again without serving its device is given
+ * time, and not given up. */
+static void a_storm_is_paused(void **state)
+{
+    struct apic *apic = *state;
+    for (unsigned round = 1; round < 4; round++) {
+        (void)storm(apic, MV_IOAPIC_EOIS_MAX - 1);
+        assert_int_equal(apic->sent, round * MV_IOAPIC_EOIS_MAX);
+        assert_int_equal(apic->later, round - 1);
+        mv_ioapic_eoi(&apic->ioapic, 0x50);
+        mv_ioapic_eoi(&apic->ioapic, 0x50); /* of nothing */
+        assert_int_equal(apic->sent, round * MV_IOAPIC_EOIS_MAX);
+        assert_int_equal(apic->later, round);
+        assert_int_equal(entry_low(apic, 23), 0x50 | LEVEL);
+        mv_ioapic_resend(&apic->ioapic);
+        mv_ioapic_resend(&apic->ioapic);
+        assert_int_equal(apic->sent, round * MV_IOAPIC_EOIS_MAX + 1);
+        assert_int_equal(entry_low(apic, 23), 0x50 | LEVEL | RIRR);
+    }
+}
+
+static void a_pin_that_falls_does_not_storm(void **state)
+{
+    struct apic *apic = *state;
+    struct mv_irq irq = mv_ioapic_pin(&apic->ioapic, 23);
+    for (unsigned i = 0; i < 10; i++) {
+        (void)storm(apic, MV_IOAPIC_EOIS_MAX - 1);
+        mv_irq_set(&irq, false);
+    }
+    assert_int_equal(apic->later, 0);
+    assert_int_equal(apic->sent, 9 * (MV_IOAPIC_EOIS_MAX - 1) + MV_IOAPIC_EOIS_MAX);
+}
+
+/* The device takes the interrupt back during the pause, and has another. */
+static void a_new_interrupt_ends_the_pause(void **state)
+{
+    struct apic *apic = *state;
+    struct mv_irq irq = storm(apic, MV_IOAPIC_EOIS_MAX);
+    assert_int_equal(apic->later, 1);
+    mv_irq_set(&irq, false);
+    mv_ioapic_resend(&apic->ioapic);
+    assert_int_equal(apic->sent, MV_IOAPIC_EOIS_MAX);
+    mv_irq_set(&irq, true);
+    assert_int_equal(apic->sent, MV_IOAPIC_EOIS_MAX + 1);
+    mv_ioapic_resend(&apic->ioapic); /* waits for its EOI */
+    assert_int_equal(apic->sent, MV_IOAPIC_EOIS_MAX + 1);
+}
+
+static void a_pause_ends_at_a_load(void **state)
+{
+    struct apic *apic = *state, new;
+    struct mv_writer w;
+    microvm_error err;
+    (void)storm(apic, MV_IOAPIC_EOIS_MAX);
+    mv_writer_open(&w, 512);
+    mv_ioapic_save(&apic->ioapic, &w);
+    struct mv_reader r = {.data = w.data, .length = w.length};
+    apic_open(&new);
+    assert_ok(mv_ioapic_load(&new.ioapic, &r, MV_IOAPIC_STATE_VERSION, &err), &err);
+    mv_writer_close(&w);
+    assert_int_equal(new.sent, 1);
+    assert_int_equal(entry_low(&new, 23), 0x50 | LEVEL | RIRR);
+    mv_ioapic_close(&new.ioapic);
+}
+
 static void routes_are_told_when_they_matter(void **state)
 {
     struct apic *apic = *state;
@@ -343,6 +425,12 @@ static void race_changed(void *ctx, const struct mv_ioapic_route *route)
     (void)route;
 }
 
+static void race_later(void *ctx)
+{
+    struct race *race = ctx;
+    mv_ioapic_resend(&race->ioapic);
+}
+
 static void race_device(void *arg)
 {
     struct race *race = arg;
@@ -361,7 +449,7 @@ static void race_device(void *arg)
 static void devices_and_vcpus_at_once(void **state)
 {
     struct race race = {.sent = 0};
-    const struct mv_ioapic_host host = {race_msi, race_changed, &race};
+    const struct mv_ioapic_host host = {race_msi, race_changed, race_later, &race};
     microvm_error err;
     uv_thread_t thread;
     (void)state;
@@ -395,6 +483,10 @@ int main(void)
         apic_test(edges),
         apic_test(levels),
         apic_test(masked_levels_wait),
+        apic_test(a_storm_is_paused),
+        apic_test(a_pin_that_falls_does_not_storm),
+        apic_test(a_new_interrupt_ends_the_pause),
+        apic_test(a_pause_ends_at_a_load),
         apic_test(routes_are_told_when_they_matter),
         apic_test(every_width_and_offset),
         apic_test(saved_and_loaded_it_goes_on),

@@ -9,13 +9,14 @@
 #include "scratch.h"
 
 #include "arch/x86/layout.h"
+#include "chip/ioapic.h"
 #include "hv/fake/fake.h"
 #include "machine/machine.h"
 #include "util/bytes.h"
 
 #include <string.h>
 
-enum { ENTRY = 0x100000, STEPS_MAX = 64, ELF_HEADERS = 120, RING = 0x300000 };
+enum { ENTRY = 0x100000, STEPS_MAX = 300, ELF_HEADERS = 120, RING = 0x300000 };
 enum { VECTOR = 0x42, BAR = MV_X86_PCI32, NOTIFY = 0x3000, TABLE = 0x4000 };
 
 struct script {
@@ -120,7 +121,8 @@ static void write_kernel(char path[SCRATCH_PATH], const struct script *s)
 
 /* The script must arrive at its reset: a check that fails ends the machine otherwise.
  */
-static void run(const struct script *s, const char *transport)
+static void run_on(const struct script *s, const char *transport,
+                   const char *interrupts)
 {
     char path[SCRATCH_PATH];
     microvm_exit how = MICROVM_EXIT_INIT;
@@ -132,6 +134,7 @@ static void run(const struct script *s, const char *transport)
     mv_config_set(&values, "memory", "16M");
     mv_config_set(&values, "rng", "on");
     mv_config_set(&values, "transport", transport);
+    mv_config_set(&values, "interrupts", interrupts);
     assert_ok(mv_config_check(&values, &err), &err);
     microvm *vm = mv_hv_machine_new(&values, &mv_fake_ops, &err);
     if (!vm)
@@ -143,6 +146,11 @@ static void run(const struct script *s, const char *transport)
     if (how.reason != MICROVM_EXIT_RESET)
         fail_msg("%s", how.message);
     microvm_free(vm);
+}
+
+static void run(const struct script *s, const char *transport)
+{
+    run_on(s, transport, "auto");
 }
 
 static void a_message_tells_the_driver(void **state)
@@ -172,6 +180,26 @@ static void a_pin_tells_the_driver(void **state)
     add(&s, MV_FAKE_CHECK, 0, 0, 0);
     check_answer_and_end(&s);
     run(&s, "pci");
+}
+
+/* A driver that does not serve its device gets the interrupt again for ever, which is
+ * after a pause now and then: the loop's. */
+static void a_pin_that_stays_comes_again_and_again(void **state)
+{
+    const unsigned entry = 0x10 + 2 * (MV_X86_GSI_PCI + 1);
+    struct script s = {.steps = 0};
+    (void)state;
+    find_device(&s);
+    start_device(&s, false);
+    add(&s, MV_FAKE_MMIO_WRITE, 4, MV_X86_IOAPIC, entry);
+    add(&s, MV_FAKE_MMIO_WRITE, 4, MV_X86_IOAPIC + 0x10, 1 << 15 | VECTOR);
+    ask_for_16_bytes(&s);
+    for (unsigned i = 0; i < MV_IOAPIC_EOIS_MAX + 2; i++) {
+        add(&s, MV_FAKE_WAIT_MSI, 0, 0, VECTOR);
+        add(&s, MV_FAKE_EOI, 0, 0, VECTOR);
+    }
+    check_answer_and_end(&s);
+    run_on(&s, "pci", "split");
 }
 
 /* The fake's guest has no ACPI: nothing answers at the ports of PCI. */
@@ -236,6 +264,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_message_tells_the_driver),
         cmocka_unit_test(a_pin_tells_the_driver),
+        cmocka_unit_test(a_pin_that_stays_comes_again_and_again),
         cmocka_unit_test(auto_and_mmio_have_no_pci),
         cmocka_unit_test(a_bar_is_found_wherever_nothing_else_is),
     };

@@ -49,6 +49,39 @@ static void ioapic_changed(void *ctx, const struct mv_ioapic_route *from)
         mv_log(&m->base.log, MICROVM_LOG_ERROR, "I/O APIC: %s", err.message);
 }
 
+static void resend_now(uv_timer_t *timer)
+{
+    struct hv_machine *m = timer->data;
+    mv_ioapic_resend(&m->ioapic);
+}
+
+static void resend_start(void *arg)
+{
+    struct hv_machine *m = arg;
+    uv_timer_t *timer = &m->resend.timer;
+    if (!uv_is_active((const uv_handle_t *)timer))
+        (void)uv_timer_start(timer, resend_now, MV_IOAPIC_PAUSE_MS, 0);
+}
+
+static void ioapic_later(void *ctx)
+{
+    struct hv_machine *m = ctx;
+    mv_loop_post(&m->base.loop, &m->resend.start);
+}
+
+static void resend_open(struct hv_machine *m)
+{
+    m->resend.start = (struct mv_call){.fn = resend_start, .arg = m};
+    (void)uv_timer_init(&m->base.loop.uv, &m->resend.timer); /* cannot fail */
+    m->resend.timer.data = m;
+}
+
+static void resend_close(struct hv_machine *m)
+{
+    mv_loop_cancel(&m->base.loop, &m->resend.start);
+    uv_close((uv_handle_t *)&m->resend.timer, NULL);
+}
+
 /* ---- what chips ask of the machine, on vCPU threads ------------------------------ */
 
 static void board_power_off(void *ctx)
@@ -165,7 +198,8 @@ static void board_mute(struct hv_machine *m)
 
 static int board_open_chips(struct hv_machine *m, microvm_error *err)
 {
-    const struct mv_ioapic_host controller = {ioapic_msi, ioapic_changed, m};
+    const struct mv_ioapic_host controller = {ioapic_msi, ioapic_changed, ioapic_later,
+                                              m};
     struct mv_chardev host = mv_tty_chardev(&m->tty);
     int rc = mv_ioapic_open(&m->ioapic, &controller, err);
     if (rc)
@@ -201,6 +235,7 @@ int hv_board_open(struct hv_machine *m, microvm_error *err)
                                  .reset = board_reset,
                                  .ctx = m};
     hv_serial_open(m);
+    resend_open(m);
     rc = board_wire(m, err);
     if (rc)
         hv_board_close(m);
@@ -211,6 +246,7 @@ int hv_board_open(struct hv_machine *m, microvm_error *err)
 
 void hv_board_close(struct hv_machine *m)
 {
+    resend_close(m);
     hv_serial_close(m);
     mv_rtc_close(&m->rtc);
     mv_uart8250_close(&m->uart);

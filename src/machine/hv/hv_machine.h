@@ -91,6 +91,12 @@ struct hv_serial {
     unsigned seen, idle_ticks; /* the tick's: count when it last looked */
 };
 
+/* The end of a pause of the I/O APIC: the timer is the loop's, `start` any thread's. */
+struct hv_resend {
+    struct mv_call start;
+    uv_timer_t timer;
+};
+
 enum hv_want { HV_PARK, HV_RUN, HV_QUIT };
 
 /* What all vCPU threads wait at. `lock` is a leaf below the loop's work. */
@@ -121,6 +127,7 @@ struct hv_machine {
     struct mv_power power;
     struct mv_debugport debugport;
     struct mv_ioapic ioapic; /* rung 2 */
+    struct hv_resend resend; /* of ioapic */
     struct mv_tty tty;
     struct mv_vdev *console, *balloon, *vsock; /* when there is one */
     struct mv_vsock_ports ports;               /* of vsock */
