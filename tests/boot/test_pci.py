@@ -154,16 +154,19 @@ def test_a_command_line_without_pci(quick):
 def exits_for_more(guest, directory, transport):
     """Accesses to device memory that came up to us (the serial port has ports), and
     interrupts, that 24 more MiB of mixed I/O cost."""
-    little, much = (mixed(guest, directory, transport, mib, "-m", "128M")[1]
+    little, much = (mixed(guest, directory, transport, mib, "-m", "128M", "--interrupts",
+                          "full")[1]
                     for mib in (8, 32))
     return [much[k] - little[k] for k in ("mmio_exits", "irqs")]
 
 
 def test_an_interrupt_costs_no_exit(quick, tmp_path):
+    """Over PCI. Over MMIO it costs one, where the driver reads InterruptStatus; KVM takes
+    the write of InterruptACK, which would be the second."""
     exits, irqs = exits_for_more(quick, tmp_path, "pci")
     assert irqs > 100 and exits == 0, (exits, irqs)
     exits, irqs = exits_for_more(quick, tmp_path, "mmio")
-    assert exits >= irqs, "virtio-mmio has become free: say so in docs/adr/0005"
+    assert irqs <= exits <= 1.2 * irqs, (exits, irqs)
 
 
 def test_pause_during_traffic(quick, tmp_path):
