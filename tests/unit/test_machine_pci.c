@@ -121,8 +121,8 @@ static void write_kernel(char path[SCRATCH_PATH], const struct script *s)
 
 /* The script must arrive at its reset: a check that fails ends the machine otherwise.
  */
-static void run_on(const struct script *s, const char *transport,
-                   const char *interrupts)
+static void run_on(const struct mv_hv_ops *hv, const struct script *s,
+                   const char *transport, const char *interrupts)
 {
     char path[SCRATCH_PATH];
     microvm_exit how = MICROVM_EXIT_INIT;
@@ -136,7 +136,7 @@ static void run_on(const struct script *s, const char *transport,
     mv_config_set(&values, "transport", transport);
     mv_config_set(&values, "interrupts", interrupts);
     assert_ok(mv_config_check(&values, &err), &err);
-    microvm *vm = mv_hv_machine_new(&values, &mv_fake_ops, &err);
+    microvm *vm = mv_hv_machine_new(&values, hv, &err);
     if (!vm)
         fail_msg("%s", err.message);
     scratch_remove(path);
@@ -150,7 +150,7 @@ static void run_on(const struct script *s, const char *transport,
 
 static void run(const struct script *s, const char *transport)
 {
-    run_on(s, transport, "auto");
+    run_on(&mv_fake_ops, s, transport, "auto");
 }
 
 static void a_message_tells_the_driver(void **state)
@@ -164,6 +164,53 @@ static void a_message_tells_the_driver(void **state)
     add(&s, MV_FAKE_WAIT_MSI, 0, 0, VECTOR);
     check_answer_and_end(&s);
     run(&s, "pci");
+}
+
+/* A hypervisor that has room for a message once: what the eventfd would send is
+ * nobody's, so that only irq_msi reaches the driver. */
+static _Atomic unsigned binds, strange, unbinds;
+
+static int bind_once(struct mv_hv_vm *vm, unsigned index, intptr_t fd, uint64_t address,
+                     uint32_t data, microvm_error *err)
+{
+    (void)vm;
+    (void)index;
+    (void)fd;
+    (void)address;
+    strange += data != VECTOR + binds;
+    return binds++ == 0 ? 0 : mv_fail(err, MICROVM_E_HYPERVISOR, "no room");
+}
+
+static int unbind(struct mv_hv_vm *vm, unsigned index, intptr_t fd, microvm_error *err)
+{
+    (void)vm;
+    (void)index;
+    (void)fd;
+    (void)err;
+    unbinds++;
+    return 0;
+}
+
+static void a_message_that_finds_no_room_is_sent_by_hand(void **state)
+{
+    struct mv_hv_ops hv = mv_fake_ops;
+    struct script s = {.steps = 0};
+    (void)state;
+    hv.msi_bind = bind_once;
+    hv.msi_unbind = unbind;
+    find_device(&s);
+    enable_messages(&s);
+    set(&s, 4, TABLE + 16 + 12, 1);
+    set(&s, 4, TABLE + 16 + 8, VECTOR + 1);
+    set(&s, 4, TABLE + 16 + 12, 0);
+    start_device(&s, true);
+    ask_for_16_bytes(&s);
+    add(&s, MV_FAKE_WAIT_MSI, 0, 0, VECTOR + 1);
+    check_answer_and_end(&s);
+    run_on(&hv, &s, "pci", "auto");
+    assert_int_equal(binds, 2);
+    assert_int_equal(strange, 0);
+    assert_int_equal(unbinds, 1); /* the first one's, when the second failed */
 }
 
 static void a_pin_tells_the_driver(void **state)
@@ -199,7 +246,7 @@ static void a_pin_that_stays_comes_again_and_again(void **state)
         add(&s, MV_FAKE_EOI, 0, 0, VECTOR);
     }
     check_answer_and_end(&s);
-    run_on(&s, "pci", "split");
+    run_on(&mv_fake_ops, &s, "pci", "split");
 }
 
 /* The fake's guest has no ACPI: nothing answers at the ports of PCI. */
@@ -263,6 +310,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_message_tells_the_driver),
+        cmocka_unit_test(a_message_that_finds_no_room_is_sent_by_hand),
         cmocka_unit_test(a_pin_tells_the_driver),
         cmocka_unit_test(a_pin_that_stays_comes_again_and_again),
         cmocka_unit_test(auto_and_mmio_have_no_pci),

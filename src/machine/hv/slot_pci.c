@@ -40,6 +40,7 @@ int hv_pci_open(struct hv_machine *m, microvm_error *err)
         .high = {MV_X86_PCI64, MV_X86_PCI64_SIZE},
         .ecam_base = MV_X86_ECAM,
     };
+    m->messages = 0;
     pci_space(&m->ram, board.space);
     for (unsigned i = 0; i < MV_PCI_LINES; i++)
         board.line[i] = hv_board_irq(m, MV_X86_GSI_PCI + i);
@@ -76,6 +77,9 @@ static void pci_unbind_bell(void *ctx, unsigned q, uint64_t gpa)
 
 /* -- messages -- */
 
+_Static_assert(MV_SLOTS_MAX *(MV_VDEV_QUEUES_MAX + 1) <= MV_HV_MESSAGES_MAX,
+               "a message for every vector there can be");
+
 static void pci_open_messages(struct hv_slot *slot)
 {
     struct hv_machine *m = slot->m;
@@ -85,7 +89,7 @@ static void pci_open_messages(struct hv_slot *slot)
     for (unsigned i = 0; i <= MV_VDEV_QUEUES_MAX; i++) {
         struct hv_message *message = &slot->pci.message[i];
         *message = (struct hv_message){.fd = MV_NOTIFY_CLOSED};
-        if (m->hv->msi_bind && i < vectors && m->messages <= MV_HV_MESSAGES_MAX)
+        if (m->hv->msi_bind && i < vectors)
             (void)mv_notify_open(&message->fd, NULL); /* or irq_msi serves */
     }
 }
