@@ -68,7 +68,10 @@ bool mv_msix_enabled(struct mv_msix *msix);
 /* An interrupt: it is sent, or becomes pending until it can be; several that find it
  * pending are one. False: MSI-X is off, and the function's pin is to be used. A vector
  * that there is not (0xffff) sends nothing. When a guest's write that masks a vector is
- * over, so is the last send that was under way. Any thread. */
+ * over, so is the last call of `send` that was under way. What that did may be less
+ * than delivery: a message sent by irq_msi is with the local APIC, one sent by an
+ * eventfd has been handed to the hypervisor, which may deliver it a moment later. Any
+ * thread. */
 bool mv_msix_signal(struct mv_msix *msix, unsigned vector);
 /* What is pending is wanted no longer: the device has been reset. */
 void mv_msix_forget(struct mv_msix *msix);
