@@ -19,8 +19,7 @@
 enum {
     MV_MSIX_VECTORS_MAX = 32, /* a virtio device has at most 19 */
     MV_MSIX_ENTRY_BYTES = 16,
-    MV_MSIX_PENDING_BYTES = 8, /* 64 bits, whatever the number of vectors */
-    MV_MSIX_STATE_VERSION = 1
+    MV_MSIX_PENDING_BYTES = 8 /* 64 bits, whatever the number of vectors */
 };
 
 /* Message Control, offset 2 of the capability. */
@@ -85,9 +84,10 @@ void mv_msix_write_table(struct mv_msix *msix, uint64_t offset, unsigned size,
                          uint64_t value);
 uint64_t mv_msix_read_pending(struct mv_msix *msix, uint64_t offset, unsigned size);
 
-/* While nothing signals. Load is into one that was opened with the same number of
- * vectors; it leaves it off, until mv_msix_control is called with what the capability
- * says, which tells messages and sends what was pending and may be sent. */
+/* While nothing signals; the format's version is the function's owner's. Load is into
+ * one that was opened with the same number of vectors; it leaves it off, until
+ * mv_msix_control is called with what the capability says, which tells messages and
+ * sends what was pending and may be sent. */
 void mv_msix_save(struct mv_msix *msix, struct mv_writer *w);
 int mv_msix_load(struct mv_msix *msix, struct mv_reader *r, microvm_error *err);
 

@@ -239,5 +239,9 @@ void mv_vdev_wake(struct mv_vdev *dev);  /* ASLEEP -> LIVE; looks at all queues 
  * the saved one was at work. */
 void mv_vdev_save(const struct mv_vdev *dev, struct mv_writer *w);
 int mv_vdev_load(struct mv_vdev *dev, struct mv_reader *r, microvm_error *err);
+/* For transports: reads the version that their state begins with, and refuses another
+ * than `version`. */
+int mv_vdev_check_transport(const struct mv_vdev *dev, struct mv_reader *r,
+                            uint32_t version, microvm_error *err);
 
 #endif

@@ -118,3 +118,19 @@ int mv_vdev_load(struct mv_vdev *dev, struct mv_reader *r, microvm_error *err)
         dev->life = MV_VDEV_ASLEEP;
     return 0;
 }
+
+int mv_vdev_check_transport(const struct mv_vdev *dev, struct mv_reader *r,
+                            uint32_t version, microvm_error *err)
+{
+    uint32_t found = mv_get32(r);
+    if (r->failed)
+        return mv_fail(err, MICROVM_E_DEVICE,
+                       "%s: the saved state of its transport is cut short", dev->name);
+    if (found != version)
+        return mv_fail(
+            err, MICROVM_E_DEVICE,
+            "%s: the saved state of its transport has format %u, this "
+            "library reads format %u: load it with the version that saved it",
+            dev->name, found, version);
+    return 0;
+}

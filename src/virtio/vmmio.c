@@ -304,6 +304,7 @@ void mv_vmmio_close(struct mv_vmmio *mmio)
 void mv_vmmio_save(struct mv_vmmio *mmio, struct mv_writer *w)
 {
     vmmio_catch_up(mmio);
+    mv_put32(w, MV_VMMIO_STATE_VERSION);
     mv_vfeatures_save(&mmio->features, w);
     mv_put32(w, mmio->queue_sel);
     mv_put32(w, mmio->interrupts);
@@ -311,6 +312,9 @@ void mv_vmmio_save(struct mv_vmmio *mmio, struct mv_writer *w)
 
 int mv_vmmio_load(struct mv_vmmio *mmio, struct mv_reader *r, microvm_error *err)
 {
+    int rc = mv_vdev_check_transport(mmio->dev, r, MV_VMMIO_STATE_VERSION, err);
+    if (rc)
+        return rc;
     struct mv_vfeatures features = mv_vfeatures_load(r);
     uint32_t queue_sel = mv_get32(r);
     uint32_t interrupts = mv_get32(r);

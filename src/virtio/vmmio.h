@@ -20,7 +20,8 @@ enum {
     MV_VMMIO_SIZE = 0x1000,         /* address space of one device */
     MV_VMMIO_QUEUE_NOTIFY = 0x050,  /* where bells are bound: value = queue index */
     MV_VMMIO_INTERRUPT_ACK = 0x064, /* and `acked`, to a write of */
-    MV_VMMIO_ACK_USED = 1
+    MV_VMMIO_ACK_USED = 1,
+    MV_VMMIO_STATE_VERSION = 1
 };
 
 struct mv_vmmio {

@@ -241,6 +241,7 @@ void mv_vpci_close(struct mv_vpci *vpci)
 
 void mv_vpci_save(struct mv_vpci *vpci, struct mv_writer *w)
 {
+    mv_put32(w, MV_VPCI_STATE_VERSION);
     mv_pci_function_save(&vpci->function, w);
     mv_vfeatures_save(&vpci->features, w);
     mv_put16(w, vpci->queue_select);
@@ -261,6 +262,9 @@ static uint16_t vpci_load_vector(const struct mv_vpci *vpci, struct mv_reader *r
 int mv_vpci_load(struct mv_vpci *vpci, struct mv_reader *r, microvm_error *err)
 {
     uint8_t function[MV_PCI_FUNCTION_STATE_SIZE];
+    int rc = mv_vdev_check_transport(vpci->dev, r, MV_VPCI_STATE_VERSION, err);
+    if (rc)
+        return rc;
     mv_get_bytes(r, function, sizeof function);
     vpci->features = mv_vfeatures_load(r);
     vpci->queue_select = mv_get16(r);
@@ -274,7 +278,7 @@ int mv_vpci_load(struct mv_vpci *vpci, struct mv_reader *r, microvm_error *err)
         return mv_fail(err, MICROVM_E_DEVICE,
                        "%s: the saved state of its transport is cut short",
                        vpci->dev->name);
-    int rc = mv_msix_load(&vpci->msix, r, err);
+    rc = mv_msix_load(&vpci->msix, r, err);
     if (rc)
         return rc;
     struct mv_reader in = {.data = function, .length = sizeof function};

@@ -34,6 +34,8 @@ enum {
     MV_VPCI_DEVICE_ID = 0x1040 /* and the device type's number */
 };
 
+enum { MV_VPCI_STATE_VERSION = 1 }; /* also of the function and its MSI-X */
+
 /* What the machine gives. */
 struct mv_vpci_host {
     /* The guest's writes at `gpa`, of any width and value, shall ring the bell of queue
@@ -77,7 +79,8 @@ int mv_vpci_open(struct mv_vpci *vpci, struct mv_vdev *dev, struct mv_pci_root *
  * no vCPU runs. Accepts one that is zeroed or closed. */
 void mv_vpci_close(struct mv_vpci *vpci);
 
-/* Both while the device is not LIVE; with what the function holds. Load comes after the
+/* Both while the device is not LIVE; with what the function and its MSI-X
+ * hold. Load comes after the
  * interrupt controller's: it sends what was pending and may be sent, and asserts the
  * pin again. A transport whose load failed is to be closed. */
 void mv_vpci_save(struct mv_vpci *vpci, struct mv_writer *w);

@@ -175,6 +175,18 @@ static void a_failed_device_does_not_start(void **state)
     life_close(t);
 }
 
+/* Where a saved state goes on with the transport's. */
+static size_t life_transport_at(const struct life *t)
+{
+    struct mv_writer w;
+    mv_writer_open(&w, sizeof((struct saved *)0)->bytes);
+    mv_vdev_save(t->rig.dev, &w);
+    assert_false(w.failed);
+    size_t at = w.length;
+    mv_writer_close(&w);
+    return at;
+}
+
 static void refuses_foreign_states(void **state)
 {
     struct life *t = life_open(state);
@@ -183,6 +195,7 @@ static void refuses_foreign_states(void **state)
     life_start(t);
     mv_vdev_sleep(t->rig.dev);
     life_save(t, &good);
+    const size_t transport_at = life_transport_at(t);
     vdriver_reset(&t->rig.driver);
     bad = good;
     mv_store32(bad.bytes, 77);
@@ -201,6 +214,11 @@ static void refuses_foreign_states(void **state)
     bad = good;
     bad.bytes[24 + t->type->config_bytes] ^= 0x40;
     assert_error(life_load(t, &bad, &err), &err, MICROVM_E_DEVICE, "queues");
+    bad = good;
+    mv_store32(bad.bytes + transport_at, 2);
+    assert_error(life_load(t, &bad, &err), &err, MICROVM_E_DEVICE,
+                 "its transport has format 2, this library reads format 1");
+    vdriver_reset(&t->rig.driver);
     for (bad = good; bad.length > 0;) {
         bad.length--;
         assert_error(life_load(t, &bad, &err), &err, MICROVM_E_DEVICE, "cut short");
