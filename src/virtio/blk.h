@@ -6,9 +6,9 @@
  * Requests come from one stock for all queues, which is made when the device is opened.
  * The last one given back is the next one taken, so memory is touched only as far as
  * requests were ever under way together. Most need few spans and have them in place;
- * large ones take a table of spans besides. Where either has run out, the chain goes
- * back to its queue until a request is done: a guest that asks for more than that only
- * waits.
+ * large ones take a table of spans besides. Where either has run out, or as much is
+ * under way as stop should have to wait for, the chain goes back to its queue until a
+ * request is done: a guest that asks for more than that only waits.
  *
  * What must wait waits for all queues: a pass looks at each of them, beginning behind
  * the one at which the last pass ran dry, so that a busy queue cannot keep the others
@@ -39,9 +39,9 @@ enum {
      * queue, and longer ones may not be (2.7.5.3.1). 510 pages are more than Linux puts
      * into a request by itself (1280 KiB). */
     BLK_SEG_MAX = BLK_QUEUE_SIZE - 2,
-    /* What a request may ask of the host is limited because stop waits for it: freeing
-     * 16 ranges of 2 GiB takes milliseconds, writing 64 MiB of zeros, where the file
-     * system knows nothing better, some tens of them. */
+    /* What one request may ask of the host: freeing 16 ranges of 2 GiB takes
+     * milliseconds, writing 64 MiB of zeros, where the file system knows nothing
+     * better, some tens of them. */
     BLK_DISCARD_RANGES = 16,
     BLK_DISCARD_SECTORS = 2u << 21,
     BLK_ZEROES_RANGES = 1,
@@ -49,6 +49,13 @@ enum {
 
     /* Under way at once, from all queues: a full one. */
     BLK_REQUESTS = BLK_QUEUE_SIZE,
+    /* Stop waits for all that is under way, so heavy requests wait in their queues
+     * while others of so many bytes are with the disk. A transfer up to the second
+     * number is light: all requests of that size are no more than the first. What is
+     * freed weighs by the range, however long. */
+    BLK_HEAVY_BYTES = 64u << 20,
+    BLK_LIGHT_BYTES = BLK_HEAVY_BYTES / BLK_REQUESTS,
+    BLK_DISCARD_WEIGHT = BLK_HEAVY_BYTES / BLK_DISCARD_RANGES,
     BLK_SPANS = 16,  /* in the request: 64 KiB in pages */
     BLK_TABLES = 64, /* for more; 16 MiB and more under way */
 };
@@ -68,6 +75,7 @@ struct blk_request {
     struct blk_request *next; /* in the stock */
     union blk_table *table;   /* NULL: the spans are in `span` */
     uint8_t *status;          /* in guest memory */
+    uint64_t weight;          /* its part of blk->heavy_bytes */
     uint32_t written;         /* what the used ring says after success */
     uint16_t head;
     uint8_t queue;
@@ -86,9 +94,10 @@ struct blk {
     struct mv_limit limit;
     struct mv_limit_rates new_rates; /* for set_rates, under dev.config_lock */
     struct mv_call set_rates;
-    bool held;     /* a chain waits for a request or a table */
-    bool stopping; /* what is held is left alone */
-    bool refused;  /* since the last pass began, a chain was put back */
+    uint64_t heavy_bytes; /* under way */
+    bool held;            /* a chain waits for a request, a table or heavy ones */
+    bool stopping;        /* what is held is left alone */
+    bool refused;         /* since the last pass began, a chain was put back */
     uint8_t next_queue, last_queue; /* where a pass begins; which was served last */
     uint32_t touched; /* a bit for each queue with an answer not yet signalled */
     uint64_t flying[MV_BLK_QUEUES_MAX][BLK_QUEUE_SIZE / 64]; /* heads under way */

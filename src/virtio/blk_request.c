@@ -35,7 +35,6 @@ struct blk_asked {
 
 /* -- the stock of requests -- */
 
-/* Whether the chain can become a request now. */
 static bool stock_has(const struct blk *blk, const struct mv_chain *chain)
 {
     if (!blk->request_free && blk->requests == BLK_REQUESTS)
@@ -68,6 +67,7 @@ static void stock_put(struct blk *blk, struct blk_request *request)
         request->table->next = blk->table_free;
         blk->table_free = request->table;
     }
+    blk->heavy_bytes -= request->weight;
     request->next = blk->request_free;
     blk->request_free = request;
 }
@@ -171,6 +171,7 @@ static struct blk_request *blk_take(struct blk *blk, const struct blk_asked *ask
         (struct mv_disk_request){.op = op, .done = blk_done, .owner = request};
     request->blk = blk;
     request->table = NULL;
+    request->weight = 0;
     request->status = blk_status_byte(asked->chain);
     request->written = 1;
     request->head = head;
@@ -178,6 +179,12 @@ static struct blk_request *blk_take(struct blk *blk, const struct blk_asked *ask
     request->ranges = 0;
     request->flush = false;
     return request;
+}
+
+static void blk_weigh(struct blk *blk, struct blk_request *request, uint64_t bytes)
+{
+    request->weight += bytes;
+    blk->heavy_bytes += bytes;
 }
 
 static void blk_submit(struct blk *blk, struct blk_request *request)
@@ -249,6 +256,8 @@ static void blk_transfer(struct blk *blk, const struct blk_asked *asked)
     request->disk.spans = blk_cut(to, from, count, read ? 0 : HEADER_BYTES, length);
     request->written = read ? length + 1 : 1;
     request->flush = !read && blk_writes_through(blk);
+    if (length > BLK_LIGHT_BYTES)
+        blk_weigh(blk, request, length);
     blk_submit(blk, request);
 }
 
@@ -314,8 +323,10 @@ static void blk_ranges(struct blk *blk, const struct blk_asked *asked, bool zero
     for (unsigned i = 0; i < count; i++) {
         if (writes) /* not what is freed: that moves no bytes */
             mv_limit_take(&blk->limit, uv_hrtime(), 0, (uint32_t)range[i].length);
-        if (range[i].length > 0)
-            request->range[request->ranges++] = range[i];
+        if (range[i].length == 0)
+            continue;
+        request->range[request->ranges++] = range[i];
+        blk_weigh(blk, request, zeroes ? range[i].length : BLK_DISCARD_WEIGHT);
     }
     request->flush = zeroes && blk_writes_through(blk);
     if (!blk_next_step(request))
@@ -339,10 +350,17 @@ static void blk_dispatch(struct blk *blk, const struct blk_asked *asked)
         blk_answer(blk, asked, BLK_S_UNSUPP, 0);
 }
 
-/* Whether the chain may be served now; if not, something brings the device back. */
-static bool blk_may_serve(struct blk *blk, const struct mv_chain *chain)
+static bool blk_is_heavy(const struct blk_asked *asked)
 {
-    if (!stock_has(blk, chain)) {
+    return asked->type == BLK_T_DISCARD || asked->type == BLK_T_WRITE_ZEROES ||
+           blk_payload(asked) > BLK_LIGHT_BYTES;
+}
+
+/* Whether the chain may be served now; if not, something brings the device back. */
+static bool blk_may_serve(struct blk *blk, const struct blk_asked *asked)
+{
+    if (!stock_has(blk, asked->chain) ||
+        (blk->heavy_bytes >= BLK_HEAVY_BYTES && blk_is_heavy(asked))) {
         blk->held = true;
         return false;
     }
@@ -385,17 +403,17 @@ bool blk_serve(struct mv_vdev *dev, unsigned q, const struct mv_chain *chain)
         mv_vdev_fail(dev, "a request without a status byte");
         return false;
     }
-    if (!blk_may_serve(blk, chain)) {
-        blk_refuse(blk, q);
-        return false;
-    }
-    blk->last_queue = (uint8_t)q;
     if (mv_chain_read(chain, 0, raw, sizeof raw) < sizeof raw) {
         blk_answer(blk, &asked, BLK_S_IOERR, 0);
         return true;
     }
     asked.type = mv_load32(raw);
     asked.sector = mv_load64(raw + 8);
+    if (!blk_may_serve(blk, &asked)) {
+        blk_refuse(blk, q);
+        return false;
+    }
+    blk->last_queue = (uint8_t)q;
     if (mv_limit_on(&blk->limit))
         mv_limit_take(&blk->limit, uv_hrtime(), 1, blk_payload(&asked));
     blk_dispatch(blk, &asked);
