@@ -458,6 +458,8 @@ static void stop_does_not_wait_for_the_limit(void **state)
     set_limit(b, 0, 0, 0);
     (void)blkrig_wait(b, NULL);
     assert_int_equal(*blkrig_data(b, 1), sector_value(5));
+    assert_false(uv_is_active((uv_handle_t *)&b->rig.dev->timer));
+    assert_int_equal(blkrig_do(b, BLK_IN, 0, 512, NULL), BLK_OK); /* rings are heard */
     vdriver_reset(&b->rig.driver);
     assert_false(uv_is_active((uv_handle_t *)&b->rig.dev->timer));
     blk_finish(b);
