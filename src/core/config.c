@@ -10,6 +10,7 @@
 #include "util/bytes.h"
 #include "util/str.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define KEY(name_, flag, type_, field, default_, least_, most_, value_, choices_,   \
@@ -163,6 +164,30 @@ int mv_config_copy(struct mv_config *to, const struct mv_config *from,
     return 0;
 }
 
+const char *mv_config_disk_name(unsigned index, char out[MV_DISK_NAME])
+{
+    (void)snprintf(out, MV_DISK_NAME, "vd%c", (char)('a' + index));
+    return out;
+}
+
+/* The order of disks is not known before all are there: the root file system's is the
+ * first. */
+int mv_config_check_disks(const struct mv_config *config, microvm_error *err)
+{
+    char name[MV_DISK_NAME];
+    for (unsigned i = 0; i < config->disks; i++) {
+        const struct mv_disk_config *disk = &config->disk[i];
+        for (unsigned k = 0; k < config->disks && disk->id; k++) {
+            if (k != i && !strcmp(disk->id, mv_config_disk_name(k, name)))
+                return mv_fail(err, MICROVM_E_INVALID,
+                               "disk: the id '%s' of '%s' is what the guest calls "
+                               "another disk, '%s'; choose another id",
+                               name, disk->path, config->disk[k].path);
+        }
+    }
+    return 0;
+}
+
 int mv_config_check(const struct mv_config *config, microvm_error *err)
 {
     if (config->first_error.code)
@@ -181,5 +206,5 @@ int mv_config_check(const struct mv_config *config, microvm_error *err)
     if (config->cmdline_only && !config->cmdline)
         return mv_fail(err, MICROVM_E_INVALID,
                        "cmdline-only: there is no cmdline to be used alone");
-    return 0;
+    return mv_config_check_disks(config, err);
 }

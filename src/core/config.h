@@ -17,6 +17,7 @@ enum {
     MV_NETS_MAX = 4,
     MV_CPUS_MAX = 64,
     MV_DISK_ID_MAX = 20, /* bytes: virtio 1.2, 5.2.6 */
+    MV_DISK_NAME = 4,    /* "vda" */
     MV_LIMITS_MAX = 24,  /* one for each device, and general ones */
     MV_LIMIT_TEXT = 160
 };
@@ -136,6 +137,10 @@ void mv_config_set_number(struct mv_config *config, const char *key, uint64_t va
 int mv_config_add_disk(struct mv_config *config, const struct microvm_disk *disk);
 /* The vsock device, instead of an earlier one. */
 int mv_config_set_vsock(struct mv_config *config, const struct microvm_vsock *vsock);
+/* What the guest calls a disk: "vda" is disk 0. */
+const char *mv_config_disk_name(unsigned index, char out[MV_DISK_NAME]);
+/* That no disk has another one's name for its id. */
+int mv_config_check_disks(const struct mv_config *config, microvm_error *err);
 /* Takes the last disk away again. */
 void mv_config_drop_disk(struct mv_config *config);
 /* The disk that is /dev/vda and the root file system, instead of an earlier one. */
@@ -148,12 +153,14 @@ int mv_limit_target_read(struct mv_limit_target *out, const char *text,
                          microvm_error *err);
 /* Target and rates from the text form of the setting `limit`. config_limit.c */
 int mv_limit_read(struct mv_limit_config *out, const char *text, microvm_error *err);
-bool mv_limit_target_is(const struct mv_limit_target *target, int kind, const char *id);
+/* A device of this kind, with its id and what the guest calls it; NULL: only an id. */
+bool mv_limit_target_is(const struct mv_limit_target *target, int kind, const char *id,
+                        const char *name);
 /* What the setter checks, for rates that come by another way. */
 int mv_limit_rates_check(const struct mv_limit_rates *rates, microvm_error *err);
 /* The rates set for the device; false: it has no limit. */
 bool mv_config_limit_of(const struct mv_config *config, int kind, const char *id,
-                        struct mv_limit_rates *out);
+                        const char *name, struct mv_limit_rates *out);
 
 /* Everything that concerns more than one key (a kernel must be given, the memory must
  * hold it is for later). Returns the sticky error first. */

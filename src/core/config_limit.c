@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Rate limits as a setting: "DEVICE:BYTES[/s][,OPS[/s]][,burst=TIME]". DEVICE is "disk"
- * or "net" for all of a kind, or "disk=ID" for one. Given more than once, the last that
+ * or "net" for all of a kind, or "disk=ID" for one; a disk also goes by its name in the
+ * guest, "disk=vda". Given more than once, the last that
  * fits a device counts, so a general one comes first.
  */
 #include "core/config_row.h"
@@ -37,9 +38,11 @@ int mv_limit_target_read(struct mv_limit_target *out, const char *text,
                    mv_str_show(shown, text));
 }
 
-bool mv_limit_target_is(const struct mv_limit_target *target, int kind, const char *id)
+bool mv_limit_target_is(const struct mv_limit_target *target, int kind, const char *id,
+                        const char *name)
 {
-    return target->kind == kind && (!target->id[0] || !strcmp(target->id, id));
+    return target->kind == kind && (!target->id[0] || !strcmp(target->id, id) ||
+                                    (name && !strcmp(target->id, name)));
 }
 
 int mv_limit_rates_check(const struct mv_limit_rates *rates, microvm_error *err)
@@ -157,10 +160,10 @@ const char *mv_config_limit_show(const struct mv_limit_config *limit,
 }
 
 bool mv_config_limit_of(const struct mv_config *config, int kind, const char *id,
-                        struct mv_limit_rates *out)
+                        const char *name, struct mv_limit_rates *out)
 {
     for (unsigned i = config->limits; i-- > 0;) {
-        if (mv_limit_target_is(&config->limit[i].target, kind, id)) {
+        if (mv_limit_target_is(&config->limit[i].target, kind, id, name)) {
             *out = config->limit[i].rates;
             return true;
         }

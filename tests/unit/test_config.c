@@ -196,6 +196,32 @@ static void checks_disks_together(void **state)
     mv_config_done(&config);
 }
 
+/* The id of one is not what the guest calls another: also one that comes to be so. */
+static void names_of_disks_are_taken(void **state)
+{
+    struct mv_config config;
+    microvm_error err;
+    (void)state;
+    mv_config_init(&config);
+    mv_config_set(&config, "kernel", "k");
+    mv_config_set(&config, "disk", "a.img,id=vda");
+    mv_config_set(&config, "disk", "b.img,id=vdc");
+    assert_ok(mv_config_check(&config, &err), &err);
+    mv_config_set(&config, "rootfs", "r.img");
+    assert_error(mv_config_check(&config, &err), &err, MICROVM_E_INVALID,
+                 "the id 'vda' of 'a.img' is what the guest calls another disk, "
+                 "'r.img'");
+    mv_config_done(&config);
+    mv_config_init(&config);
+    mv_config_set(&config, "kernel", "k");
+    mv_config_set(&config, "disk", "a.img,id=vdb");
+    assert_ok(mv_config_check(&config, &err), &err);
+    mv_config_set(&config, "disk", "b.img");
+    assert_error(mv_config_check(&config, &err), &err, MICROVM_E_INVALID,
+                 "the id 'vdb' of 'a.img'");
+    mv_config_done(&config);
+}
+
 static void checks_disk_structs(void **state)
 {
     struct mv_config config;
@@ -329,6 +355,7 @@ int main(void)
         cmocka_unit_test(the_first_mistake_stays),
         cmocka_unit_test(keeps_disks_in_order),
         cmocka_unit_test(checks_disks_together),
+        cmocka_unit_test(names_of_disks_are_taken),
         cmocka_unit_test(checks_disk_structs),
         cmocka_unit_test(checks_keys_together),
         cmocka_unit_test(copies_are_deep),

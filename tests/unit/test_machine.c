@@ -377,24 +377,28 @@ static void the_balloon_has_a_target(void **state)
 static void limits_name_their_disk(void **state)
 {
     microvm_limit limit = MICROVM_LIMIT_INIT;
-    microvm_disk disk = MICROVM_DISK_INIT;
+    microvm_disk disk = MICROVM_DISK_INIT, taken = MICROVM_DISK_INIT;
     microvm_error err;
     char path[SCRATCH_PATH];
     (void)state;
     scratch_sparse(path, 1 << 20);
-    disk.path = path;
+    disk.path = taken.path = path;
     disk.id = "mine";
+    taken.id = "vda";
     microvm *vm = machine_new(SCRIPT(STEP(SPIN)), "limit", "disk:1M/s");
     assert_error(microvm_set_limit(vm, "disk", &limit, &err), &err, MICROVM_E_INVALID,
                  "no disk");
     assert_ok(microvm_attach_disk(vm, &disk, &err), &err);
+    assert_error(microvm_attach_disk(vm, &taken, &err), &err, MICROVM_E_INVALID,
+                 "the id 'vda' of");
     limit.ops_per_s = 100;
     assert_ok(microvm_set_limit(vm, "disk=mine", &limit, &err), &err);
     assert_ok(microvm_start(vm, &err), &err);
     limit.ops_per_s = 0;
     assert_ok(microvm_set_limit(vm, "disk", &limit, &err), &err);
-    assert_error(microvm_set_limit(vm, "disk=vda", &limit, &err), &err,
-                 MICROVM_E_INVALID, "no disk 'vda'");
+    assert_ok(microvm_set_limit(vm, "disk=vda", &limit, &err), &err);
+    assert_error(microvm_set_limit(vm, "disk=vdb", &limit, &err), &err,
+                 MICROVM_E_INVALID, "no disk 'vdb'");
     assert_error(microvm_set_limit(vm, "disc", &limit, &err), &err, MICROVM_E_INVALID,
                  "'disc' is no device");
     assert_ok(microvm_set_limit_text(vm, "disk=mine:2M/s,10", &err), &err);

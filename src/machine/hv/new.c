@@ -219,7 +219,9 @@ static int machine_attach_disk(struct microvm *vm, const microvm_disk *disk,
         config->first_error.code = 0; /* the next try is a new one */
         return rc;
     }
-    rc = hv_slots_add_disk(m, &config->disk[config->disks - 1], err);
+    rc = mv_config_check_disks(config, err);
+    if (!rc)
+        rc = hv_slots_add_disk(m, &config->disk[config->disks - 1], err);
     if (rc)
         mv_config_drop_disk(config);
     return rc;

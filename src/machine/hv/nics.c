@@ -77,7 +77,7 @@ int hv_nics_add(struct hv_machine *m, const struct mv_net_config *config,
     if (rc)
         return rc;
     nic->net->owner = (struct mv_net_owner){nic_link_changed, nic};
-    if (mv_config_limit_of(&m->base.config, MV_LIMIT_NET, nic->id, &rates))
+    if (mv_config_limit_of(&m->base.config, MV_LIMIT_NET, nic->id, NULL, &rates))
         mv_net_device_set_limit(nic->dev, &rates);
     rc = hv_slots_add_nic(m, nic, err);
     if (rc)

@@ -69,9 +69,10 @@ static void disk_loop_close(struct mv_loop *loop)
 }
 
 static int disk_open(struct hv_machine *m, const struct mv_disk_config *config,
-                     const char *id, struct mv_loop *loop, struct mv_disk **disk,
+                     const char *name, struct mv_loop *loop, struct mv_disk **disk,
                      struct mv_vdev **dev, microvm_error *err)
 {
+    const char *id = config->id ? config->id : name;
     struct mv_vdev_host host = hv_slots_host(m);
     struct mv_limit_rates rates;
     host.loop = loop;
@@ -80,7 +81,7 @@ static int disk_open(struct hv_machine *m, const struct mv_disk_config *config,
         rc = mv_blk_open(&host, *disk, id, m->base.config.cpus, dev, err);
     if (rc)
         return rc;
-    if (mv_config_limit_of(&m->base.config, MV_LIMIT_DISK, id, &rates))
+    if (mv_config_limit_of(&m->base.config, MV_LIMIT_DISK, id, name, &rates))
         mv_blk_set_limit(*dev, &rates);
     rc = mv_loop_start(loop, "mv-disk", err);
     if (rc)
@@ -94,21 +95,23 @@ int hv_slots_add_disk(struct hv_machine *m, const struct mv_disk_config *config,
     struct mv_loop *loop = NULL;
     struct mv_disk *disk;
     struct mv_vdev *dev;
-    char letter[4] = "vda";
+    char name[MV_DISK_NAME];
+    unsigned disks = 0;
     int rc = slots_full(m, err);
     if (rc || (rc = disk_loop_open(&loop, err)))
         return rc;
     for (unsigned i = 0; i < m->slots; i++)
-        letter[2] = (char)(letter[2] + (m->slot[i].disk ? 1 : 0));
-    const char *id = config->id ? config->id : letter;
-    if ((rc = disk_open(m, config, id, loop, &disk, &dev, err))) {
+        disks += m->slot[i].disk != NULL;
+    (void)mv_config_disk_name(disks, name);
+    if ((rc = disk_open(m, config, name, loop, &disk, &dev, err))) {
         disk_loop_close(loop);
         return rc;
     }
     slot_add(m, dev, disk);
     struct hv_slot *slot = &m->slot[m->slots - 1];
     slot->loop = loop;
-    (void)snprintf(slot->id, sizeof slot->id, "%s", id);
+    (void)snprintf(slot->id, sizeof slot->id, "%s", config->id ? config->id : name);
+    (void)snprintf(slot->name, sizeof slot->name, "%s", name);
     return 0;
 }
 
@@ -130,8 +133,8 @@ int hv_slots_add_nic(struct hv_machine *m, const struct microvm_nic *nic,
 static bool slot_is(const struct hv_slot *slot, const struct mv_limit_target *target)
 {
     if (slot->disk)
-        return mv_limit_target_is(target, MV_LIMIT_DISK, slot->id);
-    return slot->nic && mv_limit_target_is(target, MV_LIMIT_NET, slot->id);
+        return mv_limit_target_is(target, MV_LIMIT_DISK, slot->id, slot->name);
+    return slot->nic && mv_limit_target_is(target, MV_LIMIT_NET, slot->id, NULL);
 }
 
 static int slots_find(const struct hv_machine *m, const struct mv_limit_target *target,
