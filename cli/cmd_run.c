@@ -20,7 +20,7 @@ struct run {
     const struct args *args;
     bool quiet, input, raw, detach;
     FILE *stats;
-    const microvm_config *config;
+    microvm_config *config;
     struct claim claim;
 };
 

@@ -30,7 +30,7 @@ enum verb_then {
 
 struct verb_machine {
     microvm *vm;
-    const microvm_config *config;
+    microvm_config *config; /* its limits are those in force */
     const char *name;
     int64_t since; /* seconds since 1970 */
     long pid;

@@ -13,7 +13,7 @@
 
 struct relay {
     microvm *vm;
-    const microvm_config *config;
+    microvm_config *config;
     struct claim *claim; /* the machine's name; without one, it gets one of two words */
     intptr_t console;    /* -1: none */
     bool input;          /* standard input goes to the console */

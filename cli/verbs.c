@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { LIMITS_MAX = 24 }; /* the library's */
+
 typedef json_t *verb_fn(const struct verb_machine *machine, const json_t *request,
                         struct verb_result *result);
 
@@ -191,9 +193,18 @@ static json_t *verb_limit(const struct verb_machine *machine, const json_t *requ
                           struct verb_result *result)
 {
     microvm_error err;
-    const char *text = json_string_value(json_object_get(request, "limit"));
+    const char *text[LIMITS_MAX];
+    const json_t *limits = json_object_get(request, "limits");
+    unsigned count = (unsigned)json_array_size(limits);
     (void)result;
-    return answer_of(microvm_set_limit_text(machine->vm, text, &err), &err);
+    if (count < 1 || count > LIMITS_MAX)
+        return answer_error("limit: one to 24 can be changed at once");
+    for (unsigned i = 0; i < count; i++)
+        text[i] = json_string_value(json_array_get(limits, i));
+    int rc = microvm_set_limits_text(machine->vm, text, count, &err);
+    for (unsigned i = 0; i < count && !rc; i++)
+        microvm_config_set(machine->config, "limit", text[i]);
+    return answer_of(rc, &err);
 }
 
 /* ---- the network ----------------------------------------------------------------- */

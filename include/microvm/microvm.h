@@ -391,15 +391,19 @@ typedef struct microvm_limit {
         sizeof(microvm_limit), 0, 0, 0 \
     }
 
-/* Replaces the limit of `device`, at any time: "disk" (all of them), "disk=vdb", "net",
- * "net=ID". The setting `limit` gives the one that a machine begins with. A disk takes
- * it as soon as it has done what it is at, which this does not wait for. */
+/* Replaces the limit of `device`, wholly and at any time: "disk" (all of them),
+ * "disk=vdb" (its id or its name in the guest), "net", "net=ID". The setting `limit`
+ * gives the one that a machine begins with. A disk takes it as soon as it has done what
+ * it is at, which this does not wait for. */
 MICROVM_API int microvm_set_limit(microvm *vm, const char *device,
                                   const microvm_limit *limit, microvm_error *err);
 /* The same from the text form of the setting `limit`: "disk=vdb:10M/s,500,burst=1s";
  * "disk:0" takes a limit away. */
 MICROVM_API int microvm_set_limit_text(microvm *vm, const char *text,
                                        microvm_error *err);
+/* The same for up to 24 of them, in their order: all or, with an error, none. */
+MICROVM_API int microvm_set_limits_text(microvm *vm, const char *const *text,
+                                        unsigned count, microvm_error *err);
 
 /* ---- network devices ------------------------------------------------------------- */
 

@@ -152,21 +152,26 @@ int microvm_set_balloon_mb(microvm *vm, uint32_t mib, microvm_error *err)
     return balloon.rc;
 }
 
-struct limit {
+struct limits {
     microvm *vm;
-    struct mv_limit_target target;
-    struct mv_limit_rates rates;
+    const struct mv_limit_config *limit;
+    unsigned count;
     microvm_error *err;
     int rc;
 };
 
-static void set_limit(void *arg)
+/* All are looked at before one of them is set. */
+static void set_limits(void *arg)
 {
-    struct limit *l = arg;
-    l->rc = l->vm->ops->set_limit
-                ? l->vm->ops->set_limit(l->vm, &l->target, &l->rates, l->err)
-                : mv_fail(l->err, MICROVM_E_UNSUPPORTED,
-                          "limit: machines of kind %s cannot", l->vm->ops->kind);
+    struct limits *l = arg;
+    const struct mv_machine_ops *ops = l->vm->ops;
+    l->rc = ops->set_limit ? 0
+                           : mv_fail(l->err, MICROVM_E_UNSUPPORTED,
+                                     "limit: machines of kind %s cannot", ops->kind);
+    for (unsigned i = 0; i < l->count && !l->rc; i++)
+        l->rc = ops->set_limit(l->vm, &l->limit[i].target, NULL, l->err);
+    for (unsigned i = 0; i < l->count && !l->rc; i++)
+        l->rc = ops->set_limit(l->vm, &l->limit[i].target, &l->limit[i].rates, l->err);
 }
 
 int microvm_set_limit(microvm *vm, const char *device, const microvm_limit *limit,
@@ -178,31 +183,42 @@ int microvm_set_limit(microvm *vm, const char *device, const microvm_limit *limi
         return mv_fail(err, MICROVM_E_INVALID,
                        "limit: device or limit is NULL, or its size field is not set; "
                        "use MICROVM_LIMIT_INIT");
-    struct limit l = {.vm = vm,
-                      .rates = {limit->bytes_per_s, limit->ops_per_s, limit->burst_ms},
-                      .err = err};
-    int rc = mv_limit_target_read(&l.target, device, err);
+    struct mv_limit_config made = {
+        .rates = {limit->bytes_per_s, limit->ops_per_s, limit->burst_ms}};
+    int rc = mv_limit_target_read(&made.target, device, err);
     if (!rc)
-        rc = mv_limit_rates_check(&l.rates, err);
+        rc = mv_limit_rates_check(&made.rates, err);
     if (rc)
         return rc;
-    mv_loop_run(&vm->loop, set_limit, &l);
+    struct limits l = {.vm = vm, .limit = &made, .count = 1, .err = err};
+    mv_loop_run(&vm->loop, set_limits, &l);
+    return l.rc;
+}
+
+int microvm_set_limits_text(microvm *vm, const char *const *text, unsigned count,
+                            microvm_error *err)
+{
+    struct mv_limit_config made[MV_LIMITS_MAX];
+    if (!vm)
+        return no_machine(err);
+    if (count > MV_LIMITS_MAX)
+        return mv_fail(err, MICROVM_E_INVALID, "limit: there are at most %d",
+                       MV_LIMITS_MAX);
+    for (unsigned i = 0; i < count; i++) {
+        int rc = text && text[i]
+                     ? mv_limit_read(&made[i], text[i], err)
+                     : mv_fail(err, MICROVM_E_INVALID, "limit: the text is NULL");
+        if (rc)
+            return rc;
+    }
+    struct limits l = {.vm = vm, .limit = made, .count = count, .err = err};
+    mv_loop_run(&vm->loop, set_limits, &l);
     return l.rc;
 }
 
 int microvm_set_limit_text(microvm *vm, const char *text, microvm_error *err)
 {
-    struct mv_limit_config made;
-    if (!vm)
-        return no_machine(err);
-    if (!text)
-        return mv_fail(err, MICROVM_E_INVALID, "limit: the text is NULL");
-    int rc = mv_limit_read(&made, text, err);
-    if (rc)
-        return rc;
-    struct limit l = {.vm = vm, .target = made.target, .rates = made.rates, .err = err};
-    mv_loop_run(&vm->loop, set_limit, &l);
-    return l.rc;
+    return microvm_set_limits_text(vm, &text, 1, err);
 }
 
 intptr_t microvm_event_handle(microvm *vm)

@@ -132,14 +132,26 @@ int mv_limit_read(struct mv_limit_config *out, const char *text, microvm_error *
     return limit_split(out, copy, err);
 }
 
+/* Those before it that can count no more are forgotten: so one that is changed again
+ * and again takes one place. */
 int mv_config_add_limit(struct mv_config *config, const char *text, microvm_error *err)
 {
-    if (config->limits == MV_LIMITS_MAX)
+    struct mv_limit_config made;
+    unsigned kept = 0;
+    int rc = mv_limit_read(&made, text, err);
+    if (rc)
+        return rc;
+    for (unsigned i = 0; i < config->limits; i++) {
+        const struct mv_limit_target *old = &config->limit[i].target;
+        if (!mv_limit_target_is(&made.target, old->kind, old->id, NULL))
+            config->limit[kept++] = config->limit[i];
+    }
+    config->limits = kept;
+    if (kept == MV_LIMITS_MAX)
         return mv_fail(err, MICROVM_E_INVALID, "limit: there are at most %d",
                        MV_LIMITS_MAX);
-    int rc = mv_limit_read(&config->limit[config->limits], text, err);
-    config->limits += rc == 0;
-    return rc;
+    config->limit[config->limits++] = made;
+    return 0;
 }
 
 const char *mv_config_limit_show(const struct mv_limit_config *limit,

@@ -53,6 +53,7 @@ struct mv_machine_ops {
     int (*console_resize)(struct microvm *vm, uint16_t columns, uint16_t rows,
                           microvm_error *err);
     int (*set_balloon)(struct microvm *vm, uint32_t mib, microvm_error *err);
+    /* rates NULL: only whether there is such a device. */
     int (*set_limit)(struct microvm *vm, const struct mv_limit_target *target,
                      const struct mv_limit_rates *rates, microvm_error *err);
     int (*attach_vsock)(struct microvm *vm, const struct microvm_vsock *vsock,

@@ -138,9 +138,23 @@ def test_inspect_and_stats(named, guest):
 def test_limits_are_changed_while_it_runs(named, guest, tmp_path):
     disk = tmp_path / "a.img"
     disk.write_bytes(bytes(1 << 20))
-    named("run", "-d", "--name", "web", "-k", guest("sleep"), "--disk", str(disk))
+    named("run", "-d", "--name", "web", "-k", guest("sleep"), "--disk", str(disk),
+          "--limit", "disk:5M/s,100")
+
+    def in_force():
+        return json.loads(named("inspect", "web").stdout)[0]["config"]["limits"]
+
+    assert in_force() == ["disk:5M/s,100"]
     r = named("limit", "web", "disk:1M/s,500", "disk=vda:0")
     assert (r.returncode, r.stdout, r.stderr) == (0, b"", b"")
+    assert in_force() == ["disk:1M/s,500", "disk=vda:0K/s"]
+    # all are looked at first: nothing of these is done
+    assert "no disk 'vdb'" in named.refuses("limit", "web", "disk:7M", "disk=vdb:1M")
+    assert "has no rate" in named.refuses("limit", "web", "disk:7M", "disk")
+    assert in_force() == ["disk:1M/s,500", "disk=vda:0K/s"]
+    for i in range(30):  # one that replaces another takes no place of its own
+        assert named("limit", "web", "disk:%dM" % (i + 1)).returncode == 0
+    assert in_force() == ["disk:30M/s"]
     assert "no disk 'vdb'" in named.refuses("limit", "web", "disk=vdb:1M")
     assert "has no rate" in named.refuses("limit", "web", "disk")
     assert "name a machine and a limit" in named.refuses("limit", "web")

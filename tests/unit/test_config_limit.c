@@ -7,6 +7,7 @@
 #include "core/config_row.h"
 #include "util/bytes.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static void reads_and_shows(void **state)
@@ -117,10 +118,36 @@ static void there_is_an_end_to_them(void **state)
     microvm_error err;
     (void)state;
     mv_config_init(&config);
-    for (unsigned i = 0; i < MV_LIMITS_MAX; i++)
-        assert_ok(mv_config_add_limit(&config, "disk:1M", &err), &err);
-    assert_error(mv_config_add_limit(&config, "disk:1M", &err), &err, MICROVM_E_INVALID,
+    for (unsigned i = 0; i < MV_LIMITS_MAX; i++) {
+        char text[32];
+        (void)snprintf(text, sizeof text, "disk=d%u:1M", i);
+        assert_ok(mv_config_add_limit(&config, text, &err), &err);
+    }
+    assert_error(mv_config_add_limit(&config, "net:1M", &err), &err, MICROVM_E_INVALID,
                  "at most 24");
+    mv_config_done(&config);
+}
+
+/* What can count no more takes no place. */
+static void a_new_limit_replaces_the_old(void **state)
+{
+    struct mv_config config;
+    microvm_error err;
+    (void)state;
+    mv_config_init(&config);
+    for (unsigned i = 0; i < 2 * MV_LIMITS_MAX; i++)
+        assert_ok(mv_config_add_limit(&config, "disk=vda:1M,9", &err), &err);
+    assert_int_equal(config.limits, 1);
+    assert_ok(mv_config_add_limit(&config, "net:1M", &err), &err);
+    assert_ok(mv_config_add_limit(&config, "disk=vdb:1M", &err), &err);
+    assert_ok(mv_config_add_limit(&config, "disk=vda:2M", &err), &err);
+    assert_int_equal(config.limits, 3);
+    assert_int_equal(config.limit[2].rates.bytes, 2 << 20);
+    assert_int_equal(config.limit[2].rates.ops, 0);
+    assert_ok(mv_config_add_limit(&config, "disk:3M", &err), &err);
+    assert_int_equal(config.limits, 2);
+    assert_int_equal(config.limit[0].target.kind, MV_LIMIT_NET);
+    assert_int_equal(config.limit[1].rates.bytes, 3 << 20);
     mv_config_done(&config);
 }
 
@@ -161,6 +188,7 @@ int main(void)
         cmocka_unit_test(refuses_in_words),
         cmocka_unit_test(the_last_that_fits_counts),
         cmocka_unit_test(there_is_an_end_to_them),
+        cmocka_unit_test(a_new_limit_replaces_the_old),
         cmocka_unit_test(json_has_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

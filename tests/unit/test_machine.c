@@ -402,6 +402,12 @@ static void limits_name_their_disk(void **state)
     assert_error(microvm_set_limit(vm, "disc", &limit, &err), &err, MICROVM_E_INVALID,
                  "'disc' is no device");
     assert_ok(microvm_set_limit_text(vm, "disk=mine:2M/s,10", &err), &err);
+    static const char *const three[] = {"disk:1M", "disk=mine:0", NULL};
+    assert_ok(microvm_set_limits_text(vm, three, 2, &err), &err);
+    assert_error(microvm_set_limits_text(vm, three, 3, &err), &err, MICROVM_E_INVALID,
+                 "NULL");
+    assert_error(microvm_set_limits_text(vm, three, 25, &err), &err, MICROVM_E_INVALID,
+                 "at most 24");
     assert_error(microvm_set_limit_text(vm, "net:2M/s", &err), &err, MICROVM_E_INVALID,
                  "no network device");
     assert_error(microvm_set_limit_text(vm, "disk", &err), &err, MICROVM_E_INVALID,

@@ -181,7 +181,7 @@ int hv_slots_add_disk(struct hv_machine *m, const struct mv_disk_config *disk,
 int hv_slots_add_nic(struct hv_machine *m, const struct microvm_nic *nic,
                      microvm_error *err);
 struct mv_vdev_host hv_slots_host(struct hv_machine *m);
-/* Of every device that it names; an error when there is none. */
+/* Of every device that it names; an error when there is none. rates NULL: only that. */
 int hv_slots_set_limit(struct hv_machine *m, const struct mv_limit_target *target,
                        const struct mv_limit_rates *rates, microvm_error *err);
 int hv_slots_add_vsock(struct hv_machine *m, microvm_error *err);

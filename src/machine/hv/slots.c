@@ -155,7 +155,7 @@ int hv_slots_set_limit(struct hv_machine *m, const struct mv_limit_target *targe
                        const struct mv_limit_rates *rates, microvm_error *err)
 {
     int rc = slots_find(m, target, err);
-    for (unsigned i = 0; i < m->slots && !rc; i++) {
+    for (unsigned i = 0; i < m->slots && !rc && rates; i++) {
         if (!slot_is(&m->slot[i], target))
             continue;
         if (m->slot[i].disk)
