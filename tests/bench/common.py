@@ -37,6 +37,7 @@ def make_initrd(out, init):
 def add_arguments(ap, mem):
     ap.add_argument("-m", "--mem", type=int, default=mem, help="MiB")
     ap.add_argument("--kernel", help="default: the ring3 kernel")
-    ap.add_argument("--microvm", default=os.environ.get("MICROVM", os.path.join(TOP, "build/cli/microvm")))
+    ap.add_argument("--microvm", type=os.path.abspath,  # rows run in folders of their own
+                    default=os.environ.get("MICROVM", os.path.join(TOP, "build/cli/microvm")))
     ap.add_argument("--peers", default=os.environ.get("PEERS", os.path.join(CACHE, "peers")))
     ap.add_argument("--json")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Tests of tests/bench: that every limit can be judged, missed and kept, and says when it
 was not; that a row's flags follow the help text of the program."""
+import argparse
 import os
 import sys
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ import pytest
 
 BENCH = os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "bench")
 sys.path.insert(0, BENCH)
+import common  # noqa: E402
 import device_report  # noqa: E402
 import limits  # noqa: E402
 import vmms  # noqa: E402
@@ -26,6 +28,13 @@ def a_report(ours, others, per_operation):
               for f in device_report.OPERATION}
     rows = {r: [figures(ours if r.startswith("microvm") else others)] for r in ROWS}
     return {"rows": rows, "count": {r: {"counts": counts} for r in ROWS}}
+
+
+def test_the_program_may_be_named_from_here():
+    ap = argparse.ArgumentParser()
+    common.add_arguments(ap, 64)
+    opt = ap.parse_args(["--microvm", "build/cli/microvm"])
+    assert opt.microvm == os.path.join(os.getcwd(), "build/cli/microvm")
 
 
 def verdicts(report, **kw):
