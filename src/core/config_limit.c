@@ -77,7 +77,7 @@ static int limit_part(struct mv_limit_rates *rates, unsigned index, const char *
     char number[MV_STR_NUMBER], shown[MV_STR_SHOWN];
     uint64_t value = 0;
     const char *wrong;
-    if (!strncmp(part, "burst=", 6)) {
+    if (index > 0 && !strncmp(part, "burst=", 6)) {
         wrong = mv_str_to_duration(part + 6, &value);
         if (!wrong &&
             (value < MV_LIMIT_BURST_LEAST_MS || value > MV_LIMIT_BURST_MOST_MS))

@@ -62,6 +62,7 @@ static void refuses_in_words(void **state)
         {"disk:1M/m", "limit: '1M/m' is not a size"},
         {"disk:1M,2M", "limit: '2M' is not a whole number"},
         {"disk:1M,5,6", "limit: '6' is too much; there are BYTES[/s], OPS and burst"},
+        {"disk:burst=1s", "limit: 'burst=1s' is not a size"},
         {"disk:1M,burst=1ms", "limit: 'burst=1ms' is not possible; 10ms to 1h is"},
         {"disk:1M,burst=2h", "10ms to 1h"},
         {"disk:1M,burst=", "is not a duration"},
