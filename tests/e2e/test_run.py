@@ -22,6 +22,16 @@ def test_output_is_the_guests_alone(kvm, guest):
     assert (r.returncode, r.stdout, r.stderr) == (0, b"Hi\n", b"")
 
 
+def test_a_limit_for_nothing_is_warned_of(kvm, guest, tmp_path):
+    r = kvm("run", "-k", guest("hi"), "--limit", "disk:1M")
+    assert (r.returncode, r.stdout) == (0, b"Hi\n")
+    assert r.stderr == b"microvm: warning: limit: this machine has no disk\n"
+    disk = tmp_path / "a.img"
+    disk.write_bytes(bytes(1 << 20))
+    r = kvm("run", "-k", guest("hi"), "--limit", "disk:1M", "--disk", str(disk))
+    assert (r.returncode, r.stderr) == (0, b"")
+
+
 def test_a_crash_is_1(kvm, guest):
     r = kvm("run", "-k", guest("crash"))
     assert r.returncode == 1 and r.stderr.startswith(b"microvm: ")

@@ -215,6 +215,22 @@ int hv_slots_add_vsock(struct hv_machine *m, microvm_error *err)
     return 0;
 }
 
+/* A general limit may be for devices that are attached later. */
+static int slots_check_limits(const struct hv_machine *m, microvm_error *err)
+{
+    const struct mv_config *config = &m->base.config;
+    microvm_error why;
+    for (unsigned i = 0; i < config->limits; i++) {
+        const struct mv_limit_target *target = &config->limit[i].target;
+        if (!slots_find(m, target, &why))
+            continue;
+        if (target->id[0])
+            return mv_fail_again(err, &why);
+        mv_log(&m->base.log, MICROVM_LOG_WARNING, "%s", why.message);
+    }
+    return 0;
+}
+
 int hv_slots_open(struct hv_machine *m, microvm_error *err)
 {
     const struct mv_config *config = &m->base.config;
@@ -229,12 +245,8 @@ int hv_slots_open(struct hv_machine *m, microvm_error *err)
         rc = slots_add_rng(m, err);
     if (!rc && config->balloon)
         rc = slots_add_balloon(m, err);
-    /* A general limit may be for devices that are attached later. */
-    for (unsigned i = 0; i < config->limits && !rc; i++) {
-        const struct mv_limit_target *target = &config->limit[i].target;
-        if (target->id[0])
-            rc = slots_find(m, target, err);
-    }
+    if (!rc)
+        rc = slots_check_limits(m, err);
     if (!rc && config->vsock.on)
         rc = hv_slots_add_vsock(m, err);
     if (rc)
