@@ -125,11 +125,28 @@ static bool args_wrong(const struct flag_table *table, const struct command *com
 
 /* ---- splitting ------------------------------------------------------------------ */
 
-/* The flag's text as the user wrote it: its value may be the word after it. */
+/* The flag's value is the word after it. */
+static bool value_is_apart(char **argv)
+{
+    return optarg && optarg == argv[optind - 1];
+}
+
+/* A flag where a value should be: taken for one only where "=" says so. */
+static bool value_is_flag(const struct flag_use *use, char **argv)
+{
+    if (!value_is_apart(argv) || strncmp(optarg, "--", 2) != 0)
+        return false;
+    say("--%s: the value (%s) is missing before '%s'; one that begins with -- is "
+        "written --%s=...",
+        use_name(use), use->own ? use->own->value : use->key->value, optarg,
+        use_name(use));
+    return true;
+}
+
+/* The flag's text as the user wrote it. */
 static bool was_shortened(const struct option *option, char **argv)
 {
-    bool apart = optarg && optarg == argv[optind - 1];
-    const char *text = argv[optind - (apart ? 2 : 1)];
+    const char *text = argv[optind - (value_is_apart(argv) ? 2 : 1)];
     return strlen(option->name) != strcspn(text + 2, "=");
 }
 
@@ -154,10 +171,11 @@ static bool args_split(struct args *args, const struct command *command, int arg
         if (!use)
             return args_wrong(&table, command, got, argv);
         if (index >= 0 && was_shortened(&table.options[index], argv)) {
-            bool apart = optarg && optarg == argv[optind - 1];
-            say_unknown(&table, command, argv[optind - (apart ? 2 : 1)]);
+            say_unknown(&table, command, argv[optind - (value_is_apart(argv) ? 2 : 1)]);
             return false;
         }
+        if (value_is_flag(use, argv))
+            return false;
         args->uses[args->use_count] = *use;
         args->uses[args->use_count++].value = optarg;
     }
