@@ -170,7 +170,8 @@ typedef struct microvm_vsock {
     uint32_t cid;    /* the guest's address, 3 or more */
     const char *uds; /* UNIX socket for other programs, in Firecracker's manner: they
                         write "CONNECT PORT\n", and what the guest connects to comes
-                        out at PATH_PORT. NULL: none */
+                        out at PATH_PORT, streams and SOCK_SEQPACKET each at a socket
+                        of its type. NULL: none */
 } microvm_vsock;
 #define MICROVM_VSOCK_INIT             \
     {                                  \
@@ -550,7 +551,21 @@ MICROVM_API int microvm_console_resize(microvm *vm, uint16_t columns, uint16_t r
  * A connection that the guest resets ends like one that it closes: what it had sent,
  * end of file, and an error for who writes. A side that does not read slows the other
  * down; nothing is lost. When the machine ends or its guest reboots, connections end.
+ *
+ * The functions whose names end in _type also make SOCK_SEQPACKET sockets, where the
+ * host has them (Linux; elsewhere UNSUPPORTED): each send() is a message that one
+ * recv() gets whole, and what its buffer does not hold is cut off. Messages have up to
+ * 64 KiB either way. The guest's kernel refuses to send longer ones (Linux: EMSGSIZE),
+ * and allows less, 16 KiB at worst, to a connection made while hundreds of others are
+ * open. A longer one of ours, or one longer than the receiving socket's buffer in the
+ * guest (Linux: 256 KiB, SO_VM_SOCKETS_BUFFER_SIZE), resets the connection. Empty
+ * messages and MSG_EOR are not passed on.
  */
+
+typedef enum microvm_socket_type {
+    MICROVM_SOCKET_STREAM = 1,   /* SOCK_STREAM */
+    MICROVM_SOCKET_SEQPACKET = 2 /* SOCK_SEQPACKET */
+} microvm_socket_type;
 
 /*
  * Connects to the guest's `port`. While the guest has no driver yet, or nobody there
@@ -565,11 +580,22 @@ MICROVM_API int microvm_connect(microvm *vm, uint32_t port, int64_t timeout_ms,
  * gives end of file, and is still the caller's to close. */
 MICROVM_API int microvm_connect_begin(microvm *vm, uint32_t port, int64_t timeout_ms,
                                       intptr_t *out, microvm_error *err);
+/* The same with sockets of a type. UNSUPPORTED also where the guest's driver has no
+ * SOCK_SEQPACKET (Linux has it since 5.14). */
+MICROVM_API int microvm_connect_type(microvm *vm, microvm_socket_type type,
+                                     uint32_t port, int64_t timeout_ms, intptr_t *out,
+                                     microvm_error *err);
+MICROVM_API int microvm_connect_begin_type(microvm *vm, microvm_socket_type type,
+                                           uint32_t port, int64_t timeout_ms,
+                                           intptr_t *out, microvm_error *err);
 
 /* Listens for connections of the guest to `port` of the host (CID 2), before a UNIX
  * socket does; up to 64 ports. Up to 64 connections of each wait to be accepted, more
  * are refused. */
 MICROVM_API int microvm_listen(microvm *vm, uint32_t port, microvm_error *err);
+/* The same for connections of one type; those of another are refused. */
+MICROVM_API int microvm_listen_type(microvm *vm, microvm_socket_type type,
+                                    uint32_t port, microvm_error *err);
 /* No more; those that wait are closed. */
 MICROVM_API int microvm_unlisten(microvm *vm, uint32_t port, microvm_error *err);
 /* The next connection to a port that is listened on. TIMEOUT when none came in time (0:

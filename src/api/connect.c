@@ -9,27 +9,57 @@ static int wrong(microvm_error *err)
     return mv_fail(err, MICROVM_E_INVALID, "vsock: the machine is NULL");
 }
 
+static int known(microvm_socket_type type, microvm_error *err)
+{
+    if (type == MICROVM_SOCKET_STREAM || type == MICROVM_SOCKET_SEQPACKET)
+        return 0;
+    return mv_fail(err, MICROVM_E_INVALID,
+                   "vsock: %d is no microvm_socket_type; 1 is a stream, 2 SEQPACKET",
+                   (int)type);
+}
+
+int microvm_connect_type(microvm *vm, microvm_socket_type type, uint32_t port,
+                         int64_t timeout_ms, intptr_t *out, microvm_error *err)
+{
+    int rc = vm && out ? known(type, err) : wrong(err);
+    return rc ? rc : mv_machine_connect(vm, type, port, timeout_ms, out, err);
+}
+
 int microvm_connect(microvm *vm, uint32_t port, int64_t timeout_ms, intptr_t *out,
                     microvm_error *err)
 {
-    return vm && out ? mv_machine_connect(vm, port, timeout_ms, out, err) : wrong(err);
+    return microvm_connect_type(vm, MICROVM_SOCKET_STREAM, port, timeout_ms, out, err);
+}
+
+int microvm_connect_begin_type(microvm *vm, microvm_socket_type type, uint32_t port,
+                               int64_t timeout_ms, intptr_t *out, microvm_error *err)
+{
+    int rc = vm && out ? known(type, err) : wrong(err);
+    return rc ? rc : mv_machine_connect_begin(vm, type, port, timeout_ms, out, err);
 }
 
 int microvm_connect_begin(microvm *vm, uint32_t port, int64_t timeout_ms, intptr_t *out,
                           microvm_error *err)
 {
-    return vm && out ? mv_machine_connect_begin(vm, port, timeout_ms, out, err)
-                     : wrong(err);
+    return microvm_connect_begin_type(vm, MICROVM_SOCKET_STREAM, port, timeout_ms, out,
+                                      err);
+}
+
+int microvm_listen_type(microvm *vm, microvm_socket_type type, uint32_t port,
+                        microvm_error *err)
+{
+    int rc = vm ? known(type, err) : wrong(err);
+    return rc ? rc : mv_machine_listen(vm, type, port, err);
 }
 
 int microvm_listen(microvm *vm, uint32_t port, microvm_error *err)
 {
-    return vm ? mv_machine_listen(vm, port, true, err) : wrong(err);
+    return microvm_listen_type(vm, MICROVM_SOCKET_STREAM, port, err);
 }
 
 int microvm_unlisten(microvm *vm, uint32_t port, microvm_error *err)
 {
-    return vm ? mv_machine_listen(vm, port, false, err) : wrong(err);
+    return vm ? mv_machine_unlisten(vm, port, err) : wrong(err);
 }
 
 int microvm_accept(microvm *vm, uint32_t port, int64_t timeout_ms, intptr_t *out,

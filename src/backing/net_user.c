@@ -284,7 +284,7 @@ static int end_open(const char *program, json_t *open, const json_t *texts,
     struct mv_helper helper = MV_HELPER_NONE;
     int rc = frames_pair(frames, err);
     if (!rc)
-        rc = mv_socket_pair(control, err);
+        rc = mv_socket_pair(MICROVM_SOCKET_STREAM, control, err);
     if (!rc)
         rc = helper_start(&helper, program, (intptr_t[]){frames[1], control[1]}, err);
     if (!rc) {

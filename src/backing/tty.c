@@ -266,7 +266,7 @@ int mv_tty_attach(struct mv_tty *tty, intptr_t *out, microvm_error *err)
     uv_poll_t *poll = malloc(sizeof *poll);
     if (!poll)
         return mv_fail(err, MICROVM_E_NO_MEMORY, "console: no memory");
-    int rc = mv_socket_pair(pair, err);
+    int rc = mv_socket_pair(MICROVM_SOCKET_STREAM, pair, err);
     if (rc) {
         free(poll);
         return rc;

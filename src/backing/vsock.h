@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The two ends of a vsock device: connections are between a port of the guest and a
- * connected stream socket of the host, which is the device's from the moment it is
- * handed over. Who listens on the host's side, and who connects from there, is the
- * business of the host's end (vsock_ports.h); how packets and credit work is the
- * device's (virtio/vsock.c). Everything is called on the loop.
+ * connected socket of the host of the same type, stream or SOCK_SEQPACKET, which is the
+ * device's from the moment it is handed over. Who listens on the host's side, and who
+ * connects from there, is the business of the host's end (vsock_ports.h); how packets
+ * and credit work is the device's (virtio/vsock.c). Everything is called on the loop.
  */
 #ifndef MV_BACKING_VSOCK_H
 #define MV_BACKING_VSOCK_H
@@ -19,9 +19,10 @@ enum mv_vsock_answer {
 
 /* The host's end, as the device sees it. */
 struct mv_vsock_host {
-    /* The guest's port `from` connects to `port`: a connected, non-blocking socket, or
-     * MV_SOCKET_NONE: nobody is there. */
-    intptr_t (*arrived)(void *ctx, uint32_t port, uint32_t from);
+    /* The guest's port `from` connects to `port`: a connected, non-blocking socket of
+     * that type, or MV_SOCKET_NONE: nobody is there. */
+    intptr_t (*arrived)(void *ctx, microvm_socket_type type, uint32_t port,
+                        uint32_t from);
     /* The guest has taken the dial; it comes from `host_port`. The socket, which the
      * device takes over; MV_SOCKET_NONE: not wanted any more. */
     intptr_t (*answered)(void *ctx, void *dial, uint32_t host_port);
@@ -35,10 +36,12 @@ struct mv_vsock_host {
 enum mv_vsock_dialling {
     MV_VSOCK_DIALLED, /* answered or refused comes later, never from inside */
     MV_VSOCK_NOT_YET, /* no driver: ready will come */
-    MV_VSOCK_FULL     /* the device has no place for another connection */
+    MV_VSOCK_FULL,    /* the device has no place for another connection */
+    MV_VSOCK_UNABLE   /* the driver has no sockets of that type */
 };
 struct mv_vsock_user {
-    enum mv_vsock_dialling (*dial)(void *device, uint32_t port, void *dial);
+    enum mv_vsock_dialling (*dial)(void *device, microvm_socket_type type,
+                                   uint32_t port, void *dial);
     /* Forgets a dial that has not been answered. */
     void (*hang_up)(void *device, void *dial);
     void *device;

@@ -29,8 +29,12 @@ static struct mv_vsock_listener *ports_find(struct mv_vsock_ports *ports, uint32
     return NULL;
 }
 
-int mv_vsock_listen(struct mv_vsock_ports *ports, uint32_t port, microvm_error *err)
+int mv_vsock_listen(struct mv_vsock_ports *ports, microvm_socket_type type,
+                    uint32_t port, microvm_error *err)
 {
+    int rc = mv_socket_has(type, err);
+    if (rc)
+        return rc;
     if (ports_find(ports, port))
         return mv_fail(err, MICROVM_E_STATE, "vsock: port %u is listened on already",
                        port);
@@ -39,6 +43,7 @@ int mv_vsock_listen(struct mv_vsock_ports *ports, uint32_t port, microvm_error *
         if (l->open)
             continue;
         l->open = true;
+        l->type = type;
         l->port = port;
         l->first = l->count = 0;
         return 0;
@@ -89,15 +94,17 @@ int mv_vsock_accept(struct mv_vsock_ports *ports, uint32_t port, intptr_t *out,
 }
 
 /* The pair's one end for the device, the other for the application. */
-static intptr_t ports_arrived(void *ctx, uint32_t port, uint32_t from)
+static intptr_t ports_arrived(void *ctx, microvm_socket_type type, uint32_t port,
+                              uint32_t from)
 {
     struct mv_vsock_ports *ports = ctx;
     struct mv_vsock_listener *l = ports_find(ports, port);
     intptr_t pair[2];
     (void)from;
     if (!l)
-        return mv_vsock_uds_arrived(ports, port);
-    if (l->count == MV_VSOCK_BACKLOG || mv_socket_pair(pair, NULL))
+        return mv_vsock_uds_arrived(ports, type, port);
+    if (l->type != type || l->count == MV_VSOCK_BACKLOG ||
+        mv_socket_pair(type, pair, NULL))
         return MV_SOCKET_NONE;
     l->backlog[(l->first + l->count++) % MV_VSOCK_BACKLOG] = pair[0];
     if (l->count == 1 && ports->arrived)
@@ -159,7 +166,7 @@ static void dial_try(struct mv_vsock_ports *ports, struct mv_vsock_dial *dial,
         ports->device.hang_up(ports->device.device, dial);
         dial->asked = false;
     }
-    switch (ports->device.dial(ports->device.device, dial->port, dial)) {
+    switch (ports->device.dial(ports->device.device, dial->type, dial->port, dial)) {
     case MV_VSOCK_DIALLED:
         dial->asked = true;
         dial->tries++;
@@ -175,6 +182,10 @@ static void dial_try(struct mv_vsock_ports *ports, struct mv_vsock_dial *dial,
     case MV_VSOCK_FULL:
         dial_fail(ports, dial, MICROVM_E_DEVICE,
                   "the machine has as many connections as it can have");
+        break;
+    case MV_VSOCK_UNABLE:
+        dial_fail(ports, dial, MICROVM_E_UNSUPPORTED,
+                  "the guest's driver has no SOCK_SEQPACKET; use a stream");
         break;
     }
 }

@@ -29,6 +29,7 @@ struct mv_vsock_ports;
 
 /* One connection that the host wants. Lives in its owner until `done`. */
 struct mv_vsock_dial {
+    microvm_socket_type type;
     uint32_t port;
     uint64_t deadline_ns; /* of uv_hrtime: tried again until then; 0: tried once */
     /* It is established: the socket that the device shall have. MV_SOCKET_NONE: not
@@ -48,6 +49,7 @@ struct mv_vsock_dial {
 
 struct mv_vsock_listener {
     bool open;
+    microvm_socket_type type;
     uint32_t port;
     unsigned first, count;
     intptr_t backlog[MV_VSOCK_BACKLOG];
@@ -92,7 +94,9 @@ struct mv_vsock_host mv_vsock_ports_host(struct mv_vsock_ports *ports);
 /* The machine has ended: all dials fail, nothing is taken any more. */
 void mv_vsock_ports_end(struct mv_vsock_ports *ports);
 
-int mv_vsock_listen(struct mv_vsock_ports *ports, uint32_t port, microvm_error *err);
+/* A port has one listener, which takes connections of one type. */
+int mv_vsock_listen(struct mv_vsock_ports *ports, microvm_socket_type type,
+                    uint32_t port, microvm_error *err);
 int mv_vsock_unlisten(struct mv_vsock_ports *ports, uint32_t port, microvm_error *err);
 /* 1: *out is the oldest connection that waits; 0: none does. */
 int mv_vsock_accept(struct mv_vsock_ports *ports, uint32_t port, intptr_t *out,
@@ -109,7 +113,8 @@ int mv_vsock_uds_open(struct mv_vsock_ports *ports, const char *path,
                       microvm_error *err);
 void mv_vsock_uds_close(struct mv_vsock_ports *ports);
 /* The guest's connection to `port`, at PATH_port. */
-intptr_t mv_vsock_uds_arrived(const struct mv_vsock_ports *ports, uint32_t port);
+intptr_t mv_vsock_uds_arrived(const struct mv_vsock_ports *ports,
+                              microvm_socket_type type, uint32_t port);
 /* Callers that have said nothing for too long lose their place, others get one. */
 void mv_vsock_uds_serve(struct mv_vsock_ports *ports, uint64_t now_ns);
 /* When that is to be done next; UINT64_MAX: never. */

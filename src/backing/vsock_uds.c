@@ -8,7 +8,9 @@
  * and reads "OK 1073741824\n" (our port of that connection) when the guest has taken
  * it; from then on the socket is the connection. When the guest refuses, it is closed
  * without a word. A connection that the guest makes to port P of the host goes to the
- * socket PATH_P, where somebody must listen.
+ * socket PATH_P, where somebody must listen with a socket of the same type: a stream,
+ * or SOCK_SEQPACKET, which Firecracker does not have. PATH itself is a stream, and so
+ * is what is made through it.
  */
 #include "backing/vsock_ports.h"
 
@@ -124,12 +126,13 @@ static struct mv_vsock_caller *uds_place(struct mv_vsock_ports *ports)
 static void uds_add(struct mv_vsock_ports *ports, struct mv_vsock_caller *caller,
                     intptr_t socket)
 {
-    *caller =
-        (struct mv_vsock_caller){.dial = {.take = caller_take, .failed = caller_failed},
-                                 .watch = {.ready = caller_ready},
-                                 .ports = ports,
-                                 .socket = socket,
-                                 .limit_ns = uv_hrtime() + LIMIT_NS};
+    *caller = (struct mv_vsock_caller){.dial = {.type = MICROVM_SOCKET_STREAM,
+                                                .take = caller_take,
+                                                .failed = caller_failed},
+                                       .watch = {.ready = caller_ready},
+                                       .ports = ports,
+                                       .socket = socket,
+                                       .limit_ns = uv_hrtime() + LIMIT_NS};
     if (mv_watch_add(ports->watches, &caller->watch, socket))
         caller_drop(caller);
 }
@@ -190,13 +193,14 @@ uint64_t mv_vsock_uds_due(const struct mv_vsock_ports *ports, uint64_t now_ns)
     return due_ns;
 }
 
-intptr_t mv_vsock_uds_arrived(const struct mv_vsock_ports *ports, uint32_t port)
+intptr_t mv_vsock_uds_arrived(const struct mv_vsock_ports *ports,
+                              microvm_socket_type type, uint32_t port)
 {
     char path[MV_VSOCK_PATH + 16];
     if (!ports->path[0])
         return MV_SOCKET_NONE;
     (void)snprintf(path, sizeof path, "%s_%u", ports->path, port);
-    return mv_unix_connect(path);
+    return mv_unix_connect(type, path);
 }
 
 int mv_vsock_uds_open(struct mv_vsock_ports *ports, const char *path,

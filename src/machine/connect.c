@@ -74,15 +74,16 @@ static uint64_t connect_deadline_ns(int64_t timeout_ms)
     return timeout_ms == 0 ? 0 : uv_hrtime() + (uint64_t)timeout_ms * 1000000;
 }
 
-static int connect_make(struct connect *c, struct microvm *vm, uint32_t port,
-                        int64_t timeout_ms, microvm_error *err)
+static int connect_make(struct connect *c, struct microvm *vm, microvm_socket_type type,
+                        uint32_t port, int64_t timeout_ms, microvm_error *err)
 {
     intptr_t pair[2];
-    int rc = mv_socket_pair(pair, err);
+    int rc = mv_socket_pair(type, pair, err);
     if (rc)
         return rc;
     *c = (struct connect){
-        .dial = {.port = port,
+        .dial = {.type = type,
+                 .port = port,
                  .deadline_ns = connect_deadline_ns(timeout_ms),
                  .take = connect_take,
                  .failed = connect_failed},
@@ -117,13 +118,13 @@ static int connect_start(struct connect *c, microvm_error *err)
     return begin.rc;
 }
 
-int mv_machine_connect(struct microvm *vm, uint32_t port, int64_t timeout_ms,
-                       intptr_t *out, microvm_error *err)
+int mv_machine_connect(struct microvm *vm, microvm_socket_type type, uint32_t port,
+                       int64_t timeout_ms, intptr_t *out, microvm_error *err)
 {
     struct connect c;
     if (!vm->ops->connect)
         return connect_none(vm, err);
-    int rc = connect_make(&c, vm, port, timeout_ms, err);
+    int rc = connect_make(&c, vm, type, port, timeout_ms, err);
     if (rc || (rc = connect_start(&c, err)))
         return rc;
     uv_mutex_lock(&vm->lock);
@@ -138,15 +139,16 @@ int mv_machine_connect(struct microvm *vm, uint32_t port, int64_t timeout_ms,
     return 0;
 }
 
-int mv_machine_connect_begin(struct microvm *vm, uint32_t port, int64_t timeout_ms,
-                             intptr_t *out, microvm_error *err)
+int mv_machine_connect_begin(struct microvm *vm, microvm_socket_type type,
+                             uint32_t port, int64_t timeout_ms, intptr_t *out,
+                             microvm_error *err)
 {
     if (!vm->ops->connect)
         return connect_none(vm, err);
     struct connect *c = malloc(sizeof *c);
     if (!c)
         return mv_fail(err, MICROVM_E_NO_MEMORY, "vsock: no memory");
-    int rc = connect_make(c, vm, port, timeout_ms, err);
+    int rc = connect_make(c, vm, type, port, timeout_ms, err);
     if (rc) {
         free(c);
         return rc;
@@ -166,26 +168,41 @@ int mv_machine_connect_begin(struct microvm *vm, uint32_t port, int64_t timeout_
 
 struct listen {
     struct microvm *vm;
+    microvm_socket_type type;
     uint32_t port;
-    bool on;
     intptr_t *out;
     microvm_error *err;
     int rc;
 };
 
-static void listen_change(void *arg)
+static void listen_begin(void *arg)
 {
     struct listen *l = arg;
-    const struct mv_machine_ops *ops = l->vm->ops;
-    l->rc = (l->on ? ops->listen : ops->unlisten)(l->vm, l->port, l->err);
+    l->rc = l->vm->ops->listen(l->vm, l->type, l->port, l->err);
 }
 
-int mv_machine_listen(struct microvm *vm, uint32_t port, bool on, microvm_error *err)
+int mv_machine_listen(struct microvm *vm, microvm_socket_type type, uint32_t port,
+                      microvm_error *err)
 {
-    struct listen l = {.vm = vm, .port = port, .on = on, .err = err};
+    struct listen l = {.vm = vm, .type = type, .port = port, .err = err};
     if (!vm->ops->connect)
         return connect_none(vm, err);
-    mv_loop_run(&vm->loop, listen_change, &l);
+    mv_loop_run(&vm->loop, listen_begin, &l);
+    return l.rc;
+}
+
+static void listen_end(void *arg)
+{
+    struct listen *l = arg;
+    l->rc = l->vm->ops->unlisten(l->vm, l->port, l->err);
+}
+
+int mv_machine_unlisten(struct microvm *vm, uint32_t port, microvm_error *err)
+{
+    struct listen l = {.vm = vm, .port = port, .err = err};
+    if (!vm->ops->connect)
+        return connect_none(vm, err);
+    mv_loop_run(&vm->loop, listen_end, &l);
     return l.rc;
 }
 

@@ -61,7 +61,8 @@ struct mv_machine_ops {
     /* The four need one another: all are there or none. connect begins: the dial's take
      * or failed is called on the loop, later. accept: 1 got one, 0 none waits. */
     int (*connect)(struct microvm *vm, struct mv_vsock_dial *dial, microvm_error *err);
-    int (*listen)(struct microvm *vm, uint32_t port, microvm_error *err);
+    int (*listen)(struct microvm *vm, microvm_socket_type type, uint32_t port,
+                  microvm_error *err);
     int (*unlisten)(struct microvm *vm, uint32_t port, microvm_error *err);
     int (*accept)(struct microvm *vm, uint32_t port, intptr_t *out, microvm_error *err);
     void (*stats)(struct microvm *vm, microvm_stats *out);
@@ -138,11 +139,14 @@ int mv_machine_kill(struct microvm *vm, int reason, microvm_error *err);
 bool mv_machine_is_over(const struct microvm *vm);
 bool mv_machine_sleep(struct microvm *vm, int64_t timeout_ms, uint64_t since_ns);
 /* The forms of the public header; connect.c. */
-int mv_machine_connect(struct microvm *vm, uint32_t port, int64_t timeout_ms,
-                       intptr_t *out, microvm_error *err);
-int mv_machine_connect_begin(struct microvm *vm, uint32_t port, int64_t timeout_ms,
-                             intptr_t *out, microvm_error *err);
-int mv_machine_listen(struct microvm *vm, uint32_t port, bool on, microvm_error *err);
+int mv_machine_connect(struct microvm *vm, microvm_socket_type type, uint32_t port,
+                       int64_t timeout_ms, intptr_t *out, microvm_error *err);
+int mv_machine_connect_begin(struct microvm *vm, microvm_socket_type type,
+                             uint32_t port, int64_t timeout_ms, intptr_t *out,
+                             microvm_error *err);
+int mv_machine_listen(struct microvm *vm, microvm_socket_type type, uint32_t port,
+                      microvm_error *err);
+int mv_machine_unlisten(struct microvm *vm, uint32_t port, microvm_error *err);
 int mv_machine_accept(struct microvm *vm, uint32_t port, int64_t timeout_ms,
                       intptr_t *out, microvm_error *err);
 

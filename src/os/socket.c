@@ -62,10 +62,14 @@ static void make_polite(sock s)
     (void)s;
 }
 
-int mv_socket_pair(intptr_t pair[2], microvm_error *err)
+int mv_socket_pair(microvm_socket_type type, intptr_t pair[2], microvm_error *err)
 {
+    int kind = type == MICROVM_SOCKET_STREAM ? SOCK_STREAM : SOCK_SEQPACKET;
     uv_os_sock_t s[2];
-    int rc = uv_socketpair(SOCK_STREAM, 0, s, UV_NONBLOCK_PIPE, UV_NONBLOCK_PIPE);
+    int rc = mv_socket_has(type, err);
+    if (rc)
+        return rc;
+    rc = uv_socketpair(kind, 0, s, UV_NONBLOCK_PIPE, UV_NONBLOCK_PIPE);
     if (rc)
         return mv_fail_uv(err, rc, "socketpair");
     for (int i = 0; i < 2; i++) {

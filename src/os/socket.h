@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Connected stream sockets as plain handles, non-blocking, without SIGPIPE: what the
- * application gets as console, and as connection to a port of the guest. UNIX sockets
- * by path are here too. The loop watches them with uv_poll or os/watch.h.
+ * Connected sockets as plain handles, non-blocking, without SIGPIPE: what the
+ * application gets as console, and as connection to a port of the guest. Most are
+ * streams; where the host has them, also SOCK_SEQPACKET, whose writes are messages that
+ * are read one at a time. UNIX sockets by path are here too. The loop watches them with
+ * uv_poll or os/watch.h.
  */
 #ifndef MV_OS_SOCKET_H
 #define MV_OS_SOCKET_H
@@ -15,8 +17,10 @@
 enum { MV_SOCKET_NONE = -1 };
 enum { MV_SOCKET_AGAIN = -1, MV_SOCKET_GONE = -2 };
 
+/* 0: this host has sockets of that type. */
+int mv_socket_has(microvm_socket_type type, microvm_error *err);
 /* A connected pair, both ends non-blocking and not inherited by child processes. */
-int mv_socket_pair(intptr_t pair[2], microvm_error *err);
+int mv_socket_pair(microvm_socket_type type, intptr_t pair[2], microvm_error *err);
 void mv_socket_close(intptr_t socket); /* accepts MV_SOCKET_NONE */
 
 /* Bytes moved; AGAIN when it would block; GONE when the peer has closed (a read gives
@@ -31,6 +35,11 @@ int64_t mv_socket_writev(intptr_t socket, const struct mv_span *span, unsigned s
 
 /* As read, but the bytes stay. */
 int64_t mv_socket_peek(intptr_t socket, void *data, size_t length);
+
+/* The length of the next message of a SOCK_SEQPACKET socket, which stays. 0: there will
+ * be none any more. Empty messages are taken out and passed over: to who reads them
+ * they look like the end. */
+int64_t mv_socket_next(intptr_t socket);
 
 /* Ends one direction: what we write, or what we read, upon which the peer's writes
  * fail. */
@@ -52,6 +61,6 @@ void mv_unix_unlisten(intptr_t socket, const char *path);
 intptr_t mv_unix_accept(intptr_t socket);
 /* Connects at once or not at all: MV_SOCKET_NONE when nobody listens at `path` or its
  * backlog is full. */
-intptr_t mv_unix_connect(const char *path);
+intptr_t mv_unix_connect(microvm_socket_type type, const char *path);
 
 #endif

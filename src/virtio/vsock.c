@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Socket device, virtio 1.2, 5.10: stream connections between ports of the guest and
- * sockets of the host, with credit in both directions, so that a slow end slows down
- * its own connection and nobody else. vsock_conn.h says how connections work and which
- * file has which part.
+ * Socket device, virtio 1.2, 5.10: connections between ports of the guest and sockets
+ * of the host, streams and messages (SOCK_SEQPACKET, where the host has such sockets),
+ * with credit in both directions, so that a slow end slows down its own connection and
+ * nobody else. vsock_conn.h says how connections work and which file has which part.
  *
  * A snapshot has no connections: the guest is told by a TRANSPORT_RESET event
  * (5.10.6.7) that they are gone, and reads its CID again, which may be another one.
  *
- * Deliberately absent: datagrams, which Linux does not have either, and messages
- * (SOCK_SEQPACKET, 5.10.3: the feature is not offered, so a guest's connect fails).
+ * Deliberately absent: datagrams, which Linux does not have either; SEQ_EOR, which the
+ * host's sockets could not say; empty messages, which read like the end there.
  */
 #include "virtio/devices.h"
 #include "virtio/vsock_conn.h"
 
 #include <stdlib.h>
 
-#define VSOCK_F_STREAM (1ull << 0) /* 5.10.3 */
+#define VSOCK_F_STREAM (1ull << 0) /* 5.10.3; SEQPACKET is in vsock_conn.h */
 
 enum {
     VSOCK_ID = 19,
@@ -132,14 +132,17 @@ static void vsock_close(struct mv_vdev *dev)
 
 /* -- the host's end -- */
 
-static enum mv_vsock_dialling vsock_dial(void *device, uint32_t port, void *dial)
+static enum mv_vsock_dialling vsock_dial(void *device, microvm_socket_type type,
+                                         uint32_t port, void *dial)
 {
     struct mv_vsock *v = device;
     if (v->dev.life == MV_VDEV_IDLE && !v->dev.vq[MV_VSOCK_TX].live)
         return MV_VSOCK_NOT_YET;
     if (mv_vdev_status(&v->dev) & MV_STATUS_NEEDS_RESET)
         return MV_VSOCK_NOT_YET;
-    struct mv_vsock_conn *c = mv_conn_new(v, port, mv_conn_new_port(v, port));
+    if (!mv_vsock_has(v, (uint16_t)type))
+        return MV_VSOCK_UNABLE;
+    struct mv_vsock_conn *c = mv_conn_new(v, type, port, mv_conn_new_port(v, port));
     if (!c)
         return MV_VSOCK_FULL;
     c->life = MV_CONN_DIALLING;
@@ -226,6 +229,8 @@ int mv_vsock_open(const struct mv_vdev_host *host, uint64_t cid,
         return rc;
     }
     dev->features |= VSOCK_F_STREAM;
+    if (!mv_socket_has(MICROVM_SOCKET_SEQPACKET, NULL))
+        dev->features |= MV_VSOCK_F_SEQPACKET;
     mv_store64(dev->config, cid);
     *user = (struct mv_vsock_user){vsock_dial, vsock_hang_up, v};
     *out = dev;

@@ -50,8 +50,8 @@ static struct mv_vsock_conn *conn_take_slot(struct mv_vsock *v)
     return c;
 }
 
-struct mv_vsock_conn *mv_conn_new(struct mv_vsock *v, uint32_t guest_port,
-                                  uint32_t host_port)
+struct mv_vsock_conn *mv_conn_new(struct mv_vsock *v, microvm_socket_type type,
+                                  uint32_t guest_port, uint32_t host_port)
 {
     struct mv_vsock_conn *c = conn_take_slot(v);
     if (!c)
@@ -60,12 +60,15 @@ struct mv_vsock_conn *mv_conn_new(struct mv_vsock *v, uint32_t guest_port,
     v->slots_left--;
     *c = (struct mv_vsock_conn){.next = *bucket,
                                 .owner = v,
+                                .type = type,
                                 .keyed = true,
                                 .life = MV_CONN_OPEN,
                                 .guest_port = guest_port,
                                 .host_port = host_port,
+                                .needs = 1,
                                 .socket = MV_SOCKET_NONE};
-    c->buf_alloc = mv_vsock_fifo_open(&v->pool, &c->fifo, v->slots_left);
+    bool messages = type == MICROVM_SOCKET_SEQPACKET;
+    c->buf_alloc = mv_vsock_fifo_open(&v->pool, &c->fifo, messages, v->slots_left);
     *bucket = c;
     return c;
 }
@@ -97,13 +100,22 @@ uint32_t mv_conn_credit(const struct mv_vsock_conn *c)
     return flying < c->peer_buf_alloc ? c->peer_buf_alloc - flying : 0;
 }
 
+static bool conn_has_data(const struct mv_vsock_conn *c)
+{
+    return c->life == MV_CONN_OPEN && c->readable && !c->read_ended;
+}
+
+bool mv_conn_can_send(const struct mv_vsock_conn *c)
+{
+    return conn_has_data(c) && mv_conn_credit(c) >= c->needs;
+}
+
 void mv_conn_list(struct mv_vsock *v, struct mv_vsock_conn *c)
 {
-    bool data = c->life == MV_CONN_OPEN && c->readable && !c->read_ended;
-    bool credit = data && mv_conn_credit(c) > 0;
-    if (data && !credit && !c->asked)
+    bool can = mv_conn_can_send(c);
+    if (!can && conn_has_data(c) && !c->asked)
         mv_vsock_ask_later(v);
-    if (!c->keyed || (!c->owed && !credit)) {
+    if (!c->keyed || (!c->owed && !can)) {
         mv_conn_unlist(v, c);
         return;
     }
@@ -147,15 +159,25 @@ static void conn_write_failed(struct mv_vsock *v, struct mv_vsock_conn *c)
 /* We owe the guest our credit state when it has not heard of half of its window; the
  * other half keeps it busy until it hears. The window is our credit, but no more than
  * its own buffer: Linux keeps to that, too (since 2026), and would wait for ever for a
- * word that is due only later. */
+ * word that is due only later. While messages wait here at once: the rest of the last
+ * may need all the credit there is. */
 static void conn_consumed(struct mv_vsock_conn *c, uint32_t bytes)
 {
     c->fwd_cnt += bytes;
     uint32_t window = MV_MIN(c->buf_alloc, c->peer_buf_alloc);
-    if (c->fwd_cnt - c->told_fwd < window / 2)
+    uint32_t untold = c->fwd_cnt - c->told_fwd;
+    bool rest = c->fifo.messages && c->fifo.bytes > 0;
+    if (untold == 0 || (untold < window / 2 && !rest))
         return;
     c->owed |= MV_OWE_CREDIT;
     c->owner->urgent = true;
+}
+
+/* Bytes are there that the socket has not taken, though it could have: not of a message
+ * whose rest is missing. */
+static bool conn_waits(const struct mv_vsock_conn *c)
+{
+    return c->fifo.bytes > c->fifo.begun;
 }
 
 /* What is to be done when all that the guest has sent is out. */
@@ -172,8 +194,11 @@ static void conn_flushed(struct mv_vsock *v, struct mv_vsock_conn *c)
 static void conn_flush(struct mv_vsock *v, struct mv_vsock_conn *c)
 {
     struct mv_span span[MV_VSOCK_STASH];
-    while (c->fifo.bytes > 0) {
-        unsigned n = mv_vsock_fifo_spans(&v->pool, &c->fifo, span, MV_ARRAY_LEN(span));
+    _Static_assert(MV_VSOCK_STASH > MV_VSOCK_MESSAGE / MV_VSOCK_CHUNK, "all at once");
+    while (conn_waits(c)) {
+        uint32_t length = mv_vsock_fifo_first(&v->pool, &c->fifo);
+        unsigned n =
+            mv_vsock_fifo_spans(&v->pool, &c->fifo, length, span, MV_ARRAY_LEN(span));
         int64_t moved = mv_socket_writev(c->socket, span, n);
         if (moved == MV_SOCKET_AGAIN) {
             mv_watch_again(&c->watch, MV_WATCH_WRITE);
@@ -189,8 +214,17 @@ static void conn_flush(struct mv_vsock *v, struct mv_vsock_conn *c)
     conn_flushed(v, c);
 }
 
+/* What is in the fifo goes first. A message goes as one, or not at all. */
+static bool conn_goes_straight(const struct mv_vsock_conn *c, unsigned spans, bool end)
+{
+    if (c->fifo.messages && (!end || spans > MV_SOCKET_SPANS))
+        return false;
+    return c->fifo.bytes == 0;
+}
+
 void mv_conn_write(struct mv_vsock *v, struct mv_vsock_conn *c,
-                   const struct mv_span *span, unsigned spans, uint32_t length)
+                   const struct mv_span *span, unsigned spans, uint32_t length,
+                   bool end)
 {
     int64_t moved = 0;
     c->rx_cnt += length;
@@ -199,7 +233,8 @@ void mv_conn_write(struct mv_vsock *v, struct mv_vsock_conn *c,
         conn_consumed(c, length);
         return;
     }
-    if (c->fifo.bytes == 0)
+    bool before = conn_waits(c);
+    if (length > 0 && conn_goes_straight(c, spans, end))
         moved = mv_socket_writev(c->socket, span, spans);
     if (moved == MV_SOCKET_GONE) {
         conn_write_failed(v, c);
@@ -213,8 +248,12 @@ void mv_conn_write(struct mv_vsock *v, struct mv_vsock_conn *c,
         mv_vsock_fifo_put(&v->pool, &c->fifo, (uint8_t *)span[i].base + n,
                           span[i].length - n);
     }
+    if (end)
+        mv_vsock_fifo_end(&v->pool, &c->fifo);
     conn_consumed(c, (uint32_t)done);
-    if (c->fifo.bytes > 0)
+    if (conn_waits(c) && c->fifo.messages && !before)
+        conn_flush(v, c); /* it was put together in the fifo */
+    else if (conn_waits(c))
         mv_watch_again(&c->watch, MV_WATCH_WRITE);
 }
 
@@ -237,7 +276,7 @@ static void conn_ready(struct mv_watch *watch, unsigned events)
         c->readable = true;
     c->ended |= (events & MV_WATCH_END) != 0;
     c->gone |= (events & MV_WATCH_GONE) != 0;
-    if (events & MV_WATCH_WRITE && c->fifo.bytes > 0)
+    if (events & MV_WATCH_WRITE && conn_waits(c))
         conn_flush(v, c);
     else if (events & MV_WATCH_WRITE)
         mv_watch_mute(watch, MV_WATCH_WRITE);
@@ -267,7 +306,7 @@ bool mv_conn_give_socket(struct mv_vsock *v, struct mv_vsock_conn *c, intptr_t s
 static void conn_close_soon(struct mv_vsock *v, struct mv_vsock_conn *c)
 {
     c->read_ended = c->closing = true;
-    if (c->socket != MV_SOCKET_NONE && c->fifo.bytes == 0)
+    if (c->socket != MV_SOCKET_NONE && !conn_waits(c))
         conn_close_socket(v, c);
 }
 
@@ -295,7 +334,7 @@ void mv_conn_guest_ends(struct mv_vsock *v, struct mv_vsock_conn *c, uint32_t fl
         c->read_ended = true;
         mv_socket_end_read(c->socket);
     }
-    if (c->fifo.bytes == 0)
+    if (!conn_waits(c))
         conn_flushed(v, c);
 }
 

@@ -18,6 +18,10 @@
  *   vsock_timer.c  what is done a little later
  *   vsock_pool.c   where bytes wait for slow sockets
  *
+ * A message from the guest is sent to the socket when it is there to its end; one to
+ * the guest is read when the guest's credit and its buffers hold all of it. One that
+ * can never be passed on resets its connection.
+ *
  * Bounds. Nothing here allocates after open. A control packet that cannot be sent yet
  * is a bit in its connection; resets that belong to no connection have a ring of their
  * own, and when that is full no more packets of the guest are looked at until it takes
@@ -33,6 +37,11 @@
 #include "virtio/vsock_pool.h"
 
 enum { MV_VSOCK_RX = 0, MV_VSOCK_TX = 1, MV_VSOCK_EVENT = 2, MV_VSOCK_QUEUES = 3 };
+
+#define MV_VSOCK_F_SEQPACKET (1ull << 1) /* 5.10.3 */
+_Static_assert((int)MV_VSOCK_STREAM == (int)MICROVM_SOCKET_STREAM &&
+                   (int)MV_VSOCK_SEQPACKET == (int)MICROVM_SOCKET_SEQPACKET,
+               "types are the same numbers everywhere");
 
 /* Packets that are to be sent to the guest, in this order. */
 enum {
@@ -56,6 +65,7 @@ struct mv_vsock_conn {
     struct mv_vsock_conn *next;           /* in its bucket, or of the free ones */
     struct mv_vsock_conn *after, *before; /* in the list of those with work */
     bool listed;
+    microvm_socket_type type;
 
     /* The guest's half, while keyed. */
     bool keyed;
@@ -69,7 +79,8 @@ struct mv_vsock_conn {
     uint32_t buf_alloc, rx_cnt, fwd_cnt, told_fwd;
     /* and the guest's for what we send. */
     uint32_t peer_buf_alloc, peer_fwd, tx_cnt;
-    bool asked; /* for credit, since the guest's was last heard of */
+    uint32_t needs; /* credit to go on: 1, or the next message's when it is known */
+    bool asked;     /* for credit, since the guest's was last heard of */
 
     /* The host's half, while there is a socket. */
     intptr_t socket;
@@ -136,11 +147,18 @@ static inline struct mv_vsock *mv_vsock_of(struct mv_vdev *dev)
     return MV_CONTAINER(dev, struct mv_vsock, dev);
 }
 
+/* The driver knows sockets of that type. */
+static inline bool mv_vsock_has(const struct mv_vsock *v, uint16_t type)
+{
+    return type == MV_VSOCK_STREAM ||
+           (type == MV_VSOCK_SEQPACKET && v->dev.negotiated & MV_VSOCK_F_SEQPACKET);
+}
+
 /* -- vsock_conn.c -- */
 
 /* A new connection that is keyed, or NULL: there is no slot. */
-struct mv_vsock_conn *mv_conn_new(struct mv_vsock *v, uint32_t guest_port,
-                                  uint32_t host_port);
+struct mv_vsock_conn *mv_conn_new(struct mv_vsock *v, microvm_socket_type type,
+                                  uint32_t guest_port, uint32_t host_port);
 struct mv_vsock_conn *mv_conn_find(struct mv_vsock *v, uint32_t guest_port,
                                    uint32_t host_port);
 /* A port of ours for a dial to the guest's. */
@@ -148,9 +166,11 @@ uint32_t mv_conn_new_port(struct mv_vsock *v, uint32_t guest_port);
 
 /* Takes the socket; false: it could not be watched, and is closed. */
 bool mv_conn_give_socket(struct mv_vsock *v, struct mv_vsock_conn *c, intptr_t socket);
-/* Bytes from the guest into the socket, what it does not take into the fifo. */
+/* Bytes from the guest into the socket, what it does not take into the fifo. `end`: a
+ * message ends with them. */
 void mv_conn_write(struct mv_vsock *v, struct mv_vsock_conn *c,
-                   const struct mv_span *span, unsigned spans, uint32_t length);
+                   const struct mv_span *span, unsigned spans, uint32_t length,
+                   bool end);
 /* The guest has sent SHUTDOWN. */
 void mv_conn_guest_ends(struct mv_vsock *v, struct mv_vsock_conn *c, uint32_t flags);
 /* The socket gives no more bytes. */
@@ -165,8 +185,10 @@ void mv_conn_unkey(struct mv_vsock *v, struct mv_vsock_conn *c);
 void mv_conn_unkey_all(struct mv_vsock *v);
 void mv_conn_close_all(struct mv_vsock *v);
 
-/* How much the guest's credit allows to be sent. */
+/* How much the guest's credit allows to be sent; and: the socket may have something to
+ * send, and credit allows for it. */
 uint32_t mv_conn_credit(const struct mv_vsock_conn *c);
+bool mv_conn_can_send(const struct mv_vsock_conn *c);
 /* After every change: into the list of those with work, or out of it. */
 void mv_conn_list(struct mv_vsock *v, struct mv_vsock_conn *c);
 void mv_conn_unlist(struct mv_vsock *v, struct mv_vsock_conn *c);

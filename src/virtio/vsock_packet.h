@@ -13,7 +13,12 @@ enum { MV_VSOCK_HEADER = 44 };
 /* Addresses, 5.10.4. */
 enum { MV_VSOCK_CID_HOST = 2, MV_VSOCK_CID_MIN = 3 };
 
+/* Types of sockets, 5.10.6. */
 enum { MV_VSOCK_STREAM = 1, MV_VSOCK_SEQPACKET = 2 };
+
+/* Flag of RW, 5.10.6.5.1: the message ends with this packet. (Bit 1 is SEQ_EOR, the end
+ * of a record of several messages.) */
+enum { MV_VSOCK_SEQ_EOM = 1 };
 
 /* Operations, 5.10.6. */
 enum {

@@ -5,6 +5,10 @@
  * straight into the guest's buffers, many at once, each behind the room for its header;
  * the headers are written afterwards, when it is known how much came.
  *
+ * A message is read when the credit and the buffers for all of it are there. While
+ * there are too few buffers its connection waits at the end of the list, and takes all
+ * that it needs when it is its turn and they are there; Linux posts many at a time.
+ *
  * Receive buffers are popped in advance and kept, so that small messages do not walk
  * through descriptors that they do not use. The driver is asked for a kick only when
  * there is work and no buffer.
@@ -66,6 +70,33 @@ static bool rx_have_or_listen(struct mv_vsock *v)
     return rx_have(v);
 }
 
+static bool rx_take_or_listen(struct mv_vsock *v)
+{
+    if (rx_take(v))
+        return true;
+    if (!mv_vq_listen(rx_queue(v)))
+        return false;
+    mv_vq_hush(rx_queue(v));
+    return rx_take(v);
+}
+
+/* As many buffers as so many bytes need. */
+static bool rx_have_for(struct mv_vsock *v, uint32_t bytes)
+{
+    v->stash_end -= v->stash_at;
+    memmove(v->stash, v->stash + v->stash_at, v->stash_end * sizeof v->stash[0]);
+    v->stash_at = 0;
+    for (unsigned i = 0; bytes > 0; i++) {
+        if (i == v->stash_end && (i == MV_VSOCK_STASH || !rx_take_or_listen(v))) {
+            if (!rx_queue(v)->live) /* it has failed */
+                v->stash_end = 0;
+            return false;
+        }
+        bytes -= MV_MIN(v->stash[i].bytes - MV_VSOCK_HEADER, bytes);
+    }
+    return true;
+}
+
 void mv_vsock_unstash(struct mv_vsock *v)
 {
     while (v->stash_end > v->stash_at) {
@@ -103,7 +134,7 @@ static struct mv_vsock_header rx_header(const struct mv_vsock *v,
                                     .dst_cid = v->cid,
                                     .src_port = c->host_port,
                                     .dst_port = c->guest_port,
-                                    .type = MV_VSOCK_STREAM,
+                                    .type = (uint16_t)c->type,
                                     .op = op,
                                     .buf_alloc = c->buf_alloc,
                                     .fwd_cnt = c->fwd_cnt};
@@ -184,22 +215,33 @@ static void rx_push_data(struct mv_vsock *v, struct mv_vsock_conn *c, uint32_t g
     while (got > 0) {
         h.length = MV_MIN(v->stash[v->stash_at].bytes - MV_VSOCK_HEADER, got);
         got -= h.length;
+        if (got == 0 && c->type == MICROVM_SOCKET_SEQPACKET)
+            h.flags = MV_VSOCK_SEQ_EOM;
         rx_push(v, &h);
     }
 }
 
-static void rx_data(struct mv_vsock *v, struct mv_vsock_conn *c)
+/* The room of the buffers that are there, up to `most` bytes: how many. */
+static uint32_t rx_rooms(const struct mv_vsock *v, uint32_t most, struct mv_span *span,
+                         unsigned *spans)
 {
-    struct mv_span span[MV_SOCKET_SPANS];
-    uint32_t credit = mv_conn_credit(c), room = 0;
-    unsigned n = 0;
-    _Static_assert(MV_SOCKET_SPANS >= MV_VSOCK_STASH * MV_VSOCK_PARTS, "all at once");
-    for (unsigned i = v->stash_at; i < v->stash_end && room < credit; i++) {
-        uint32_t bytes = MV_MIN(v->stash[i].bytes - MV_VSOCK_HEADER, credit - room);
-        n += rx_room(&v->stash[i], bytes, span + n);
+    uint32_t room = 0;
+    *spans = 0;
+    for (unsigned i = v->stash_at; i < v->stash_end && room < most; i++) {
+        uint32_t bytes = MV_MIN(v->stash[i].bytes - MV_VSOCK_HEADER, most - room);
+        *spans += rx_room(&v->stash[i], bytes, span + *spans);
         room += bytes;
     }
     MV_ASSERT(room > 0);
+    return room;
+}
+_Static_assert(MV_SOCKET_SPANS >= MV_VSOCK_STASH * MV_VSOCK_PARTS, "all at once");
+
+static void rx_stream(struct mv_vsock *v, struct mv_vsock_conn *c)
+{
+    struct mv_span span[MV_SOCKET_SPANS];
+    unsigned n;
+    uint32_t room = rx_rooms(v, mv_conn_credit(c), span, &n);
     int64_t got = mv_socket_readv(c->socket, span, n);
     if (got == MV_SOCKET_GONE) {
         mv_conn_abort(v, c);
@@ -215,23 +257,70 @@ static void rx_data(struct mv_vsock *v, struct mv_vsock_conn *c)
         c->readable = false;
         mv_watch_again(&c->watch, MV_WATCH_READ);
     }
-    mv_conn_list(v, c);
 }
 
-/* One turn of whoever is next. */
-static void rx_turn(struct mv_vsock *v)
+/* The guest can take it, now or later. */
+static bool rx_message_fits(const struct mv_vsock_conn *c, int64_t length)
+{
+    return length > 0 && length <= MV_VSOCK_MESSAGE && length <= c->peer_buf_alloc;
+}
+
+/* False: there are too few buffers for it. */
+static bool rx_message(struct mv_vsock *v, struct mv_vsock_conn *c)
+{
+    struct mv_span span[MV_SOCKET_SPANS];
+    int64_t length = mv_socket_next(c->socket);
+    c->needs = 1;
+    if (length == MV_SOCKET_AGAIN) {
+        c->readable = false;
+        mv_watch_again(&c->watch, MV_WATCH_READ);
+    } else if (length == 0) {
+        mv_conn_read_ended(v, c);
+    } else if (!rx_message_fits(c, length)) {
+        mv_conn_abort(v, c);
+    } else if (length > mv_conn_credit(c)) {
+        c->needs = (uint32_t)length;
+    } else if (rx_have_for(v, (uint32_t)length)) {
+        unsigned n;
+        (void)rx_rooms(v, (uint32_t)length, span, &n);
+        int64_t got = mv_socket_readv(c->socket, span, n);
+        if (got > 0) /* all of it */
+            rx_push_data(v, c, (uint32_t)got);
+    } else if (v->stash_end ==
+               MV_MIN((unsigned)MV_VSOCK_STASH, rx_queue(v)->config.size)) {
+        mv_conn_abort(v, c); /* there can never be enough */
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static bool rx_data(struct mv_vsock *v, struct mv_vsock_conn *c)
+{
+    if (c->type == MICROVM_SOCKET_SEQPACKET)
+        return rx_message(v, c);
+    rx_stream(v, c);
+    return true;
+}
+
+/* One turn of whoever is next. False: it could do nothing, for want of buffers. */
+static bool rx_turn(struct mv_vsock *v)
 {
     if (v->resets > 0) {
         rx_reset(v);
-        return;
+        return true;
     }
     struct mv_vsock_conn *c = v->first;
+    bool done = false;
     mv_conn_unlist(v, c); /* to be listed again at the end, if it has more */
-    bool data = c->readable && !c->read_ended && mv_conn_credit(c) > 0;
-    if (c->owed & ~MV_OWE_CREDIT || !data) /* data carries the credit state */
+    if (!(c->owed & ~MV_OWE_CREDIT) && mv_conn_can_send(c))
+        done = rx_data(v, c); /* which carries the credit state */
+    if (!done && c->owed && rx_queue(v)->live) {
         rx_control(v, c);
-    else
-        rx_data(v, c);
+        return true;
+    }
+    mv_conn_list(v, c);
+    return done;
 }
 
 static void rx_pump(struct mv_vsock *v)
@@ -239,9 +328,15 @@ static void rx_pump(struct mv_vsock *v)
     struct mv_vq *vq = rx_queue(v);
     uint16_t from = vq->used_at;
     bool work = false;
-    while ((work = v->resets > 0 || v->first) &&
-           (uint16_t)(vq->used_at - from) < PUMP_BUFFERS && rx_have_or_listen(v))
-        rx_turn(v);
+    const struct mv_vsock_conn *stuck = NULL; /* the first that could do nothing */
+    while ((work = v->resets > 0 || (v->first && v->first != stuck)) &&
+           (uint16_t)(vq->used_at - from) < PUMP_BUFFERS && rx_have_or_listen(v)) {
+        const struct mv_vsock_conn *next = v->first;
+        if (rx_turn(v))
+            stuck = NULL;
+        else if (!stuck)
+            stuck = next;
+    }
     mv_vsock_signal_rx(v);
     if (work && v->stash_at < v->stash_end)
         mv_bell_ring(&v->dev.bell[MV_VSOCK_RX]);

@@ -48,7 +48,7 @@ static void timer_ask(uv_timer_t *timer)
     for (unsigned i = 0; i < v->made; i++) {
         struct mv_vsock_conn *c = &v->conn[i];
         if (!c->keyed || c->life != MV_CONN_OPEN || c->asked || !c->readable ||
-            c->read_ended || mv_conn_credit(c) > 0)
+            c->read_ended || mv_conn_can_send(c))
             continue;
         c->asked = true;
         c->owed |= MV_OWE_ASK;

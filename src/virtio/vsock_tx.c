@@ -32,12 +32,13 @@ static void tx_take_credit(struct mv_vsock_conn *c, const struct mv_vsock_header
 /* The guest wants a new connection. */
 static void tx_request(struct mv_vsock *v, const struct mv_vsock_header *h)
 {
-    struct mv_vsock_conn *c = mv_conn_new(v, h->src_port, h->dst_port);
+    struct mv_vsock_conn *c =
+        mv_conn_new(v, (microvm_socket_type)h->type, h->src_port, h->dst_port);
     if (!c) {
         tx_reset(v, h);
         return;
     }
-    intptr_t socket = v->host.arrived(v->host.ctx, h->dst_port, h->src_port);
+    intptr_t socket = v->host.arrived(v->host.ctx, c->type, h->dst_port, h->src_port);
     if (socket == MV_SOCKET_NONE || !mv_conn_give_socket(v, c, socket)) {
         mv_conn_unkey(v, c);
         tx_reset(v, h);
@@ -81,17 +82,21 @@ static unsigned tx_payload(const struct mv_chain *chain, uint32_t length,
     return n;
 }
 
-static void tx_data(struct mv_vsock *v, struct mv_vsock_conn *c, uint32_t length,
-                    const struct mv_chain *chain)
+/* No message is longer than the credit, because none of it is consumed before its end
+ * has come. */
+static void tx_data(struct mv_vsock *v, struct mv_vsock_conn *c,
+                    const struct mv_vsock_header *h, const struct mv_chain *chain)
 {
     struct mv_span span[MV_VQ_SIZE_MAX];
+    const uint32_t length = h->length;
+    bool end = c->type == MICROVM_SOCKET_SEQPACKET && h->flags & MV_VSOCK_SEQ_EOM;
     bool ended = c->guest_ends & MV_VSOCK_NO_SEND;
     if (c->life != MV_CONN_OPEN || ended || length > c->buf_alloc - c->fifo.bytes) {
         mv_conn_abort(v, c);
         return;
     }
-    if (length > 0)
-        mv_conn_write(v, c, span, tx_payload(chain, length, span), length);
+    if (length > 0 || end)
+        mv_conn_write(v, c, span, tx_payload(chain, length, span), length, end);
 }
 
 static void tx_rst(struct mv_vsock *v, struct mv_vsock_conn *c)
@@ -120,7 +125,7 @@ static void tx_packet(struct mv_vsock *v, struct mv_vsock_conn *c,
         mv_conn_guest_ends(v, c, h->flags);
         break;
     case MV_VSOCK_RW:
-        tx_data(v, c, h->length, chain);
+        tx_data(v, c, h, chain);
         break;
     case MV_VSOCK_CREDIT_UPDATE:
         break;
@@ -139,11 +144,11 @@ static void tx_header(struct mv_vsock *v, const struct mv_vsock_header *h,
 {
     if (h->src_cid != v->cid)
         return; /* an answer would reach nobody */
-    bool ours = h->dst_cid == MV_VSOCK_CID_HOST && h->type == MV_VSOCK_STREAM;
+    bool ours = h->dst_cid == MV_VSOCK_CID_HOST && mv_vsock_has(v, h->type);
     struct mv_vsock_conn *c = ours ? mv_conn_find(v, h->src_port, h->dst_port) : NULL;
-    if (c)
+    if (c && c->type == (microvm_socket_type)h->type)
         tx_packet(v, c, h, chain);
-    else if (ours && h->op == MV_VSOCK_REQUEST)
+    else if (ours && !c && h->op == MV_VSOCK_REQUEST)
         tx_request(v, h);
     else
         tx_reset(v, h);

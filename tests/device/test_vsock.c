@@ -46,8 +46,8 @@ static void the_host_dials(void **state)
 {
     struct vsockrig *v = *state;
     uint8_t data[VSOCK_RX_BYTES];
-    int dial;
-    assert_int_equal(v->user.dial(v->user.device, 25, &dial), MV_VSOCK_DIALLED);
+    microvm_socket_type dial = STREAM;
+    assert_int_equal(v->user.dial(v->user.device, STREAM, 25, &dial), MV_VSOCK_DIALLED);
     struct mv_vsock_header h = expect(v, MV_VSOCK_REQUEST, NULL);
     assert_int_equal(h.dst_port, 25);
     assert_true(h.buf_alloc > 0);
@@ -68,8 +68,9 @@ static void dials_have_ports_of_their_own(void **state)
     struct vsockrig *v = *state;
     uint32_t seen[100];
     for (unsigned i = 0; i < 100; i++) {
-        int dial;
-        assert_int_equal(v->user.dial(v->user.device, 1025, &dial), MV_VSOCK_DIALLED);
+        microvm_socket_type dial = STREAM;
+        assert_int_equal(v->user.dial(v->user.device, STREAM, 1025, &dial),
+                         MV_VSOCK_DIALLED);
         struct mv_vsock_header h = expect(v, MV_VSOCK_REQUEST, NULL);
         seen[i] = h.src_port;
         for (unsigned n = 0; n < i; n++)
@@ -86,14 +87,14 @@ static void dials_have_ports_of_their_own(void **state)
 static void refuses_at_once(void **state)
 {
     struct vsockrig *v = *state;
-    int dial;
+    microvm_socket_type dial = STREAM;
     struct mv_vsock_header h = vsockrig_header(MV_VSOCK_REQUEST, GUEST_PORT, 9);
     vsockrig_send(v, &h, NULL, 0);
     h = expect(v, MV_VSOCK_RST, NULL);
     assert_int_equal(h.src_port, 9);
     assert_int_equal(h.dst_port, GUEST_PORT);
     expect_nothing(v);
-    (void)v->user.dial(v->user.device, 25, &dial);
+    (void)v->user.dial(v->user.device, STREAM, 25, &dial);
     h = expect(v, MV_VSOCK_REQUEST, NULL);
     h = vsockrig_header(MV_VSOCK_RST, 25, h.src_port);
     vsockrig_send(v, &h, NULL, 0);
@@ -104,9 +105,9 @@ static void refuses_at_once(void **state)
 static void a_dial_can_be_given_up(void **state)
 {
     struct vsockrig *v = *state;
-    int dial, other;
-    (void)v->user.dial(v->user.device, 25, &dial);
-    (void)v->user.dial(v->user.device, 25, &other);
+    microvm_socket_type dial = STREAM, other = STREAM;
+    (void)v->user.dial(v->user.device, STREAM, 25, &dial);
+    (void)v->user.dial(v->user.device, STREAM, 25, &other);
     struct mv_vsock_header h = expect(v, MV_VSOCK_REQUEST, NULL);
     uint32_t port = h.src_port;
     (void)expect(v, MV_VSOCK_REQUEST, NULL);
@@ -371,15 +372,15 @@ static void a_reset_ends_connections(void **state)
 {
     struct vsockrig *v = *state;
     uint8_t data[16];
-    int dial;
+    microvm_socket_type dial = STREAM;
     intptr_t end = vsockrig_connect(v, GUEST_PORT, BUF);
-    (void)v->user.dial(v->user.device, 25, &dial);
+    (void)v->user.dial(v->user.device, STREAM, 25, &dial);
     say_data(v, GUEST_PORT, "before", 6);
     vdriver_reset(&v->rig.driver);
     assert_int_equal(v->lost, 1);
     assert_int_equal(host_read(end, data, sizeof data), 6);
     expect_end(end);
-    assert_int_equal(v->user.dial(v->user.device, 25, &dial), MV_VSOCK_NOT_YET);
+    assert_int_equal(v->user.dial(v->user.device, STREAM, 25, &dial), MV_VSOCK_NOT_YET);
     vsockrig_start(v, UINT64_MAX, VSOCK_RX_BUFFERS);
     assert_int_equal(v->readies, 2);
     end = vsockrig_connect(v, GUEST_PORT, BUF);

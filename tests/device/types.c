@@ -108,9 +108,18 @@ static unsigned console_request(struct vrig *rig, uint64_t gpa,
 #endif
 
 #if MV_HAVE_VSOCK
-static intptr_t nobody_arrived(void *ctx, uint32_t port, uint32_t from)
+/* STREAM, and SEQPACKET where the host has such sockets. */
+#ifdef __linux__
+enum { VSOCK_FEATURES = 1 << 0 | 1 << 1 };
+#else
+enum { VSOCK_FEATURES = 1 << 0 };
+#endif
+
+static intptr_t nobody_arrived(void *ctx, microvm_socket_type type, uint32_t port,
+                               uint32_t from)
 {
     (void)ctx;
+    (void)type;
     (void)port;
     (void)from;
     return MV_SOCKET_NONE;
@@ -201,7 +210,7 @@ const struct device_type device_types[] = {
     {"console", 3, 2, 4, 0, 0, 1 << 0, console_open, 1, console_request},
 #endif
 #if MV_HAVE_VSOCK
-    {"vsock", 19, 3, 8, 0, 0, 1 << 0, vsock_open, 1, vsock_request, 2},
+    {"vsock", 19, 3, 8, 0, 0, VSOCK_FEATURES, vsock_open, 1, vsock_request, 2},
 #endif
 };
 const unsigned device_type_count = MV_ARRAY_LEN(device_types);

@@ -10,6 +10,8 @@
 #include "vsockrig.h"
 
 enum { GUEST_PORT = 5001, TO_PORT = VSOCK_LISTENS, BUF = 256 << 10 };
+#define STREAM    MICROVM_SOCKET_STREAM
+#define SEQPACKET MICROVM_SOCKET_SEQPACKET
 
 /* Every case over every transport; what main returns. */
 enum { VSOCK_CASES_MAX = 32 };

@@ -72,7 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct mv_loop loop; /* Windows has sockets once there is one */
     int rc = mv_loop_open(&loop, NULL);
     MV_ASSERT(rc == 0);
-    rc = mv_socket_pair(pair, NULL);
+    rc = mv_socket_pair(MICROVM_SOCKET_STREAM, pair, NULL);
     MV_ASSERT(rc == 0);
     (void)mv_socket_write(pair[1], data, size);
     mv_socket_end_write(pair[1]);

@@ -12,6 +12,18 @@
 
 enum { RX = 0, TX = 1, PORTS = 4 };
 
+/* One of the guest's ports speaks in messages. */
+static uint16_t type_of(uint32_t guest_port)
+{
+    return guest_port == PORTS - 1 ? MV_VSOCK_SEQPACKET : MV_VSOCK_STREAM;
+}
+
+static void dial_port(struct vsockrig *v, uint32_t port, microvm_socket_type *dials)
+{
+    microvm_socket_type *dial = &dials[type_of(port)];
+    (void)v->user.dial(v->user.device, *dial, port, dial);
+}
+
 static uint32_t any_port(struct vsockrig *v, struct fuzz *in)
 {
     uint8_t pick = fuzz8(in);
@@ -26,6 +38,7 @@ static void packet(struct vsockrig *v, struct fuzz *in)
     struct mv_vsock_header h = vsockrig_header(op % 9, 1, VSOCK_LISTENS);
     uint8_t data[256] = {0};
     h.src_port = how % PORTS;
+    h.type = type_of(h.src_port);
     h.dst_port = any_port(v, in);
     h.flags = fuzz8(in) % 8;
     h.fwd_cnt = how & 0x10 ? fuzz32(in) : 0;
@@ -47,7 +60,8 @@ static void packet(struct vsockrig *v, struct fuzz *in)
 /* The newest connections' other ends. */
 static void host(struct vsockrig *v, struct fuzz *in)
 {
-    uint8_t op = fuzz8(in), data[512] = {0};
+    static const uint8_t zeros[(64 << 10) + 2];
+    uint8_t op = fuzz8(in), data[512];
     if (!v->ends)
         return;
     intptr_t *end =
@@ -61,8 +75,10 @@ static void host(struct vsockrig *v, struct fuzz *in)
         break;
     case 2:
     case 3:
-    case 4:
-        (void)mv_socket_write(*end, data, 1 + fuzz16(in) % sizeof data);
+        (void)mv_socket_write(*end, zeros, 1 + fuzz16(in) % sizeof data);
+        break;
+    case 4: /* also empty messages, and some that are too long */
+        (void)mv_socket_write(*end, zeros, fuzz16(in) + (op & 0x80 ? 2u : 0u));
         break;
     case 5:
         mv_socket_end_write(*end);
@@ -77,9 +93,16 @@ static void host(struct vsockrig *v, struct fuzz *in)
     }
 }
 
+static void post(struct vsockrig *v, struct fuzz *in)
+{
+    unsigned buffers = 1 + fuzz8(in) % 8; /* the first byte, whoever compiles this */
+    vsockrig_post(v, buffers, 45 + fuzz16(in) % 4000);
+}
+
 static void step(struct vsockrig *v, struct fuzz *in)
 {
-    static int dial; /* one for all: who it is does not matter here */
+    static microvm_socket_type dial[] = {0, MICROVM_SOCKET_STREAM,
+                                         MICROVM_SOCKET_SEQPACKET}; /* who: all one */
     uint8_t op = fuzz8(in);
     switch (op % 8) {
     case 0:
@@ -96,15 +119,15 @@ static void step(struct vsockrig *v, struct fuzz *in)
         break;
     case 6:
         if (v->rig.driver.queue[RX].size > 0 && op & 0x80)
-            vsockrig_post(v, 1 + fuzz8(in) % 8, 45 + fuzz16(in) % 4000);
+            post(v, in);
         mv_loop_turn(&v->rig.loop);
         break;
     case 7:
         v->unwanted = op & 0x80;
         if (op & 0x40)
-            v->user.hang_up(v->user.device, &dial);
+            v->user.hang_up(v->user.device, &dial[1 + (op >> 5 & 1)]);
         else
-            (void)v->user.dial(v->user.device, fuzz8(in) % PORTS, &dial);
+            dial_port(v, fuzz8(in) % PORTS, dial);
         break;
     }
 }

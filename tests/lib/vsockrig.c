@@ -10,10 +10,10 @@
 enum { RX = 0, TX = 1 };
 enum { TX_GPA = 0x10000, RX_GPA = 0x200000, TX_BYTES = 0x100000 };
 
-static intptr_t host_make(struct vsockrig *v)
+static intptr_t host_make(struct vsockrig *v, microvm_socket_type type)
 {
     intptr_t pair[2];
-    int rc = mv_socket_pair(pair, NULL);
+    int rc = mv_socket_pair(type, pair, NULL);
     MV_ASSERT(rc == 0);
     unsigned at = v->ends++ % VSOCK_HOST_ENDS;
     if (v->ends > VSOCK_HOST_ENDS)
@@ -22,19 +22,22 @@ static intptr_t host_make(struct vsockrig *v)
     return pair[1];
 }
 
-static intptr_t host_arrived(void *ctx, uint32_t port, uint32_t from)
+static intptr_t host_arrived(void *ctx, microvm_socket_type type, uint32_t port,
+                             uint32_t from)
 {
+    struct vsockrig *v = ctx;
     (void)from;
-    return port == VSOCK_LISTENS ? host_make(ctx) : MV_SOCKET_NONE;
+    bool takes = port == VSOCK_LISTENS && (!v->takes || v->takes == type);
+    return takes ? host_make(v, type) : MV_SOCKET_NONE;
 }
 
 static intptr_t host_answered(void *ctx, void *dial, uint32_t host_port)
 {
     struct vsockrig *v = ctx;
-    (void)dial;
+    microvm_socket_type type = *(const microvm_socket_type *)dial;
     v->answers++;
     v->answered_port = host_port;
-    return v->unwanted ? MV_SOCKET_NONE : host_make(v);
+    return v->unwanted ? MV_SOCKET_NONE : host_make(v, type);
 }
 
 static void host_refused(void *ctx, void *dial, enum mv_vsock_answer answer)
@@ -103,6 +106,14 @@ struct mv_vsock_header vsockrig_header(uint16_t op, uint32_t guest_port,
                                     .type = MV_VSOCK_STREAM,
                                     .op = op,
                                     .buf_alloc = 256 << 10};
+}
+
+struct mv_vsock_header vsockrig_message(uint16_t op, uint32_t guest_port,
+                                        uint32_t host_port)
+{
+    struct mv_vsock_header h = vsockrig_header(op, guest_port, host_port);
+    h.type = MV_VSOCK_SEQPACKET;
+    return h;
 }
 
 bool vsockrig_add(struct vsockrig *v, const struct mv_vsock_header *header,
@@ -184,10 +195,12 @@ bool vsockrig_receive(struct vsockrig *v, struct mv_vsock_header *header, uint8_
     return true;
 }
 
-intptr_t vsockrig_connect(struct vsockrig *v, uint32_t guest_port, uint32_t buf_alloc)
+intptr_t vsockrig_connect_type(struct vsockrig *v, uint16_t type, uint32_t guest_port,
+                               uint32_t buf_alloc)
 {
     struct mv_vsock_header h =
         vsockrig_header(MV_VSOCK_REQUEST, guest_port, VSOCK_LISTENS);
+    h.type = type;
     h.buf_alloc = buf_alloc;
     vsockrig_send(v, &h, NULL, 0);
     if (!vsockrig_receive(v, &h, NULL, false) || h.op != MV_VSOCK_RESPONSE ||
@@ -195,4 +208,9 @@ intptr_t vsockrig_connect(struct vsockrig *v, uint32_t guest_port, uint32_t buf_
         return MV_SOCKET_NONE;
     v->response = h;
     return v->end[(v->ends - 1) % VSOCK_HOST_ENDS];
+}
+
+intptr_t vsockrig_connect(struct vsockrig *v, uint32_t guest_port, uint32_t buf_alloc)
+{
+    return vsockrig_connect_type(v, MV_VSOCK_STREAM, guest_port, buf_alloc);
 }

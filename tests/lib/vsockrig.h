@@ -21,11 +21,13 @@ enum {
     VSOCK_PAYLOAD = 64 << 10
 };
 
+/* What a dial points to here is its microvm_socket_type. */
 struct vsockrig {
     struct vrig rig;
     struct mv_vsock_user user;
     intptr_t end[VSOCK_HOST_ENDS]; /* MV_SOCKET_NONE: closed by the test */
     unsigned ends;
+    microvm_socket_type takes;                 /* at VSOCK_LISTENS; 0: every type */
     unsigned refusals, lost, readies, answers; /* what the host's end was told */
     bool unwanted;                             /* an answered dial is given no socket */
     uint32_t answered_port;
@@ -45,6 +47,9 @@ void vsockrig_replace(struct vsockrig *v);
 /* A header as a good guest writes it, of the connection between these ports. */
 struct mv_vsock_header vsockrig_header(uint16_t op, uint32_t guest_port,
                                        uint32_t host_port);
+/* The same of a SOCK_SEQPACKET connection. */
+struct mv_vsock_header vsockrig_message(uint16_t op, uint32_t guest_port,
+                                        uint32_t host_port);
 /* Puts a packet into the tx queue and kicks; the loop turns. */
 void vsockrig_send(struct vsockrig *v, const struct mv_vsock_header *header,
                    const void *data, uint32_t length);
@@ -62,5 +67,7 @@ void vsockrig_post(struct vsockrig *v, unsigned buffers, uint32_t bytes);
 /* Sends REQUEST to VSOCK_LISTENS from this port and takes the RESPONSE; the
  * application's end. MV_SOCKET_NONE: it was no RESPONSE. */
 intptr_t vsockrig_connect(struct vsockrig *v, uint32_t guest_port, uint32_t buf_alloc);
+intptr_t vsockrig_connect_type(struct vsockrig *v, uint16_t type, uint32_t guest_port,
+                               uint32_t buf_alloc);
 
 #endif

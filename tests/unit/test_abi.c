@@ -42,6 +42,7 @@ static void structs_are_laid_out_as_promised(void **state)
     SIZE(microvm_vsock, 16);
     SIZE(microvm_command, 56);
     FIELD(microvm_command, timeout_ms, 40);
+    SIZE(microvm_socket_type, 4);
 }
 
 static void the_version_is_that_of_the_header(void **state)

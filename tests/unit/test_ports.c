@@ -21,13 +21,16 @@ struct ends {
     struct mv_vsock_host host;
     enum mv_vsock_dialling says; /* of the made-up device */
     void *asked;                 /* the dial that it has */
+    microvm_socket_type type;    /* that it shall have */
     unsigned dials, hang_ups, arrivals;
     intptr_t given;
 };
 
-static enum mv_vsock_dialling device_dial(void *device, uint32_t port, void *dial)
+static enum mv_vsock_dialling device_dial(void *device, microvm_socket_type type,
+                                          uint32_t port, void *dial)
 {
     struct ends *e = device;
+    e->type = type;
     assert_int_equal(port, PORT);
     e->dials++;
     if (e->says == MV_VSOCK_DIALLED)
@@ -114,7 +117,8 @@ static void dial_failed(struct mv_vsock_dial *dial, int code, const char *why)
 static struct dial new_dial(unsigned limit_ms)
 {
     return (struct dial){
-        .dial = {.port = PORT,
+        .dial = {.type = MICROVM_SOCKET_STREAM,
+                 .port = PORT,
                  .deadline_ns = limit_ms ? uv_hrtime() + limit_ms * 1000000ull : 0,
                  .take = dial_take,
                  .failed = dial_failed}};
@@ -239,19 +243,22 @@ static void a_backlog_has_an_end(void **state)
     microvm_error err;
     char byte;
     (void)state;
-    assert_int_equal(e->host.arrived(e->host.ctx, PORT, 1), MV_SOCKET_NONE);
+    assert_int_equal(e->host.arrived(e->host.ctx, MICROVM_SOCKET_STREAM, PORT, 1),
+                     MV_SOCKET_NONE);
     assert_int_equal(mv_vsock_accept(&e->ports, PORT, &s, &err), MICROVM_E_STATE);
-    assert_ok(mv_vsock_listen(&e->ports, PORT, &err), &err);
-    assert_int_equal(mv_vsock_listen(&e->ports, PORT, &err), MICROVM_E_STATE);
+    assert_ok(mv_vsock_listen(&e->ports, MICROVM_SOCKET_STREAM, PORT, &err), &err);
+    assert_int_equal(mv_vsock_listen(&e->ports, MICROVM_SOCKET_STREAM, PORT, &err),
+                     MICROVM_E_STATE);
     assert_int_equal(mv_vsock_accept(&e->ports, PORT, &s, &err), 0);
     for (unsigned i = 0; i < MV_VSOCK_BACKLOG; i++) {
-        device[i] = e->host.arrived(e->host.ctx, PORT, i);
+        device[i] = e->host.arrived(e->host.ctx, MICROVM_SOCKET_STREAM, PORT, i);
         assert_int_not_equal(device[i], MV_SOCKET_NONE);
         byte = (char)i;
         assert_int_equal(mv_socket_write(device[i], &byte, 1), 1);
     }
     assert_int_equal(e->arrivals, 1); /* told once */
-    assert_int_equal(e->host.arrived(e->host.ctx, PORT, 99), MV_SOCKET_NONE);
+    assert_int_equal(e->host.arrived(e->host.ctx, MICROVM_SOCKET_STREAM, PORT, 99),
+                     MV_SOCKET_NONE);
     for (unsigned i = 0; i < MV_VSOCK_BACKLOG / 2; i++) { /* the oldest first */
         assert_int_equal(mv_vsock_accept(&e->ports, PORT, &s, &err), 1);
         assert_int_equal(mv_socket_read(s, &byte, 1), 1);
@@ -264,8 +271,60 @@ static void a_backlog_has_an_end(void **state)
     for (unsigned i = 0; i < MV_VSOCK_BACKLOG; i++)
         mv_socket_close(device[i]);
     for (unsigned i = 0; i < MV_VSOCK_LISTENERS; i++)
-        assert_ok(mv_vsock_listen(&e->ports, i, &err), &err);
-    assert_int_equal(mv_vsock_listen(&e->ports, 1000, &err), MICROVM_E_STATE);
+        assert_ok(mv_vsock_listen(&e->ports, MICROVM_SOCKET_STREAM, i, &err), &err);
+    assert_int_equal(mv_vsock_listen(&e->ports, MICROVM_SOCKET_STREAM, 1000, &err),
+                     MICROVM_E_STATE);
+    close_ends(e);
+}
+
+/* A port takes connections of one type. Where the host has no SOCK_SEQPACKET, nobody
+ * can listen for it, and why is said. */
+static void listeners_have_a_type(void **state)
+{
+    struct ends *e = open_ends(NULL);
+    const microvm_socket_type messages = MICROVM_SOCKET_SEQPACKET;
+    intptr_t s, device, pair[2];
+    microvm_error err;
+    char text[8];
+    (void)state;
+    int rc = mv_vsock_listen(&e->ports, messages, PORT, &err);
+    if (mv_socket_has(messages, NULL)) {
+        assert_int_equal(rc, MICROVM_E_UNSUPPORTED);
+        assert_non_null(strstr(err.message, "SOCK_SEQPACKET"));
+        assert_int_equal(mv_socket_pair(messages, pair, &err), MICROVM_E_UNSUPPORTED);
+        close_ends(e);
+        skip();
+    }
+    assert_ok(rc, &err);
+    assert_int_equal(e->host.arrived(e->host.ctx, MICROVM_SOCKET_STREAM, PORT, 1),
+                     MV_SOCKET_NONE);
+    device = e->host.arrived(e->host.ctx, messages, PORT, 1);
+    assert_int_not_equal(device, MV_SOCKET_NONE);
+    assert_int_equal(mv_vsock_accept(&e->ports, PORT, &s, &err), 1);
+    assert_int_equal(mv_socket_write(device, "one", 3), 3);
+    assert_int_equal(mv_socket_write(device, "two", 3), 3);
+    assert_int_equal(mv_socket_next(s), 3);
+    assert_int_equal(mv_socket_read(s, text, sizeof text), 3);
+    mv_socket_close(device);
+    assert_int_equal(mv_socket_next(s), 3);
+    assert_int_equal(mv_socket_read(s, text, sizeof text), 3);
+    assert_int_equal(mv_socket_next(s), 0);
+    mv_socket_close(s);
+    close_ends(e);
+}
+
+static void a_dial_has_a_type(void **state)
+{
+    struct ends *e = open_ends(NULL);
+    struct dial d = new_dial(60000);
+    (void)state;
+    d.dial.type = MICROVM_SOCKET_SEQPACKET;
+    e->says = MV_VSOCK_UNABLE; /* the guest's driver has none: not tried again */
+    mv_vsock_dial(&e->ports, &d.dial);
+    turn_for(e, 5);
+    assert_int_equal(e->type, MICROVM_SOCKET_SEQPACKET);
+    assert_int_equal(d.code, MICROVM_E_UNSUPPORTED);
+    assert_int_equal(e->dials, 1);
     close_ends(e);
 }
 
@@ -273,7 +332,7 @@ static void a_backlog_has_an_end(void **state)
 
 static intptr_t call(struct ends *e, const char *path, const char *text)
 {
-    intptr_t s = mv_unix_connect(path);
+    intptr_t s = mv_unix_connect(MICROVM_SOCKET_STREAM, path);
     assert_int_not_equal(s, MV_SOCKET_NONE);
     assert_int_equal(mv_socket_write(s, text, strlen(text)), strlen(text));
     turn_for(e, 10);
@@ -315,7 +374,8 @@ static void callers_say_connect(void **state)
     }
     assert_int_equal(e->dials, 2);
     close_ends(e);
-    assert_int_equal(mv_unix_connect(path), MV_SOCKET_NONE); /* and its file is gone */
+    assert_int_equal(mv_unix_connect(MICROVM_SOCKET_STREAM, path),
+                     MV_SOCKET_NONE); /* and its file is gone */
 }
 
 /* pitfalls, 11: a caller that goes while it is dialled frees its place; many that say
@@ -329,7 +389,7 @@ static void places_are_limited(void **state)
     scratch_remove(path);
     struct ends *e = open_ends(path);
     for (unsigned i = 0; i < MV_VSOCK_CALLERS; i++) {
-        silent[i] = mv_unix_connect(path);
+        silent[i] = mv_unix_connect(MICROVM_SOCKET_STREAM, path);
         assert_int_not_equal(silent[i], MV_SOCKET_NONE);
     }
     turn_for(e, 10);
@@ -361,11 +421,12 @@ static void a_deaf_listener_blocks_nobody(void **state)
     (void)snprintf(deaf, sizeof deaf, "%s_%d", path, 77);
     struct ends *e = open_ends(path);
     uint64_t began_ns = uv_hrtime();
-    assert_int_equal(e->host.arrived(e->host.ctx, 77, 1), MV_SOCKET_NONE);
+    assert_int_equal(e->host.arrived(e->host.ctx, MICROVM_SOCKET_STREAM, 77, 1),
+                     MV_SOCKET_NONE);
     assert_ok(mv_unix_listen(deaf, &listener, &err), &err);
     do {
         assert_true(n < DEAF_MOST);
-        taken[n] = e->host.arrived(e->host.ctx, 77, n);
+        taken[n] = e->host.arrived(e->host.ctx, MICROVM_SOCKET_STREAM, 77, n);
     } while (taken[n++] != MV_SOCKET_NONE);
     assert_true(n > 1);
     assert_true(uv_hrtime() - began_ns < 1000000000);
@@ -384,6 +445,8 @@ int main(void)
         cmocka_unit_test(waiting_for_a_driver_does_not_poll),
         cmocka_unit_test(the_end_fails_all_dials),
         cmocka_unit_test(a_backlog_has_an_end),
+        cmocka_unit_test(listeners_have_a_type),
+        cmocka_unit_test(a_dial_has_a_type),
         cmocka_unit_test(callers_say_connect),
         cmocka_unit_test(places_are_limited),
         cmocka_unit_test(a_deaf_listener_blocks_nobody),

@@ -66,7 +66,7 @@ static int start(struct agent *agent, const char *reply, size_t length,
                  microvm_error *err)
 {
     intptr_t pair[2];
-    assert_int_equal(mv_socket_pair(pair, NULL), 0);
+    assert_int_equal(mv_socket_pair(MICROVM_SOCKET_STREAM, pair, NULL), 0);
     *agent = (struct agent){.socket = pair[1]};
     if (reply)
         say(agent, AGENT_REPLY, reply, length);

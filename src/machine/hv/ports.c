@@ -61,10 +61,11 @@ int hv_ports_connect(struct microvm *vm, struct mv_vsock_dial *dial, microvm_err
     return 0;
 }
 
-int hv_ports_listen(struct microvm *vm, uint32_t port, microvm_error *err)
+int hv_ports_listen(struct microvm *vm, microvm_socket_type type, uint32_t port,
+                    microvm_error *err)
 {
     int rc = ports_there(vm, err);
-    return rc ? rc : mv_vsock_listen(&hv_machine(vm)->ports, port, err);
+    return rc ? rc : mv_vsock_listen(&hv_machine(vm)->ports, type, port, err);
 }
 
 int hv_ports_unlisten(struct microvm *vm, uint32_t port, microvm_error *err)

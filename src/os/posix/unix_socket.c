@@ -41,17 +41,18 @@ static int unix_prepare(int fd)
     return fd;
 }
 
-static int unix_open(void)
+static int unix_open(microvm_socket_type type)
 {
-    return unix_prepare(socket(AF_UNIX, SOCK_STREAM, 0));
+    int kind = type == MICROVM_SOCKET_STREAM ? SOCK_STREAM : SOCK_SEQPACKET;
+    return unix_prepare(socket(AF_UNIX, kind, 0));
 }
 
-intptr_t mv_unix_connect(const char *path)
+intptr_t mv_unix_connect(microvm_socket_type type, const char *path)
 {
     struct sockaddr_un address;
     if (!unix_address(path, &address))
         return MV_SOCKET_NONE;
-    int fd = unix_open();
+    int fd = unix_open(type);
     if (fd >= 0 && !connect(fd, (struct sockaddr *)&address, sizeof address))
         return fd;
     if (fd >= 0)
@@ -65,7 +66,7 @@ static bool unix_is_stale(const char *path)
     struct stat st;
     if (lstat(path, &st) || !S_ISSOCK(st.st_mode))
         return false;
-    intptr_t probe = mv_unix_connect(path);
+    intptr_t probe = mv_unix_connect(MICROVM_SOCKET_STREAM, path);
     if (probe == MV_SOCKET_NONE)
         return errno == ECONNREFUSED;
     mv_socket_close(probe);
@@ -94,7 +95,7 @@ int mv_unix_listen(const char *path, intptr_t *out, microvm_error *err)
         return mv_fail(err, MICROVM_E_INVALID,
                        "socket '%s': the path of a socket has 1 to %zu bytes", path,
                        sizeof address.sun_path - 1);
-    int fd = unix_open();
+    int fd = unix_open(MICROVM_SOCKET_STREAM);
     if (fd < 0)
         return mv_fail_os(err, "socket '%s'", path);
     if (unix_bind(fd, &address) || listen(fd, BACKLOG)) {

@@ -37,10 +37,10 @@ static SOCKET unix_prepare(SOCKET s)
 }
 
 /* Connected before it becomes non-blocking: a local connect ends at once. */
-intptr_t mv_unix_connect(const char *path)
+intptr_t mv_unix_connect(microvm_socket_type type, const char *path)
 {
     struct sockaddr_un address;
-    if (!unix_address(path, &address))
+    if (type != MICROVM_SOCKET_STREAM || !unix_address(path, &address))
         return MV_SOCKET_NONE;
     SOCKET s = socket(AF_UNIX, SOCK_STREAM, 0);
     if (s == INVALID_SOCKET)
@@ -58,7 +58,7 @@ static int unix_bind(SOCKET s, const struct sockaddr_un *address, const char *pa
         return 0;
     if (WSAGetLastError() != WSAEADDRINUSE)
         return -1;
-    intptr_t probe = mv_unix_connect(path);
+    intptr_t probe = mv_unix_connect(MICROVM_SOCKET_STREAM, path);
     if (probe != MV_SOCKET_NONE) {
         mv_socket_close(probe);
         WSASetLastError(WSAEADDRINUSE);
