@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Connections with a Linux guest, both ways, through the public API: many one after the
- * other, many at once with their bytes checked, half-close, refusal, waiting for a
- * guest that is not there yet, pause, the driver's reset, the machine's end.
+ * other, many at once with their bytes checked, messages, half-close, refusal, waiting
+ * for a guest that is not there yet, pause, the driver's reset, the machine's end.
  *
  * Usage: api_vsock CYCLES AT_ONCE KIB SLOW KEY=VALUE...
  */
@@ -22,9 +22,11 @@ enum {
     CLOSE = 11,
     REBIND = 12,
     STOP = 13,
-    SILENT = 14
+    SILENT = 14,
+    MESSAGES = 15
 }; /* guests/vsock.c */
-enum { HOST_CLOSE = 20, HOST_HALF = 21 };
+enum { HOST_CLOSE = 20, HOST_HALF = 21, HOST_MESSAGES = 22 };
+enum { LONGEST = 64 << 10 };
 enum { ANSWER_MS = 120000, AT_ONCE_MAX = 64, BLOCK = 64 << 10 };
 
 static intptr_t dial(struct drive *d, uint32_t port)
@@ -163,6 +165,99 @@ static void at_once(struct drive *d, unsigned count, size_t total)
            (unsigned long long)ms);
 }
 
+/* -- messages -- */
+
+/* As in guests/vsock.c. */
+static size_t message_length(uint32_t i)
+{
+    uint32_t r = (i + 1) * 2654435761u;
+    return 1 + (r >> 8) % (1u << (1 + (r >> 4) % 16));
+}
+
+static void message_fill(unsigned char *to, uint32_t i, size_t length)
+{
+    for (size_t k = 0; k < length; k++)
+        to[k] = (unsigned char)(i * 31 + k + (k >> 8) * 7);
+}
+
+/* One more, if there is room. */
+static unsigned message_send(intptr_t s, uint32_t i)
+{
+    static unsigned char data[LONGEST];
+    size_t length = message_length(i);
+    message_fill(data, i, length);
+    ssize_t n = send((int)s, data, length, MSG_NOSIGNAL);
+    if (n < 0 && errno != EAGAIN)
+        drive_fail("message %u: %s", i, strerror(errno));
+    return n > 0;
+}
+
+/* One more, if it is there; each is as it was sent. */
+static unsigned message_receive(intptr_t s, uint32_t i)
+{
+    static unsigned char data[LONGEST + 1], wanted[LONGEST];
+    ssize_t n = recv((int)s, data, sizeof data, 0);
+    if (n < 0 && errno == EAGAIN)
+        return 0;
+    size_t length = message_length(i);
+    message_fill(wanted, i, length);
+    if (n != (ssize_t)length || memcmp(data, wanted, length))
+        drive_fail("message %u of %zu bytes: %zd bytes", i, length, n);
+    return 1;
+}
+
+/* Every message goes to the guest and comes back, as many at once as there is room. */
+static void messages(struct drive *d, unsigned count)
+{
+    microvm_error err;
+    intptr_t s;
+    uint64_t began = drive_now_ms();
+    drive_check("connect",
+                microvm_connect_type(d->vm, MICROVM_SOCKET_SEQPACKET, MESSAGES,
+                                     ANSWER_MS, &s, &err),
+                &err);
+    for (unsigned sent = 0, got = 0; got < count;) {
+        struct pollfd p = {.fd = (int)s, .events = POLLIN};
+        p.events |= sent < count ? POLLOUT : 0;
+        if (poll(&p, 1, ANSWER_MS) <= 0)
+            drive_fail("messages stand still: %u sent, %u back", sent, got);
+        if (p.revents & POLLOUT && sent < count)
+            sent += message_send(s, sent);
+        if (p.revents & (POLLIN | POLLHUP))
+            got += message_receive(s, got);
+    }
+    shutdown((int)s, SHUT_WR);
+    expect_end(s, "messages");
+    close((int)s);
+    printf("%u messages to the guest and back in %llu ms\n", count,
+           (unsigned long long)(drive_now_ms() - began));
+}
+
+/* The other way: the guest's come back from here. */
+static void messages_of_guest(struct drive *d, unsigned count)
+{
+    static unsigned char data[LONGEST + 1];
+    char wanted[32];
+    microvm_error err;
+    intptr_t s;
+    drive_check("accept", microvm_accept(d->vm, HOST_MESSAGES, ANSWER_MS, &s, &err),
+                &err);
+    for (unsigned i = 0;; i++) {
+        int64_t n = microvm_console_read(s, data, sizeof data, ANSWER_MS, &err);
+        if (n < 0)
+            drive_fail("message %u of the guest: %s", i, err.message);
+        if (n == 0)
+            break;
+        if (microvm_console_write(s, data, (size_t)n, ANSWER_MS, &err) != n)
+            drive_fail("message %u to the guest: %s", i, err.message);
+    }
+    close((int)s);
+    snprintf(wanted, sizeof wanted, "%u of %u", count, count);
+    const char *said = drive_expect(d, "MV vsock-messages ", ANSWER_MS);
+    if (strncmp(said, wanted, strlen(wanted)))
+        drive_fail("the guest's messages: %s", said);
+}
+
 /* -- the rest -- */
 
 static void half_close(struct drive *d)
@@ -242,6 +337,10 @@ static intptr_t dial_early(struct drive *d, microvm_config *config)
     microvm_config_free(config);
     drive_check("listen", microvm_listen(d->vm, HOST_CLOSE, &err), &err);
     drive_check("listen", microvm_listen(d->vm, HOST_HALF, &err), &err);
+    drive_check(
+        "listen",
+        microvm_listen_type(d->vm, MICROVM_SOCKET_SEQPACKET, HOST_MESSAGES, &err),
+        &err);
     drive_check("connect_begin",
                 microvm_connect_begin(d->vm, ECHO, MICROVM_FOREVER, &s, &err), &err);
     if (send((int)s, early, 5, MSG_NOSIGNAL) != 5)
@@ -293,10 +392,11 @@ int main(int argc, char **argv)
     unsigned count = (unsigned)atoi(argv[1]), many = (unsigned)atoi(argv[2]);
     size_t bytes = (size_t)atoi(argv[3]) << 10;
     int slow = atoi(argv[4]);
-    char cmdline[128];
+    char cmdline[160];
     snprintf(cmdline, sizeof cmdline,
-             "quiet -- vsock-errors=5000 vsock-dial=%d:%u vsock-half=%d vsock-serve",
-             HOST_CLOSE, count, HOST_HALF);
+             "quiet -- vsock-errors=5000 vsock-dial=%d:%u vsock-half=%d "
+             "vsock-messages=%d:%u vsock-serve",
+             HOST_CLOSE, count, HOST_HALF, HOST_MESSAGES, 4 * count);
     microvm_config *config = drive_config(argc - 5, argv + 5, cmdline);
     microvm_config_set(config, "vsock", "cid=5000");
     intptr_t early = dial_early(&d, config);
@@ -306,8 +406,10 @@ int main(int argc, char **argv)
     printf("in the guest: %.40s\n", said);
     cycles_of_guest(&d, count);
     half_close(&d);
+    messages_of_guest(&d, 4 * count);
     expect_early(&d, early);
     cycles(&d, count);
+    messages(&d, 4 * count);
     at_once(&d, many, bytes);
     refused(&d, slow ? 2000 : 100);
     pause_and_resume(&d);

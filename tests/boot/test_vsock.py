@@ -123,6 +123,27 @@ def test_uds_guest_connects(quick, tmp_path):
     assert b"MV vsock-half answer the answer" in out
 
 
+def test_uds_guest_sends_messages(quick, tmp_path):
+    """SOCK_SEQPACKET comes out at PATH_PORT as SOCK_SEQPACKET, message by message."""
+    path = tmp_path / "v.sock"
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(str(path) + "_79")
+    listener.listen(5)
+    listener.settimeout(60)
+    with Uds(quick, "vsock-messages=79:500 " + quick.kernel.end, path) as uds:
+        s, _ = listener.accept()
+        s.settimeout(60)
+        lengths = set()
+        while message := s.recv(1 << 17):
+            lengths.add(len(message))
+            s.send(message)
+        s.close()
+        out, _ = uds.p.communicate(timeout=60)
+    assert b"MV vsock-messages 500 of 500" in out, out
+    assert b"vsock-messages error" not in out, out
+    assert len(lengths) > 100 and max(lengths) > 30000
+
+
 def test_uds_path_is_taken(quick, tmp_path):
     """A socket that somebody serves is not taken over; one that nobody does is."""
     path = str(tmp_path / "v.sock")

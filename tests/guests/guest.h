@@ -49,5 +49,6 @@ void guest_vsock_serve(const char *arg);
 void guest_vsock_dial(const char *arg);
 void guest_vsock_errors(const char *arg);
 void guest_vsock_half(const char *arg);
+void guest_vsock_messages(const char *arg);
 
 #endif

@@ -51,6 +51,7 @@ static const struct {
     {"vsock-dial", guest_vsock_dial},
     {"vsock-errors", guest_vsock_errors},
     {"vsock-half", guest_vsock_half},
+    {"vsock-messages", guest_vsock_messages},
 };
 
 void guest_trouble(const char *name, const char *what)

@@ -23,7 +23,16 @@
 #include <linux/vm_sockets.h>
 
 /* Ports of the server. */
-enum { ECHO = 10, CLOSE = 11, REBIND = 12, STOP = 13, SILENT = 14, PORTS = 5 };
+enum {
+    ECHO = 10,
+    CLOSE = 11,
+    REBIND = 12,
+    STOP = 13,
+    SILENT = 14,
+    MESSAGES = 15, /* SOCK_SEQPACKET: each comes back */
+    PORTS = 6
+};
+enum { LONGEST = 64 << 10, WINDOW = 4 }; /* messages: their length, how many at once */
 
 static struct sockaddr_vm address(unsigned cid, unsigned port)
 {
@@ -38,10 +47,10 @@ static int64_t now_us(void)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-static int dial(unsigned cid, unsigned port)
+static int dial_type(int type, unsigned cid, unsigned port)
 {
     struct sockaddr_vm to = address(cid, port);
-    int s = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int s = socket(AF_VSOCK, type | SOCK_CLOEXEC, 0);
     if (s < 0 || connect(s, (struct sockaddr *)&to, sizeof to) == 0)
         return s;
     int why = errno;
@@ -50,10 +59,16 @@ static int dial(unsigned cid, unsigned port)
     return -1;
 }
 
+static int dial(unsigned cid, unsigned port)
+{
+    return dial_type(SOCK_STREAM, cid, port);
+}
+
 static int listen_on(unsigned port)
 {
     struct sockaddr_vm at = address(VMADDR_CID_ANY, port);
-    int s = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int type = port == MESSAGES ? SOCK_SEQPACKET : SOCK_STREAM;
+    int s = socket(AF_VSOCK, type | SOCK_CLOEXEC, 0);
     if (s < 0 || bind(s, (struct sockaddr *)&at, sizeof at) || listen(s, 128)) {
         guest_trouble("vsock-serve", "listen");
         return -1;
@@ -73,6 +88,18 @@ static void echo(int s)
                 return;
         }
     }
+    shutdown(s, SHUT_WR);
+    while (read(s, data, sizeof data) > 0)
+        continue;
+}
+
+/* Sends back each message as it comes. */
+static void echo_messages(int s)
+{
+    static char data[LONGEST];
+    ssize_t n;
+    while ((n = read(s, data, sizeof data)) > 0 && write(s, data, (size_t)n) == n)
+        continue;
     shutdown(s, SHUT_WR);
     while (read(s, data, sizeof data) > 0)
         continue;
@@ -113,7 +140,7 @@ static void rebind(void)
 /* A process for each echo; until somebody connects to STOP. */
 void guest_vsock_serve(const char *arg)
 {
-    const unsigned port[PORTS] = {ECHO, CLOSE, REBIND, STOP, SILENT};
+    const unsigned port[PORTS] = {ECHO, CLOSE, REBIND, STOP, SILENT, MESSAGES};
     struct pollfd p[PORTS];
     (void)arg;
     signal(SIGCHLD, SIG_IGN);
@@ -126,8 +153,11 @@ void guest_vsock_serve(const char *arg)
             int s = p[i].revents & POLLIN ? accept(p[i].fd, NULL, NULL) : -1;
             if (s < 0)
                 continue;
-            if (port[i] == ECHO && fork() == 0) {
-                echo(s);
+            if ((port[i] == ECHO || port[i] == MESSAGES) && fork() == 0) {
+                if (port[i] == ECHO)
+                    echo(s);
+                else
+                    echo_messages(s);
                 _exit(0);
             }
             if (port[i] == REBIND)
@@ -201,11 +231,10 @@ void guest_vsock_errors(const char *arg)
     expect("reading without connection", recv(s, &at, 1, 0) < 0 ? errno : 0, ENOTCONN);
     close(s);
     close(first);
-    s = socket(AF_VSOCK, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    at = address(VMADDR_CID_HOST, 20);
-    if (s >= 0 && connect(s, (struct sockaddr *)&at, sizeof at) == 0)
-        printf("MV vsock-errors error: seqpacket is there\n");
-    close(s);
+    s = dial_type(SOCK_SEQPACKET, VMADDR_CID_HOST, 20);
+    expect("messages to who listens for streams", s < 0 ? errno : 0, ECONNRESET);
+    if (s >= 0)
+        close(s);
     printf("MV vsock-errors refused in %lld us\n", (long long)took);
 }
 
@@ -226,4 +255,63 @@ void guest_vsock_half(const char *arg)
     if (write(s, "x", 1) != -1 || errno != EPIPE)
         printf("MV vsock-half error: writing went on\n");
     close(s);
+}
+
+/* Messages of all lengths, most of them short; api_vsock.c knows the same. */
+static size_t message_length(uint32_t i)
+{
+    uint32_t r = (i + 1) * 2654435761u;
+    return 1 + (r >> 8) % (1u << (1 + (r >> 4) % 16));
+}
+
+static void message_fill(char *to, uint32_t i, size_t length)
+{
+    for (size_t k = 0; k < length; k++)
+        to[k] = (char)(i * 31 + k + (k >> 8) * 7);
+}
+
+static int message_comes_back(int s, uint32_t i)
+{
+    static char got[LONGEST + 1], sent[LONGEST];
+    size_t length = message_length(i);
+    message_fill(sent, i, length);
+    ssize_t n = read(s, got, sizeof got);
+    if (n == (ssize_t)length && memcmp(got, sent, length) == 0)
+        return 1;
+    printf("MV vsock-messages error: message %u of %zu bytes: %zd bytes\n", i, length,
+           n);
+    return 0;
+}
+
+/* PORT:N: N messages to the host, which sends each back; then one that is too long. */
+void guest_vsock_messages(const char *arg)
+{
+    static char data[LONGEST + 1];
+    char *end;
+    unsigned port = (unsigned)strtoul(arg, &end, 10), sent = 0, good = 0;
+    unsigned count = *end ? (unsigned)strtoul(end + 1, NULL, 10) : 1;
+    int s = dial_type(SOCK_SEQPACKET, VMADDR_CID_HOST, port);
+    if (s < 0) {
+        guest_trouble("vsock-messages", "connect");
+        return;
+    }
+    while (good < count) {
+        for (; sent < count && sent < good + WINDOW; sent++) {
+            size_t length = message_length(sent);
+            message_fill(data, sent, length);
+            if (write(s, data, length) != (ssize_t)length)
+                guest_trouble("vsock-messages", "write");
+        }
+        if (!message_comes_back(s, good))
+            break;
+        good++;
+    }
+    if (write(s, data, sizeof data) != -1 ||
+        (errno != EMSGSIZE && errno != ENOMEM)) /* Linux 6.1 */
+        printf("MV vsock-messages error: the longest is longer\n");
+    shutdown(s, SHUT_WR);
+    while (read(s, data, sizeof data) > 0)
+        continue;
+    close(s);
+    printf("MV vsock-messages %u of %u\n", good, count);
 }
