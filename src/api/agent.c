@@ -30,10 +30,9 @@ int mv_agent_gone(microvm_error *err)
     return mv_fail(err, MICROVM_E_IO, "the guest's agent has gone");
 }
 
-int mv_agent_slow(const char *what, int64_t timeout_ms, microvm_error *err)
+int mv_agent_slow(const char *what, microvm_error *err)
 {
-    return mv_fail(err, MICROVM_E_TIMEOUT, "the guest's agent: %s in %lld ms", what,
-                   (long long)timeout_ms);
+    return mv_fail(err, MICROVM_E_TIMEOUT, "the guest's agent %s in time", what);
 }
 
 /* ---- bytes ----------------------------------------------------------------------- */
@@ -51,7 +50,7 @@ int mv_agent_send(struct mv_agent *agent, const uint8_t *data, size_t length,
             return mv_agent_gone(err);
         } else if (!mv_socket_wait(agent->socket, 1,
                                    mv_agent_left_ms(timeout_ms, began))) {
-            return mv_agent_slow("it took nothing", timeout_ms, err);
+            return mv_agent_slow("took nothing", err);
         }
     }
     return 0;
@@ -70,7 +69,7 @@ int mv_agent_receive(struct mv_agent *agent, struct agent_frame *frame,
         else if (n == 0 || n == MV_SOCKET_GONE)
             return mv_agent_gone(err);
         else if (!mv_socket_wait(agent->socket, 0, mv_agent_left_ms(timeout_ms, began)))
-            return mv_agent_slow("it said nothing", timeout_ms, err);
+            return mv_agent_slow("said nothing", err);
     }
     if (whole < 0)
         return mv_fail(err, MICROVM_E_IO,

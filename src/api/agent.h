@@ -25,7 +25,7 @@ int64_t mv_agent_left_ms(int64_t timeout_ms, uint64_t began);
 
 /* The two ways in which an agent does not answer, as errors. */
 int mv_agent_gone(microvm_error *err);
-int mv_agent_slow(const char *what, int64_t timeout_ms, microvm_error *err);
+int mv_agent_slow(const char *what, microvm_error *err);
 
 /* All of the bytes; a part of them may have gone when it fails. */
 int mv_agent_send(struct mv_agent *agent, const uint8_t *data, size_t length,

@@ -126,7 +126,7 @@ static int process_flush(struct microvm_process *p, int64_t timeout_ms,
             return mv_agent_gone(err);
         else if (!mv_socket_wait(p->agent.socket, 1,
                                  mv_agent_left_ms(timeout_ms, began)))
-            return mv_agent_slow("it took nothing", timeout_ms, err);
+            return mv_agent_slow("took nothing", err);
     }
     p->out_at = p->out_length = 0;
     return 0;
