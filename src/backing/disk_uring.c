@@ -265,6 +265,7 @@ static void uring_close(struct mv_disk *disk)
     struct disk_uring *uring = uring_of(disk);
     struct mv_loop *loop = uring->pool.loop;
     disk->completed = NULL;
+    uring->busy = true; /* for good: the bell may be heard once more */
     mv_disk_pool_close(&uring->pool);
     io_uring_queue_exit(&uring->ring);
     mv_file_close(&uring->file);

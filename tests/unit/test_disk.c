@@ -276,6 +276,52 @@ static void check_promises(mv_disk_make *make)
     teardown(&f);
 }
 
+/* What ended before the disk was closed may still be ringing when its loop turns. */
+static void check_the_last_ring(mv_disk_make *make)
+{
+    struct fixture f;
+    struct batch batch = {.done = 0};
+    microvm_error err;
+    setup(&f);
+    scratch_sparse(f.path, REQUESTS * REQUEST_BYTES);
+    batch.data = calloc(REQUESTS, REQUEST_BYTES);
+    assert_non_null(batch.data);
+    for (unsigned i = 0; i < 20; i++) {
+        int rc = mv_disk_open_by(make, &f.config, &f.loop, &f.disk, &err);
+        if (rc == MICROVM_E_UNSUPPORTED) {
+            free(batch.data);
+            teardown(&f);
+            print_message("not run: %s\n", err.message);
+            skip();
+        }
+        assert_ok(rc, &err);
+        mv_loop_turn(&f.loop); /* from here on it hears */
+        batch_submit(&batch, f.disk, MV_DISK_FLUSH);
+        f.disk->ops->commit(f.disk);
+        f.disk->ops->drain(f.disk);
+        assert_int_equal(batch.done, REQUESTS);
+        f.disk->ops->close(f.disk);
+        f.disk = NULL;
+        mv_loop_turn(&f.loop);
+        mv_loop_turn(&f.loop);
+        assert_int_equal(batch.done, REQUESTS);
+    }
+    free(batch.data);
+    teardown(&f);
+}
+
+static void threads_close_in_silence(void **state)
+{
+    (void)state;
+    check_the_last_ring(mv_disk_threads_open);
+}
+
+static void io_uring_closes_in_silence(void **state)
+{
+    (void)state;
+    check_the_last_ring(mv_disk_uring_open);
+}
+
 static void threads_keep_their_promises(void **state)
 {
     (void)state;
@@ -470,6 +516,8 @@ int main(void)
         cmocka_unit_test(names_what_is_no_image),
         cmocka_unit_test(two_machines_cannot_write_one_image),
         cmocka_unit_test(threads_keep_their_promises),
+        cmocka_unit_test(threads_close_in_silence),
+        cmocka_unit_test(io_uring_closes_in_silence),
         cmocka_unit_test(io_uring_keeps_its_promises),
         cmocka_unit_test(a_lone_request_ends_inside_commit),
         cmocka_unit_test(endless_requests_leave_the_loop_to_others),
