@@ -4,6 +4,7 @@
  */
 #include "blk.h"
 
+#include "allocations.h"
 #include "util/bytes.h"
 
 static void reads_and_writes(void **state)
@@ -270,14 +271,35 @@ static void read_only_means_it(void **state)
     blk_finish(b);
 }
 
+static void asks_for_no_memory_at_work(void **state)
+{
+    ALLOCATIONS_OR_SKIP();
+    struct blkrig *b = blk_start(state, ~0ull, (struct mv_disk_config){0});
+    unsigned long started = allocations();
+    for (unsigned i = 0; i < 200; i++) {
+        for (unsigned slot = 0; slot < 8; slot++)
+            (void)blkrig_add(b, slot, slot % 2 ? BLK_IN : BLK_OUT, 8 * slot, 4096);
+        vdriver_kick(&b->rig.driver, 0);
+        for (unsigned slot = 0; slot < 8; slot++)
+            (void)blkrig_wait(b, NULL);
+        assert_int_equal(blkrig_do(b, BLK_FLUSH, 0, 0, NULL), BLK_OK);
+        blkrig_range(b, 0, 64, 65, 0);
+        assert_int_equal(blkrig_do(b, BLK_ZEROES, 0, 16, NULL), BLK_OK);
+        assert_int_equal(blkrig_do(b, BLK_DISCARD, 0, 16, NULL), BLK_OK);
+    }
+    assert_int_equal(allocations() - started, 0);
+    blk_finish(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BOTH(reads_and_writes),       BOTH(cuts_do_not_matter),
-        BOTH(tells_its_id_and_shape), BOTH(writes_through_without_flush),
-        BOTH(zeroes_and_discards),    BOTH(refuses_ranges),
-        BOTH(refuses_requests),       BOTH(refuses_malformed_requests),
-        BOTH(refuses_a_head_twice),   BOTH(read_only_means_it),
+        BOTH(reads_and_writes),           BOTH(cuts_do_not_matter),
+        BOTH(tells_its_id_and_shape),     BOTH(writes_through_without_flush),
+        BOTH(zeroes_and_discards),        BOTH(refuses_ranges),
+        BOTH(refuses_requests),           BOTH(refuses_malformed_requests),
+        BOTH(refuses_a_head_twice),       BOTH(read_only_means_it),
+        BOTH(asks_for_no_memory_at_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,8 @@
  */
 #include "life.h"
 
+#include "allocations.h"
+
 #include "util/bytes.h"
 
 /* -- features and status -- */
@@ -150,6 +152,29 @@ static void sees_what_was_offered_before(void **state)
     life_close(t);
 }
 
+/* Once it is open, whatever its driver does. */
+static void asks_for_no_memory(void **state)
+{
+    ALLOCATIONS_OR_SKIP();
+    unsigned long none = allocations();
+    struct life *t = life_open(state);
+    unsigned long opened = allocations();
+    assert_true(opened > none); /* the counter counts */
+    for (unsigned i = 0; i < 3; i++) {
+        life_start(t);
+        for (unsigned n = 0; n < 300; n++) {
+            (void)vdriver_listen(life_queue(t));
+            life_ask(t);
+            (void)vdriver_interrupt(&t->rig.driver);
+        }
+        mv_vdev_sleep(t->rig.dev);
+        mv_vdev_wake(t->rig.dev);
+        vdriver_reset(&t->rig.driver);
+    }
+    assert_int_equal(allocations() - opened, 0);
+    life_close(t);
+}
+
 /* -- reset -- */
 
 static void resets_at_any_time(void **state)
@@ -238,15 +263,11 @@ static void gives_a_queue_back(void **state)
 int main(void)
 {
     static const struct CMUnitTest cases[] = {
-        LIFE(offers_what_it_has),
-        LIFE(refuses_features),
-        LIFE(features_stay),
-        LIFE(status_only_gains_bits),
-        LIFE(answers_requests),
-        LIFE(interrupts_only_when_asked),
-        LIFE(sees_what_was_offered_before),
-        LIFE(resets_at_any_time),
-        LIFE(resets_in_flight),
+        LIFE(offers_what_it_has), LIFE(refuses_features),
+        LIFE(features_stay),      LIFE(status_only_gains_bits),
+        LIFE(answers_requests),   LIFE(interrupts_only_when_asked),
+        LIFE(asks_for_no_memory), LIFE(sees_what_was_offered_before),
+        LIFE(resets_at_any_time), LIFE(resets_in_flight),
         LIFE(gives_a_queue_back),
     };
     return life_main(cases, MV_ARRAY_LEN(cases), VRIG_MMIO);

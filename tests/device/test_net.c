@@ -5,6 +5,7 @@
  */
 #include "net.h"
 
+#include "allocations.h"
 #include "util/bytes.h"
 
 #define MRG_RXBUF (1ull << 15)
@@ -286,6 +287,28 @@ static void a_pause_loses_no_buffer(void **state)
     net_finish(t);
 }
 
+static void asks_for_no_memory_at_work(void **state)
+{
+    (void)state;
+    ALLOCATIONS_OR_SKIP();
+    struct nettest *t = net_start(true, ALL);
+    const struct vdriver_buffer buffer = {ANSWER, HEADER + 60, false};
+    unsigned long started = allocations();
+    for (unsigned i = 0; i < 100; i++) {
+        net_offer(t, DATA, 8, 1536);
+        net_arrive(t, 100, 1);
+        net_arrive(t, 9000, 2);
+        assert_int_equal(net_reaped(t, RECEIVE), 7);
+        net_arrive(t, 5000, 3); /* waits for buffers */
+        net_offer(t, DATA + 0x10000, 3, 1536);
+        assert_int_equal(net_reaped(t, RECEIVE), 4);
+        net_send_chain(t, &buffer, 1);
+        assert_int_equal(net_reaped(t, TRANSMIT), 1);
+    }
+    assert_int_equal(allocations() - started, 0);
+    net_finish(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -299,6 +322,7 @@ int main(void)
         cmocka_unit_test(without_merging_a_frame_has_one_buffer),
         cmocka_unit_test(a_buffer_too_small_for_a_header_fails_the_device),
         cmocka_unit_test(a_pause_loses_no_buffer),
+        cmocka_unit_test(asks_for_no_memory_at_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

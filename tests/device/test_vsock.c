@@ -5,6 +5,7 @@
  */
 #include "vsock.h"
 
+#include "allocations.h"
 #include "core/state.h"
 #include "util/bytes.h"
 #include "virtio/vsock_pool.h"
@@ -436,6 +437,27 @@ static void a_load_resets_connections(void **state)
     assert_int_not_equal(vsockrig_connect(v, GUEST_PORT, BUF), MV_SOCKET_NONE);
 }
 
+/* A connection with data both ways and its end. */
+static void asks_for_no_memory_at_work(void **state)
+{
+    ALLOCATIONS_OR_SKIP();
+    struct vsockrig *v = *state;
+    uint8_t data[VSOCK_RX_BYTES];
+    unsigned long started = allocations();
+    for (unsigned i = 0; i < 30; i++) {
+        intptr_t end = vsockrig_connect(v, GUEST_PORT + i, BUF);
+        for (unsigned n = 0; n < 20; n++) {
+            say_data(v, GUEST_PORT + i, "question", 8);
+            assert_int_equal(host_read(end, data, sizeof data), 8);
+            assert_int_equal(mv_socket_write(end, "answer", 6), 6);
+            (void)expect(v, MV_VSOCK_RW, data);
+        }
+        say(v, MV_VSOCK_RST, GUEST_PORT + i, 0);
+        expect_end(end);
+    }
+    assert_int_equal(allocations() - started, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -460,6 +482,7 @@ int main(void)
         VSOCK(a_reset_ends_connections),
         VSOCK(sleeps_with_connections),
         VSOCK(a_load_resets_connections),
+        VSOCK(asks_for_no_memory_at_work),
     };
     return vsock_main(tests, MV_ARRAY_LEN(tests));
 }
