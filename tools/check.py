@@ -32,12 +32,14 @@ LAYERS = {
     "virtio": {"util", "os", "core", "pci", "backing"},
     "machine": {"util", "os", "core", "pci", "arch", "hv", "chip", "backing", "virtio"},
     "api": {"proto", "util", "os", "core", "machine"},
+    "image": {"util", "os"},
 }
 STANDARD_HEADERS = set("""assert.h ctype.h errno.h float.h inttypes.h limits.h math.h
 stdalign.h stdarg.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h stdlib.h
 stdnoreturn.h string.h time.h""".split())
 LIBRARY_HEADERS = {"jansson.h", "liburing.h"}
-SYSTEM_PLACES = re.compile(r"src/(os/|hv/[^/]+/|backing/net_)")
+IMAGE_HEADERS = re.compile(r"(archive|archive_entry)\.h|(openssl|curl|sqfs|ext2fs|et)/\w+\.h")
+SYSTEM_PLACES = re.compile(r"src/(os/|hv/[^/]+/|backing/net_)|image/\w+_posix\.c")
 OS_MACROS = re.compile(
     r"\b(_WIN32|_WIN64|WIN32|__CYGWIN__|__MINGW\w+|_MSC_VER|__linux__|__linux|linux"
     r"|__APPLE__|__MACH__|__unix__|__FreeBSD__|__OpenBSD__|__NetBSD__)\b")
@@ -146,9 +148,11 @@ def includes(src):
 
 
 def rule_layers(src):
-    if not (src.is_c and src.within("src/", "cli/", "examples/")):
+    if not (src.is_c and src.within("src/", "image/", "cli/", "examples/")):
         return
     layer = src.path.split("/")[1] if src.within("src/") else None
+    if src.within("image/"):
+        layer = "image"
     for line, kind, name in includes(src):
         first = name.split("/")[0]
         if layer is None:
@@ -169,17 +173,19 @@ def rule_layers(src):
 
 
 def rule_system_headers(src):
-    if not (src.is_c and src.within("src/", "include/")) or SYSTEM_PLACES.match(src.path):
+    places = ("src/", "image/", "include/")
+    if not (src.is_c and src.within(*places)) or SYSTEM_PLACES.match(src.path):
         return
     for line, kind, name in includes(src):
         known = name in STANDARD_HEADERS | LIBRARY_HEADERS or name.startswith("microvm/")
+        known = known or src.within("image/") and IMAGE_HEADERS.fullmatch(name)
         if kind == "<" and not known and not src.excepted(name):
             yield (src.path, line, "<%s> is a system header - put what needs it behind a"
                    " function of src/os/" % name)
 
 
 def rule_os_conditionals(src):
-    if not (src.is_c and src.within("src/", "include/", "cli/", "examples/")):
+    if not (src.is_c and src.within("src/", "image/", "include/", "cli/", "examples/")):
         return
     if src.within("src/os/"):
         return
@@ -200,7 +206,7 @@ BANNED_CALL = re.compile(
 
 
 def rule_banned_calls(src):
-    if not (src.is_c and src.within("src/")):
+    if not (src.is_c and src.within("src/", "image/")):
         return
     for m in BANNED_CALL.finditer(src.code):
         name = m.group(1)
@@ -237,7 +243,7 @@ def rule_sizes(src):
 
 
 def rule_nesting(src):
-    if not (src.is_c and src.within("src/", "cli/")):
+    if not (src.is_c and src.within("src/", "image/", "cli/")):
         return
     for first, last in functions(src):
         body = "\n".join(src.code_lines[first:last + 1])
@@ -265,7 +271,7 @@ def rule_header_comment(src):
     if not any("SPDX-License-Identifier: MIT OR Apache-2.0" in t for t in src.lines[:3]):
         yield (src.path, 1, "no licence line - begin with:"
                " SPDX-License-Identifier: MIT OR Apache-2.0")
-    elif src.is_c and src.within("src/", "cli/", "examples/", "include/", "tests/"):
+    elif src.is_c and src.within("src/", "image/", "cli/", "examples/", "include/", "tests/"):
         rest = [t for t in src.lines[1:4] if t.strip()]
         if not rest or not rest[0].startswith(("/*", "//")):
             yield (src.path, 2, "no first comment - say in full sentences which idea the"
@@ -285,7 +291,7 @@ def is_const(declaration):
 
 
 def rule_static_state(src):
-    if not (src.is_c and src.within("src/")):
+    if not (src.is_c and src.within("src/", "image/")):
         return
     how = "keep it in a handle; tables are const (pointers in them too: *const)"
     for m in STATIC.finditer(src.code):

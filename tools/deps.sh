@@ -7,11 +7,13 @@ set -euo pipefail
 
 build="gcc libc6-dev make meson ninja-build pkg-config python3 libuv1-dev
     libjansson-dev liburing-dev libglib2.0-dev libpcre2-dev libseccomp-dev patch bzip2
-    xz-utils musl-tools linux-libc-dev"
+    xz-utils musl-tools linux-libc-dev libcurl4-openssl-dev libarchive-dev
+    libssl-dev libsquashfs-dev libext2fs-dev"
 test="clang-14 libclang-rt-14-dev llvm-14 clang-format-14 g++ libcmocka-dev
     python3-pytest acpica-tools busybox-static cpio e2fsprogs squashfs-tools expect
     xz-utils zstd lz4 kmod pciutils procps util-linux qemu-system-x86 fio
-    socat ncat curl iperf3 passt iproute2 busybox"
+    socat ncat curl iperf3 passt iproute2 busybox libarchive-tools
+    erofs-utils"
 cross="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
     gcc-mingw-w64-x86-64-win32 wine64 python3-venv dpkg-dev patch xz-utils"
 demo="busybox-static kmod xz-utils zstd lz4 qemu-system-x86 ca-certificates"

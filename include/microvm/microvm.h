@@ -75,7 +75,8 @@ typedef enum microvm_code {
     MICROVM_E_TIMEOUT = -9, /* the time given to a blocking call is over */
     MICROVM_E_UNSUPPORTED = -10, /* this build, kind of machine or host cannot do it */
     MICROVM_E_NO_MEMORY = -11,   /* the host has no memory for it */
-    MICROVM_E_STATE = -12        /* not in this state of the machine's life */
+    MICROVM_E_STATE = -12,       /* not in this state of the machine's life */
+    MICROVM_E_CANCELLED = -13    /* the caller's own callback said to stop */
 } microvm_code;
 
 /*

@@ -42,6 +42,8 @@ const char *microvm_code_name(int code)
         return "out of memory";
     case MICROVM_E_STATE:
         return "wrong state";
+    case MICROVM_E_CANCELLED:
+        return "cancelled";
     }
     return "unknown error";
 }

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * What the image library asks of the host's file system: all that needs system headers.
+ * Descriptors are plain numbers; -1 is none. There is one implementation so far, for
+ * POSIX systems; on others the library is not built.
+ */
+#ifndef MV_IMAGE_FILES_H
+#define MV_IMAGE_FILES_H
+
+#include "util/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { MV_FILES_PATH_MAX = 4096 };
+
+/* A file for reading and writing in `folder` that has no name and so goes with its
+ * descriptor, however the process ends. */
+int mv_files_scratch(const char *folder, int *fd, microvm_error *err);
+/* An existing regular file, to be read. `what` begins the message: "base". */
+int mv_files_open(const char *what, const char *path, int *fd, uint64_t *size_bytes,
+                  microvm_error *err);
+void mv_files_close(int fd);
+/* All of it or an error with the OS's words after `what`. */
+int mv_files_write(int fd, uint64_t offset, const void *data, size_t length,
+                   const char *what, microvm_error *err);
+int mv_files_read(int fd, uint64_t offset, void *data, size_t length, const char *what,
+                  microvm_error *err);
+/* Sets the size; what is new reads as zero. */
+int mv_files_resize(int fd, uint64_t size_bytes, const char *what, microvm_error *err);
+
+/* A whole file of at most `most` bytes; the text ends with a zero that `length` does
+ * not count; free() it. */
+int mv_files_load(const char *what, const char *path, size_t most, char **text,
+                  size_t *length, microvm_error *err);
+
+/* Makes the directory and those above it, mode 0700. */
+int mv_files_make_folder(const char *path, microvm_error *err);
+
+/* A file that appears under its name when it is complete, never before: it is written
+ * beside `path` under another name and renamed. */
+struct mv_output {
+    int fd;
+    char path[MV_FILES_PATH_MAX];
+    char part[MV_FILES_PATH_MAX]; /* its name until then; "" when there is none */
+};
+#define MV_OUTPUT_NONE \
+    {                  \
+        .fd = -1       \
+    }
+int mv_output_open(struct mv_output *out, const char *path, microvm_error *err);
+/* On stable storage, under its name. */
+int mv_output_commit(struct mv_output *out, microvm_error *err);
+/* Removes what was not committed. Accepts MV_OUTPUT_NONE. */
+void mv_output_drop(struct mv_output *out);
+
+#endif

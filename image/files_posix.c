@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The host's file system by POSIX.
+ */
+#define _GNU_SOURCE
+#include "files.h"
+
+#include "os/error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PART_ROOM = 40 };
+
+void mv_files_close(int fd)
+{
+    if (fd >= 0)
+        (void)close(fd);
+}
+
+int mv_files_scratch(const char *folder, int *fd, microvm_error *err)
+{
+    char path[MV_FILES_PATH_MAX];
+    int n = snprintf(path, sizeof path, "%s/scratch.XXXXXX", folder);
+    if (n < 0 || n >= (int)sizeof path)
+        return mv_fail(err, MICROVM_E_INVALID,
+                       "folder '%.80s...': its path is too long", folder);
+    int made = mkostemp(path, O_CLOEXEC);
+    if (made < 0)
+        return mv_fail_os(err, "a temporary file in '%s'", folder);
+    (void)unlink(path);
+    *fd = made;
+    return 0;
+}
+
+int mv_files_open(const char *what, const char *path, int *fd, uint64_t *size_bytes,
+                  microvm_error *err)
+{
+    struct stat st;
+    int opened =
+        open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not wait */
+    if (opened < 0)
+        return mv_fail_os(err, "%s '%s'", what, path);
+    if (fstat(opened, &st) || !S_ISREG(st.st_mode)) {
+        mv_files_close(opened);
+        return mv_fail(err, MICROVM_E_INVALID, "%s '%s' is no regular file", what,
+                       path);
+    }
+    *fd = opened;
+    if (size_bytes)
+        *size_bytes = (uint64_t)st.st_size;
+    return 0;
+}
+
+int mv_files_write(int fd, uint64_t offset, const void *data, size_t length,
+                   const char *what, microvm_error *err)
+{
+    const char *p = data;
+    while (length) {
+        ssize_t n = pwrite(fd, p, length, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return mv_fail_os(err, "%s: cannot be written", what);
+        p += n;
+        offset += (uint64_t)n;
+        length -= (size_t)n;
+    }
+    return 0;
+}
+
+int mv_files_read(int fd, uint64_t offset, void *data, size_t length, const char *what,
+                  microvm_error *err)
+{
+    char *p = data;
+    while (length) {
+        ssize_t n = pread(fd, p, length, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return mv_fail_os(err, "%s: cannot be read", what);
+        if (n == 0)
+            return mv_fail(err, MICROVM_E_IO, "%s: ends too early", what);
+        p += n;
+        offset += (uint64_t)n;
+        length -= (size_t)n;
+    }
+    return 0;
+}
+
+int mv_files_resize(int fd, uint64_t size_bytes, const char *what, microvm_error *err)
+{
+    if (ftruncate(fd, (off_t)size_bytes))
+        return mv_fail_os(err, "%s: cannot be given %llu bytes", what,
+                          (unsigned long long)size_bytes);
+    return 0;
+}
+
+int mv_files_load(const char *what, const char *path, size_t most, char **text,
+                  size_t *length, microvm_error *err)
+{
+    int fd;
+    uint64_t size;
+    int rc = mv_files_open(what, path, &fd, &size, err);
+    if (rc)
+        return rc;
+    char *data = size <= most ? malloc((size_t)size + 1) : NULL;
+    if (size > most)
+        rc = mv_fail(err, MICROVM_E_INVALID, "%s '%s' has more than %zu bytes", what,
+                     path, most);
+    else if (!data)
+        rc = mv_fail(err, MICROVM_E_NO_MEMORY, "no memory for %s '%s'", what, path);
+    else
+        rc = mv_files_read(fd, 0, data, (size_t)size, what, err);
+    mv_files_close(fd);
+    if (rc) {
+        free(data);
+        return rc;
+    }
+    data[size] = '\0';
+    *text = data;
+    *length = (size_t)size;
+    return 0;
+}
+
+int mv_files_make_folder(const char *path, microvm_error *err)
+{
+    char part[MV_FILES_PATH_MAX];
+    size_t length = strlen(path);
+    if (!length || length >= sizeof part)
+        return mv_fail(err, MICROVM_E_INVALID, "folder '%.80s': no usable path", path);
+    memcpy(part, path, length + 1);
+    for (size_t i = 1; i <= length; i++) {
+        if (part[i] != '/' && part[i] != '\0')
+            continue;
+        char was = part[i];
+        part[i] = '\0';
+        if (mkdir(part, 0700) && errno != EEXIST)
+            return mv_fail_os(err, "folder '%s' cannot be made", part);
+        part[i] = was;
+    }
+    return 0;
+}
+
+/* ---- output ---------------------------------------------------------------------- */
+
+int mv_output_open(struct mv_output *out, const char *path, microvm_error *err)
+{
+    struct mv_output new = MV_OUTPUT_NONE;
+    struct stat st;
+    size_t length = strlen(path);
+    if (length == 0 || length + PART_ROOM > sizeof new.part)
+        return mv_fail(err, MICROVM_E_INVALID, "output '%.80s': no usable path", path);
+    if (!stat(path, &st) && !S_ISREG(st.st_mode))
+        return mv_fail(err, MICROVM_E_INVALID,
+                       "output '%s' is there and no regular file", path);
+    memcpy(new.path, path, length + 1);
+    unsigned attempt = 0;
+    do { /* not mkstemp: its mode 0600 is not what the user's umask says */
+        (void)snprintf(new.part, sizeof new.part, "%.*s.part.%d.%u", (int)length, path,
+                       (int)getpid(), attempt);
+        new.fd = open(new.part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    } while (new.fd < 0 && errno == EEXIST && attempt++ < 1000);
+    if (new.fd < 0)
+        return mv_fail_os(err, "output '%s'", path);
+    *out = new;
+    return 0;
+}
+
+int mv_output_commit(struct mv_output *out, microvm_error *err)
+{
+    if (fsync(out->fd) || rename(out->part, out->path))
+        return mv_fail_os(err, "output '%s'", out->path);
+    out->part[0] = '\0';
+    mv_files_close(out->fd);
+    out->fd = -1;
+    return 0;
+}
+
+void mv_output_drop(struct mv_output *out)
+{
+    if (out->fd >= 0)
+        mv_files_close(out->fd);
+    if (out->part[0])
+        (void)unlink(out->part);
+    out->fd = -1;
+    out->part[0] = '\0';
+}
