@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What the commands of `microvm` share. A command is one file, cmd_NAME.c, with a
- * struct command at its end; main.c lists them. Commands know the library's public
- * header and nothing else of it.
+ * What the commands of `microvm` and of `microvm-build` share. A command is one file,
+ * cmd_NAME.c, with a struct command at its end; main.c and build/main.c list them.
+ * Commands know the public headers and nothing else of the libraries.
  */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
@@ -13,7 +13,7 @@
 
 #include <stdbool.h>
 
-/* Exit statuses, docker's. */
+/* Exit statuses, docker's: of both programs. */
 enum {
     STATUS_TIME_LIMIT = 124,
     STATUS_OURS = 125 /* a bad flag, or a failure that is not the guest's */
@@ -57,14 +57,33 @@ struct command {
     int (*run)(const struct args *args);
 };
 
+/* A program: microvm, or microvm-build. */
+/* A program: microvm, or microvm-build. */
+struct program {
+    const char *name;
+    const char *usage;                     /* what follows the name */
+    const char *summary;                   /* lines */
+    const char *hint;                      /* what else can tell more: lines */
+    const struct command *const *commands; /* all of them, ends with NULL */
+    const struct command *chief;           /* whose flags' values a shell completes */
+    bool implied; /* the chief is meant where no command is named */
+};
+
+/* The one that this is. */
+extern const struct program program;
+
 extern const struct command cmd_run, cmd_ps, cmd_stop, cmd_kill, cmd_pause, cmd_resume,
     cmd_exec, cmd_shell, cmd_logs, cmd_attach, cmd_port, cmd_net, cmd_connect,
-    cmd_limit, cmd_inspect, cmd_stats, cmd_info, cmd_config, cmd_version, cmd_help,
-    cmd_completion;
-/* All of them, ends with NULL. */
-extern const struct command *const commands[];
+    cmd_limit, cmd_inspect, cmd_stats, cmd_info, cmd_config, cmd_version, cmd_help;
+/* Of a command that each program has with words of its own: cmd_completion.c. */
+int completion_run(const struct args *args);
+
+/* ---- program.c ------------------------------------------------------------------ */
+
 /* By name or alias; else NULL, after an error that names the nearest. */
 const struct command *command_find(const char *name);
+/* The exit status. */
+int program_main(int argc, char **argv);
 
 /* ---- flags.c -------------------------------------------------------------------- */
 
@@ -99,8 +118,8 @@ void say_error(const microvm_error *err);
 #define CLI_PRINTF printf
 #endif
 
-/* One line to standard error, after "microvm: ". Whole lines only, so that lines of
- * several threads do not mix. */
+/* One line to standard error, after the program's name. Whole lines only, so that lines
+ * of several threads do not mix. */
 void say(const char *format, ...) __attribute__((format(CLI_PRINTF, 1, 2)));
 /* Error flushing standard output is a failure: status, or STATUS_OURS. */
 int finish(int status);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * microvm completion SHELL: a script for the shell, made from the same tables as the
- * help. Values are completed where they are files or a choice.
+ * microvm completion SHELL, microvm-build completion SHELL: a script for the shell,
+ * made from the same tables as the help. Values are completed where they are files or a
+ * choice.
  */
 #include "cli.h"
 
@@ -41,8 +42,8 @@ static void put_spaced(const char *choices)
 
 static void put_commands(void)
 {
-    for (const struct command *const *c = commands; *c; c++)
-        (void)printf("%s%s", c == commands ? "" : " ", (*c)->name);
+    for (const struct command *const *c = program.commands; *c; c++)
+        (void)printf("%s%s", c == program.commands ? "" : " ", (*c)->name);
 }
 
 /* ---- bash ----------------------------------------------------------------------- */
@@ -74,29 +75,37 @@ static void bash_flag(const struct command *command, const struct offer *offer)
 
 static void bash_print(void)
 {
-    (void)printf("# bash completion for microvm\n_microvm()\n{\n"
+    (void)printf("# bash completion for %s\n_%s()\n{\n"
                  "    local word=${COMP_WORDS[COMP_CWORD]}\n"
                  "    local before=${COMP_WORDS[COMP_CWORD-1]}\n"
                  "    COMPREPLY=()\n"
                  "    if [ \"$COMP_CWORD\" = 1 ]; then\n"
-                 "        COMPREPLY=($(compgen -W '");
+                 "        COMPREPLY=($(compgen -W '",
+                 program.name, program.name);
     put_commands();
+    if (program.implied)
+        each_flag(program.chief, bash_flag);
     (void)printf("' -- \"$word\"))\n        return\n    fi\n    case $before in\n");
-    each_flag(&cmd_run, bash_values);
+    each_flag(program.chief, bash_values);
     (void)printf("    esac\n    case ${COMP_WORDS[1]} in\n");
-    for (const struct command *const *c = commands; *c; c++) {
+    for (const struct command *const *c = program.commands; *c; c++) {
         (void)printf("    %s", (*c)->name);
         if ((*c)->alias)
             (void)printf("|%s", (*c)->alias);
         (void)printf(") COMPREPLY=($(compgen -W '");
-        if (*c == &cmd_help)
+        if ((*c)->run == cmd_help.run)
             put_commands();
-        if (*c == &cmd_completion)
+        if ((*c)->run == completion_run)
             (void)printf("bash zsh fish");
         each_flag(*c, bash_flag);
         (void)printf("' -- \"$word\")) ;;\n");
     }
-    (void)printf("    esac\n}\ncomplete -F _microvm microvm\n");
+    if (program.implied) {
+        (void)printf("    *) COMPREPLY=($(compgen -W '");
+        each_flag(program.chief, bash_flag);
+        (void)printf("' -- \"$word\")) ;;\n");
+    }
+    (void)printf("    esac\n}\ncomplete -F _%s %s\n", program.name, program.name);
 }
 
 /* ---- zsh ------------------------------------------------------------------------ */
@@ -137,9 +146,10 @@ static void zsh_flag(const struct command *command, const struct offer *offer)
 
 static void zsh_print(void)
 {
-    (void)printf("#compdef microvm\n_microvm()\n{\n    if (( CURRENT == 2 )); then\n"
-                 "        local -a names=(\n");
-    for (const struct command *const *c = commands; *c; c++) {
+    (void)printf("#compdef %s\n_%s()\n{\n    if (( CURRENT == 2 )); then\n"
+                 "        local -a names=(\n",
+                 program.name, program.name);
+    for (const struct command *const *c = program.commands; *c; c++) {
         (void)printf("            '%s:", (*c)->name);
         put_quoted((*c)->summary, ":");
         (void)printf("'\n");
@@ -147,13 +157,13 @@ static void zsh_print(void)
     (void)printf("        )\n        _describe command names\n        return\n    fi\n"
                  "    local name=$words[2]\n    shift words\n    (( CURRENT-- ))\n"
                  "    case $name in\n");
-    for (const struct command *const *c = commands; *c; c++) {
+    for (const struct command *const *c = program.commands; *c; c++) {
         (void)printf("    %s%s%s)\n        _arguments", (*c)->name,
                      (*c)->alias ? "|" : "", (*c)->alias ? (*c)->alias : "");
         each_flag(*c, zsh_flag);
-        if (*c == &cmd_help || *c == &cmd_completion) {
+        if ((*c)->run == cmd_help.run || (*c)->run == completion_run) {
             (void)printf(" \\\n            '1:%s:(", (*c)->name);
-            if (*c == &cmd_help)
+            if ((*c)->run == cmd_help.run)
                 put_commands();
             else
                 (void)printf("bash zsh fish");
@@ -162,16 +172,17 @@ static void zsh_print(void)
         (void)printf("\n        ;;\n");
     }
     (void)printf("    esac\n}\n"
-                 "if [ \"$funcstack[1]\" = _microvm ]; then _microvm \"$@\"\n"
-                 "else compdef _microvm microvm; fi\n");
+                 "if [ \"$funcstack[1]\" = _%s ]; then _%s \"$@\"\n"
+                 "else compdef _%s %s; fi\n",
+                 program.name, program.name, program.name, program.name);
 }
 
 /* ---- fish ----------------------------------------------------------------------- */
 
 static void fish_flag(const struct command *command, const struct offer *offer)
 {
-    (void)printf("complete -c microvm -n '__fish_seen_subcommand_from %s%s%s' -l %s",
-                 command->name, command->alias ? " " : "",
+    (void)printf("complete -c %s -n '__fish_seen_subcommand_from %s%s%s' -l %s",
+                 program.name, command->name, command->alias ? " " : "",
                  command->alias ? command->alias : "", offer->name);
     if (offer->short_name)
         (void)printf(" -s %c", offer->short_name);
@@ -190,16 +201,19 @@ static void fish_flag(const struct command *command, const struct offer *offer)
 
 static void fish_print(void)
 {
-    (void)printf("# fish completion for microvm\ncomplete -c microvm -f\n");
-    for (const struct command *const *c = commands; *c; c++) {
-        (void)printf("complete -c microvm -n __fish_use_subcommand -a %s -d '%s'\n",
-                     (*c)->name, (*c)->summary);
+    (void)printf("# fish completion for %s\ncomplete -c %s -f\n", program.name,
+                 program.name);
+    for (const struct command *const *c = program.commands; *c; c++) {
+        (void)printf("complete -c %s -n __fish_use_subcommand -a %s -d '%s'\n",
+                     program.name, (*c)->name, (*c)->summary);
         each_flag(*c, fish_flag);
     }
-    (void)printf("complete -c microvm -n '__fish_seen_subcommand_from help' -a '");
+    (void)printf("complete -c %s -n '__fish_seen_subcommand_from help' -a '",
+                 program.name);
     put_commands();
-    (void)printf("'\ncomplete -c microvm -n '__fish_seen_subcommand_from completion' "
-                 "-a 'bash zsh fish'\n");
+    (void)printf("'\ncomplete -c %s -n '__fish_seen_subcommand_from completion' "
+                 "-a 'bash zsh fish'\n",
+                 program.name);
 }
 
 /* ---- the command ---------------------------------------------------------------- */
@@ -210,7 +224,7 @@ static const struct {
 } completion_shells[] = {
     {"bash", bash_print}, {"zsh", zsh_print}, {"fish", fish_print}};
 
-static int completion_run(const struct args *args)
+int completion_run(const struct args *args)
 {
     static const char *const names[] = {"bash", "zsh", "fish", NULL};
     if (args->word_count != 1 || args->tail_count) {
@@ -229,15 +243,3 @@ static int completion_run(const struct args *args)
         nearest ? "'?" : "");
     return STATUS_OURS;
 }
-
-const struct command cmd_completion = {
-    .name = "completion",
-    .usage = "bash|zsh|fish",
-    .summary = "Print a completion script for a shell",
-    .details = "Examples:\n"
-               "  source <(microvm completion bash)\n"
-               "  microvm completion zsh > ~/.zfunc/_microvm\n"
-               "  microvm completion fish > ~/.config/fish/completions/microvm.fish\n",
-    .words = true,
-    .run = completion_run,
-};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * microvm help [COMMAND]
+ * microvm help [COMMAND], microvm-build help [COMMAND]
  */
 #include "cli.h"
 

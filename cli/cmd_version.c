@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * microvm version
+ * microvm version, microvm-build version
  */
 #include "cli.h"
 
@@ -9,7 +9,7 @@
 static int version_run(const struct args *args)
 {
     (void)args;
-    (void)printf("microvm %s\n", microvm_version());
+    (void)printf("%s %s\n", program.name, microvm_version());
     return finish(0);
 }
 

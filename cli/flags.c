@@ -105,7 +105,8 @@ static void say_unknown(const struct flag_table *table, const struct command *co
     if (nearest)
         say("unknown flag --%s: did you mean --%s?", word, nearest);
     else
-        say("unknown flag --%s; 'microvm help %s' lists them", word, command->name);
+        say("unknown flag --%s; '%s help %s' lists them", word, program.name,
+            command->name);
 }
 
 static bool args_wrong(const struct flag_table *table, const struct command *command,
@@ -119,7 +120,8 @@ static bool args_wrong(const struct flag_table *table, const struct command *com
     else if (!strncmp(text, "--", 2))
         say_unknown(table, command, text);
     else
-        say("unknown flag -%c; 'microvm help %s' lists them", optopt, command->name);
+        say("unknown flag -%c; '%s help %s' lists them", optopt, program.name,
+            command->name);
     return false;
 }
 
@@ -191,8 +193,8 @@ static bool args_fit(const struct args *args, const struct command *command)
 {
     if (command->words || (!args->word_count && !args->tail_count))
         return true;
-    say("'%s' is one word too many; usage: microvm %s %s",
-        args->word_count ? args->words[0] : args->tail[0], command->name,
+    say("'%s' is one word too many; usage: %s %s %s",
+        args->word_count ? args->words[0] : args->tail[0], program.name, command->name,
         command->usage);
     return false;
 }

@@ -55,10 +55,11 @@ static void put_key(const microvm_key *key)
 
 void help_command(const struct command *command)
 {
-    (void)printf("Usage: microvm %s %s\n\n%s.\n", command->name, command->usage,
-                 command->summary);
+    bool implied = program.implied && command == program.chief;
+    (void)printf("Usage: %s %s%s%s %s\n\n%s.\n", program.name, implied ? "[" : "",
+                 command->name, implied ? "]" : "", command->usage, command->summary);
     if (command->alias)
-        (void)printf("Also called: microvm %s\n", command->alias);
+        (void)printf("Also called: %s %s\n", program.name, command->alias);
     if (command->machine_flags) {
         (void)printf("\nThe machine:\n");
         for (unsigned i = 0; microvm_config_key(i); i++)
@@ -74,11 +75,10 @@ void help_command(const struct command *command)
 
 void help_all(void)
 {
-    (void)printf("Usage: microvm COMMAND [OPTIONS]\n\n"
-                 "Starts small hardware-isolated virtual machines.\n\nCommands:\n");
-    for (const struct command *const *c = commands; *c; c++)
+    (void)printf("Usage: %s %s\n\n%s\nCommands:\n", program.name, program.usage,
+                 program.summary);
+    for (const struct command *const *c = program.commands; *c; c++)
         put_wrapped((*c)->summary, printf("  %s", (*c)->name));
-    (void)printf(
-        "\n'microvm help COMMAND' shows the flags of a command, with examples.\n"
-        "'microvm info' says what works on this computer.\n");
+    (void)printf("\n'%s help COMMAND' shows the flags of a command, with examples.\n%s",
+                 program.name, program.hint);
 }

@@ -15,13 +15,12 @@ enum { LINE_BYTES = 640 };
 
 void say(const char *format, ...)
 {
-    static const char mark[] = "microvm: ";
     const char *end = term_is_raw() ? "\r\n" : "\n";
     char line[LINE_BYTES + 3];
     va_list args;
-    memcpy(line, mark, sizeof mark);
+    size_t mark = (size_t)snprintf(line, LINE_BYTES, "%s: ", program.name);
     va_start(args, format);
-    (void)vsnprintf(line + sizeof mark - 1, LINE_BYTES - sizeof mark, format, args);
+    (void)vsnprintf(line + mark, LINE_BYTES - mark, format, args);
     va_end(args);
     memcpy(line + strlen(line), end, strlen(end) + 1);
     (void)fputs(line, stderr);

@@ -10,6 +10,7 @@ import pytest
 import netguest
 
 MICROVM = os.environ.get("MICROVM", "build/cli/microvm")
+MICROVM_BUILD = MICROVM + "-build"  # beside it
 LOAD = 0x100000
 
 
@@ -30,13 +31,19 @@ class Microvm:
         text = r.stderr.decode()
         assert r.returncode == status, text
         assert r.stdout == b""
-        assert text.startswith("microvm: ") and text.count("\n") == 1, text
-        return text[len("microvm: "):-1]
+        mark = os.path.basename(self.path) + ": "
+        assert text.startswith(mark) and text.count("\n") == 1, text
+        return text[len(mark):-1]
 
 
 @pytest.fixture(scope="session")
 def microvm():
     return Microvm(MICROVM)
+
+
+@pytest.fixture(scope="session")
+def microvm_build():
+    return Microvm(MICROVM_BUILD)
 
 
 @pytest.fixture(scope="session")
