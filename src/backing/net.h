@@ -57,13 +57,17 @@ struct mv_net_ops {
     size_t (*receive)(struct mv_net *net, const struct mv_span *span, unsigned spans);
 
     /* Takes one frame of `length` bytes (header included; the frame itself has
-     * MV_NET_FRAME_MIN to MV_NET_FRAME_MAX). True: it has been sent, copied, or
-     * dropped where a network would drop it; the spans are the caller's again. False:
-     * there is no room; user.writable follows when there is. span[0] is the header,
-     * all of it, in memory of ours, checked; what comes after lies in guest memory and
-     * can change while it is looked at. At most 257 spans. */
+     * MV_NET_FRAME_MIN to MV_NET_FRAME_MAX). True: it is sent, copied, or dropped where
+     * a network would drop it, when commit has returned, if there is one; what the
+     * spans point to is the caller's again then. False: there is no room; user.writable
+     * follows when there is. span[0] is the header, all of it, in memory of ours,
+     * checked, and is copied; what comes after lies in guest memory and can change
+     * while it is looked at. At most 257 spans. */
     bool (*send)(struct mv_net *net, const struct mv_span *span, unsigned spans,
                  size_t length);
+
+    /* After every few sends. NULL: each was carried out at once. */
+    void (*commit)(struct mv_net *net);
 
     /* On: user.readable is called from the loop whenever frames wait, again and again
      * while they do (so receive need not be called until it says 0). Off, which is how
@@ -104,7 +108,8 @@ struct mv_net {
     bool prompt;            /* a stream that is sent is answered before send returns */
     unsigned send_offloads; /* MV_NET_*: what send can take */
     unsigned receive_offloads; /* what receive can be asked to give */
-    uint16_t mtu; /* bytes of packet, to be told to the guest; 0: not told */
+    unsigned held; /* frames that receive has without asking the system: commit's */
+    uint16_t mtu;  /* bytes of packet, to be told to the guest; 0: not told */
     /* The backing's to change. While it is down, send drops and receive gives nothing.
      */
     bool link;

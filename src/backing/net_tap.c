@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A tap interface of Linux: one system call moves a frame between guest memory and the
- * host's network stack, its virtio_net_hdr before it. Checksums and segmentation are
- * left to the stack, which most often never does them.
+ * A tap interface of Linux: frames go between guest memory and the host's network
+ * stack, their virtio_net_hdr before them, one with each system call, or, where there
+ * is io_uring, what the guest has queued with one call (net_tap_ring.c). Checksums and
+ * segmentation are left to the stack, which most often never does them.
  *
  * An interface that does not exist is made, and goes with its machine; addresses,
  * bridges and "up" are the host's affair. The headers' values are checked by the
@@ -10,12 +11,14 @@
  * is down, is an error: the frame is dropped.
  */
 #include "backing/net_impl.h"
+#include "backing/net_tap_ring.h"
 #include "backing/net_watch.h"
 #include "os/error.h"
 #include "util/bytes.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
 #include <stdio.h>
@@ -33,17 +36,39 @@ _Static_assert(sizeof(struct mv_span) == sizeof(struct iovec), "same layout");
 _Static_assert(offsetof(struct mv_span, length) == offsetof(struct iovec, iov_len),
                "same layout");
 
+struct tap {
+    struct mv_net_watch watch;
+    struct mv_tap_ring *ring; /* NULL: a call for each frame */
+};
+
+static struct tap *tap_of(struct mv_net *net)
+{
+    return (struct tap *)(void *)net; /* its first member's first */
+}
+
 static const struct iovec *tap_iovec(const struct mv_span *span)
 {
     return (const struct iovec *)(const void *)span;
 }
 
+static ssize_t tap_receive_held(struct tap *tap, const struct mv_span *span,
+                                unsigned spans)
+{
+    struct mv_net *net = &tap->watch.net;
+    size_t n = mv_tap_ring_receive(tap->ring, span, spans);
+    net->held = mv_tap_ring_held(tap->ring);
+    if (net->held == 0)
+        mv_net_watch_stage(&tap->watch, false);
+    return (ssize_t)n;
+}
+
 static size_t tap_receive(struct mv_net *net, const struct mv_span *span,
                           unsigned spans)
 {
-    const struct mv_net_watch *tap = mv_net_watch_of(net);
+    struct tap *tap = tap_of(net);
     for (;;) {
-        ssize_t n = readv(tap->fd, tap_iovec(span), (int)spans);
+        ssize_t n = net->held ? tap_receive_held(tap, span, spans)
+                              : readv(tap->watch.fd, tap_iovec(span), (int)spans);
         if (n >= MV_NET_HEADER_BYTES + MV_NET_FRAME_MIN)
             return (size_t)n;
         if (n > 0)
@@ -53,12 +78,43 @@ static size_t tap_receive(struct mv_net *net, const struct mv_span *span,
     }
 }
 
+/* What is held is most often given away at once, without a word to the poll. */
+static void tap_listen(struct mv_net *net, bool on)
+{
+    if (on && net->held)
+        mv_net_watch_stage(mv_net_watch_of(net), true);
+    mv_net_watch_listen(net, on);
+}
+
+static void tap_commit(struct mv_net *net)
+{
+    struct tap *tap = tap_of(net);
+    unsigned refused;
+    if (!tap->ring)
+        return;
+    if (mv_tap_ring_send(tap->ring, &refused)) {
+        net->held = mv_tap_ring_held(tap->ring);
+    } else {
+        mv_tap_ring_close(tap->ring);
+        tap->ring = NULL;
+        net->prompt = true;
+        net->held = 0;
+    }
+    net->sent_drops += refused;
+}
+
 static bool tap_send(struct mv_net *net, const struct mv_span *span, unsigned spans,
                      size_t length)
 {
     struct mv_net_watch *tap = mv_net_watch_of(net);
     ssize_t n;
-    (void)length;
+    struct mv_tap_ring **ring = &tap_of(net)->ring;
+    if (*ring && mv_tap_ring_add(*ring, span, spans, length))
+        return true;
+    if (*ring)
+        tap_commit(net); /* there is room now, or no ring any more */
+    if (*ring)
+        return mv_tap_ring_add(*ring, span, spans, length);
     do
         n = writev(tap->fd, tap_iovec(span), (int)spans);
     while (n < 0 && errno == EINTR);
@@ -93,12 +149,29 @@ static void tap_set_offloads(struct mv_net *net, unsigned offloads)
     (void)ioctl(mv_net_watch_of(net)->fd, TUNSETOFFLOAD, tap_flags(offloads));
 }
 
+static void tap_close(struct mv_net *net)
+{
+    mv_tap_ring_close(tap_of(net)->ring);
+    mv_net_watch_close(net);
+}
+
 static const struct mv_net_ops tap_ops = {.name = "tap",
                                           .receive = tap_receive,
                                           .send = tap_send,
-                                          .listen = mv_net_watch_listen,
+                                          .commit = tap_commit,
+                                          .listen = tap_listen,
                                           .set_offloads = tap_set_offloads,
-                                          .close = mv_net_watch_close};
+                                          .close = tap_close};
+
+/* One that somebody gave a limit says when it has room, which only a call for each
+ * frame hears. */
+static struct mv_tap_ring *tap_open_ring(int fd)
+{
+    int bytes = 0;
+    if (syscall(SYS_ioctl, fd, TUNGETSNDBUF, &bytes) || bytes != INT_MAX)
+        return NULL;
+    return mv_tap_ring_open(fd);
+}
 
 /* What this kernel's taps can leave to the guest; they themselves take as much. */
 static unsigned tap_probe_offloads(int fd)
@@ -127,7 +200,7 @@ static uint16_t tap_mtu(const char *name)
 int mv_net_tap_from_fd(int fd, struct mv_loop *loop, const char *what,
                        struct mv_net **out, microvm_error *err)
 {
-    struct mv_net_watch *tap;
+    struct mv_net_watch *watch;
     struct ifreq ifr = {.ifr_flags = 0};
     int header = MV_NET_HEADER_BYTES;
     /* ioctl takes the request as an int in musl, where this one is negative. */
@@ -146,18 +219,22 @@ int mv_net_tap_from_fd(int fd, struct mv_loop *loop, const char *what,
     }
     unsigned offloads = tap_probe_offloads(fd);
     uint16_t mtu = tap_mtu(ifr.ifr_name);
-    int rc = mv_net_watch_open(sizeof *tap, fd, loop, &tap_ops, what, &tap, err);
+    int rc =
+        mv_net_watch_open(sizeof(struct tap), fd, loop, &tap_ops, what, &watch, err);
     if (rc)
         return rc;
-    tap->net.header = tap->net.prompt = true;
+    struct mv_net *net = &watch->net;
+    tap_of(net)->ring = tap_open_ring(fd);
+    net->header = true;
+    net->prompt = !tap_of(net)->ring; /* it takes the answers itself */
     /* What comes from the guest is taken without being agreed; of USO the kernel knows
      * both directions or none. */
-    tap->net.send_offloads = offloads & MV_NET_USO
-                                 ? MV_NET_OFFLOADS
-                                 : MV_NET_OFFLOADS & ~(unsigned)MV_NET_USO;
-    tap->net.receive_offloads = offloads;
-    tap->net.mtu = mtu;
-    *out = &tap->net;
+    net->send_offloads = offloads & MV_NET_USO
+                             ? MV_NET_OFFLOADS
+                             : MV_NET_OFFLOADS & ~(unsigned)MV_NET_USO;
+    net->receive_offloads = offloads;
+    net->mtu = mtu;
+    *out = net;
     return 0;
 }
 

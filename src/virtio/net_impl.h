@@ -70,7 +70,8 @@ enum {
 enum {
     NET_MAC_BYTES = 6,
     NET_QUEUE_SIZE =
-        256, /* 384 KiB of what Linux posts: six frames of the largest size */
+        256,        /* 384 KiB of what Linux posts: six frames of the largest size */
+    NET_BATCH = 16, /* sent before what the loop's others wait for is looked at */
     NET_LARGE =
         1600, /* with its header more than an Ethernet frame: part of a stream */
     /* Header and frame: what a receive must have room for. */
@@ -126,6 +127,7 @@ struct net {
     struct mv_vdev dev;
     struct mv_net *backing;
     uint8_t mac[NET_MAC_BYTES]; /* after a reset */
+    unsigned filled;            /* chains of the guest's that commit gives back */
     bool unplugged;             /* by the user: frames are lost both ways */
     bool sent_large;            /* since answers were last looked for */
     bool announce;              /* it has moved: tell the driver when it starts */

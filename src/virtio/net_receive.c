@@ -277,7 +277,7 @@ static void receive_run(struct net *net, unsigned most, bool patient)
         while (receive_prepare(net) && left > 0) {
             size_t length = receive_frame(net);
             left = length > 0 ? left - 1 : 0;
-            if (patient && length < NET_LARGE)
+            if (patient && length < NET_LARGE && net->backing->held == 0)
                 left = 0;
         }
     } while (!receive_open(net) && !net->window.limited && mv_vq_listen(vq));

@@ -96,6 +96,22 @@ static bool transmit_frame(struct net *net, const struct mv_chain *chain)
     return true;
 }
 
+/* The chains are the driver's again. A stream is acknowledged by the host's stack while
+ * it takes it: the answers are there already, and reading them now saves a turn of the
+ * loop and an interrupt. */
+void net_transmit_commit(struct net *net)
+{
+    struct mv_net *to = net->backing;
+    if (net->filled && to->ops->commit)
+        to->ops->commit(to);
+    net->filled = 0;
+    mv_vq_publish(&net->dev.vq[NET_TRANSMIT]);
+    if (!net->sent_large && !to->held)
+        return;
+    net->sent_large = false;
+    net_receive_answers(net);
+}
+
 static bool transmit_serve(struct mv_vdev *dev, unsigned q,
                            const struct mv_chain *chain)
 {
@@ -103,18 +119,11 @@ static bool transmit_serve(struct mv_vdev *dev, unsigned q,
         mv_vq_unpop(&dev->vq[q]);
         return false; /* until net_transmit_ready, or net_waited */
     }
-    mv_vq_push(&dev->vq[q], chain->head, 0);
+    struct net *net = net_of(dev);
+    mv_vq_fill(&dev->vq[q], chain->head, 0);
+    if (++net->filled == NET_BATCH)
+        net_transmit_commit(net);
     return true;
-}
-
-/* A stream is acknowledged by the host's stack while it takes it: the answers are there
- * already, and reading them now saves a turn of the loop and an interrupt. */
-void net_transmit_commit(struct net *net)
-{
-    if (!net->sent_large)
-        return;
-    net->sent_large = false;
-    net_receive_answers(net);
 }
 
 void net_transmit_kick(struct net *net)
