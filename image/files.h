@@ -27,6 +27,7 @@ int mv_files_write(int fd, uint64_t offset, const void *data, size_t length,
                    const char *what, microvm_error *err);
 int mv_files_read(int fd, uint64_t offset, void *data, size_t length, const char *what,
                   microvm_error *err);
+int mv_files_size(int fd, uint64_t *size_bytes, microvm_error *err);
 /* Sets the size; what is new reads as zero. */
 int mv_files_resize(int fd, uint64_t size_bytes, const char *what, microvm_error *err);
 
@@ -34,6 +35,11 @@ int mv_files_resize(int fd, uint64_t size_bytes, const char *what, microvm_error
  * not count; free() it. */
 int mv_files_load(const char *what, const char *path, size_t most, char **text,
                   size_t *length, microvm_error *err);
+
+/* How many threads can run at once; at least 1. */
+unsigned mv_files_cpus(void);
+/* Another descriptor of the same file, for who closes it. */
+int mv_files_again(int fd, int *copy, microvm_error *err);
 
 /* Makes the directory and those above it, mode 0700. */
 int mv_files_make_folder(const char *path, microvm_error *err);

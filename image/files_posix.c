@@ -6,6 +6,7 @@
 #include "files.h"
 
 #include "os/error.h"
+#include "util/bytes.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +16,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PART_ROOM = 40 };
+enum {
+    PART_ROOM = 40, /* for what a file is called until it is complete */
+    CPUS_MAX = 32   /* more threads only cost memory */
+};
 
 void mv_files_close(int fd)
 {
@@ -93,6 +97,15 @@ int mv_files_read(int fd, uint64_t offset, void *data, size_t length, const char
     return 0;
 }
 
+int mv_files_size(int fd, uint64_t *size_bytes, microvm_error *err)
+{
+    struct stat st;
+    if (fstat(fd, &st))
+        return mv_fail_os(err, "the size of a file");
+    *size_bytes = (uint64_t)st.st_size;
+    return 0;
+}
+
 int mv_files_resize(int fd, uint64_t size_bytes, const char *what, microvm_error *err)
 {
     if (ftruncate(fd, (off_t)size_bytes))
@@ -125,6 +138,21 @@ int mv_files_load(const char *what, const char *path, size_t most, char **text,
     data[size] = '\0';
     *text = data;
     *length = (size_t)size;
+    return 0;
+}
+
+unsigned mv_files_cpus(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : (unsigned)MV_MIN(n, CPUS_MAX);
+}
+
+int mv_files_again(int fd, int *copy, microvm_error *err)
+{
+    int made = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (made < 0)
+        return mv_fail_os(err, "a second descriptor");
+    *copy = made;
     return 0;
 }
 
