@@ -4,6 +4,16 @@
  * own, so that what it stands on (libcurl, libarchive, libcrypto, libsquashfs,
  * libext2fs) is linked only where images are made. The rules of microvm.h hold here:
  * errors, threads, ownership, growth.
+ *
+ *     microvm_recipe *recipe = microvm_recipe_new();
+ *     microvm_recipe_set(recipe, "base", "tar:rootfs.tar.gz");
+ *     microvm_recipe_set(recipe, "add-file", "daemon:/usr/bin/daemon:0755");
+ *     microvm_recipe_set(recipe, "output", "guest.img");
+ *     microvm_image_build(recipe, NULL, NULL, &err);
+ *     microvm_recipe_free(recipe);
+ *
+ * The same inputs give the same bytes: no clock is asked, entries are sorted, files
+ * of the host count with their content and mode alone (owner 0, time `epoch`).
  */
 #ifndef MICROVM_IMAGE_H
 #define MICROVM_IMAGE_H
@@ -14,6 +24,35 @@
 extern "C" {
 #endif
 
+/* ---- recipes ----------------------------------------------------------------------
+ */
+
+/* What to build. One thread at a time may use it. */
+typedef struct microvm_recipe microvm_recipe;
+
+/* NULL when the host has no memory for it. */
+MICROVM_API microvm_recipe *microvm_recipe_new(void);
+MICROVM_API void microvm_recipe_free(microvm_recipe *recipe);
+
+/* Row `index` of the table of keys, NULL past its end: what the command line, JSON and
+ * documentation of recipes are made of. Static storage. */
+MICROVM_API const microvm_key *microvm_recipe_key(unsigned index);
+
+/* Sets a key from text as on the command line; a repeatable one gains a value. The
+ * first mistake sticks: microvm_image_build reports it. */
+MICROVM_API void microvm_recipe_set(microvm_recipe *recipe, const char *key,
+                                    const char *text);
+
+/* Sets keys from a JSON object: strings, numbers where a key counts, lists of strings
+ * for those that repeat. Strict: unknown keys and wrong types are errors. `source` is
+ * the file's name for messages, or NULL. The mistake sticks, too. */
+MICROVM_API int microvm_recipe_load_json(microvm_recipe *recipe, const char *source,
+                                         const char *text, size_t length,
+                                         microvm_error *err);
+
+/* ---- building ---------------------------------------------------------------------
+ */
+
 /*
  * Called now and then by what takes long, on the thread that called: `what` is being
  * done, `done` bytes of `total` (0: not known yet) are. Returns 0 to go on; anything
@@ -21,6 +60,48 @@ extern "C" {
  */
 typedef int microvm_image_progress_fn(void *opaque, const char *what, uint64_t done,
                                       uint64_t total);
+
+/* How to build, none of which changes what is built. */
+typedef struct microvm_image_options {
+    uint32_t size;
+    microvm_image_progress_fn *progress; /* or NULL */
+    void *opaque;                        /* its first argument */
+    const char *scratch;  /* folder for contents meanwhile (as many bytes as the files
+                             have); NULL: the output's */
+    uint64_t bytes_max;   /* of all files together; 0: 16 GiB */
+    uint32_t entries_max; /* files, directories, links; 0: 2097152 */
+} microvm_image_options;
+#define MICROVM_IMAGE_OPTIONS_INIT                   \
+    {                                                \
+        sizeof(microvm_image_options), 0, 0, 0, 0, 0 \
+    }
+
+/* What was built. */
+typedef struct microvm_image_result {
+    uint32_t size;
+    uint32_t entries;       /* nodes in the image, its root included */
+    uint64_t content_bytes; /* of all files, before compression */
+    uint64_t image_bytes;   /* of the output; 0 for a folder */
+    char digest[80];        /* "sha256:..." of the output; "" for a folder */
+} microvm_image_result;
+#define MICROVM_IMAGE_RESULT_INIT              \
+    {                                          \
+        sizeof(microvm_image_result), 0, 0, 0, \
+        {                                      \
+            0                                  \
+        }                                      \
+    }
+
+/*
+ * Builds what the recipe says: its output, and beside it OUTPUT.json, which says how
+ * the image is started (env, entrypoint, cmd, workdir, user) and what it is (format,
+ * arch, digest). Both appear complete, the image first, or not at all, also after an
+ * error. options and result may be NULL; result is the caller's, `size` set.
+ * MICROVM_E_UNSUPPORTED: a key or base that this build cannot serve, with what to do.
+ */
+MICROVM_API int microvm_image_build(const microvm_recipe *recipe,
+                                    const microvm_image_options *options,
+                                    microvm_image_result *result, microvm_error *err);
 
 #ifdef __cplusplus
 }

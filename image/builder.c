@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Building: the recipe is checked as a whole before anything is touched, then base,
+ * files, writer, and at the end both outputs get their names.
+ */
+#include "builder.h"
+#include "files.h"
+#include "util/bytes.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PIECE_BYTES = 256 * 1024 };
+#define BYTES_MAX MV_GIB(16) /* where nobody says otherwise */
+
+/* ---- checks ---------------------------------------------------------------------- */
+
+static int build_check(const microvm_recipe *recipe, microvm_error *err)
+{
+    if (recipe->first_error.code)
+        return mv_fail_again(err, &recipe->first_error);
+    if (!recipe->output)
+        return mv_fail(err, MICROVM_E_INVALID, "output: is missing: where to write");
+    if (recipe->template_name)
+        return mv_fail(err, MICROVM_E_UNSUPPORTED,
+                       "template: there are none in this build; base and add-file make "
+                       "an image");
+    if (!recipe->base && !recipe->add_file.count)
+        return mv_fail(err, MICROVM_E_INVALID,
+                       "base: is missing: what to begin with; 'scratch' is nothing");
+    if (recipe->install.count || recipe->run.count)
+        return mv_fail(err, MICROVM_E_UNSUPPORTED,
+                       "%s: nothing is run in images in this build; prepare a root "
+                       "file system and give it as base dir:PATH or tar:PATH",
+                       recipe->install.count ? "install" : "run");
+    if (recipe->size_bytes && recipe->format != MV_FORMAT_EXT4)
+        return mv_fail(err, MICROVM_E_INVALID,
+                       "size: only ext4 has one that can be chosen, not %s",
+                       mv_format_name(recipe->format));
+    if (recipe->format == MV_FORMAT_EROFS)
+        return mv_fail(err, MICROVM_E_UNSUPPORTED,
+                       "format: erofs is not supported in this build; squashfs is as "
+                       "small and as read-only");
+    return recipe->base ? mv_build_base_check(recipe->base, err) : 0;
+}
+
+/* ---- writing --------------------------------------------------------------------- */
+
+static int build_write(const struct mv_write *w, int fd, microvm_error *err)
+{
+    switch (w->format) {
+    case MV_FORMAT_INITRAMFS:
+    case MV_FORMAT_TAR:
+        return mv_write_archive(w, fd, err);
+    case MV_FORMAT_SQUASHFS:
+        return mv_write_squashfs(w, fd, err);
+    case MV_FORMAT_EXT4:
+        return mv_write_ext4(w, fd, err);
+    case MV_FORMAT_EROFS:
+    case MV_FORMAT_DIR:
+        break;
+    }
+    return mv_fail(err, MICROVM_E_UNSUPPORTED, "format: no writer");
+}
+
+static int build_hash(int fd, uint64_t bytes, struct mv_hash *hash,
+                      const struct mv_progress *progress, microvm_error *err)
+{
+    void *piece = malloc(PIECE_BYTES);
+    int rc = piece ? 0 : mv_fail(err, MICROVM_E_NO_MEMORY, "no memory");
+    for (uint64_t at = 0; !rc && at < bytes; at += PIECE_BYTES) {
+        size_t length = (size_t)MV_MIN(bytes - at, (uint64_t)PIECE_BYTES);
+        rc = mv_files_read(fd, at, piece, length, "image", err);
+        if (!rc)
+            rc = mv_progress(progress, "checksum", at, bytes, err);
+        if (!rc)
+            mv_hash_add(hash, piece, length);
+    }
+    free(piece);
+    return rc;
+}
+
+static int build_digest(int fd, const struct mv_progress *progress,
+                        microvm_image_result *result, microvm_error *err)
+{
+    struct mv_hash *hash;
+    struct mv_digest digest;
+    int rc = mv_files_size(fd, &result->image_bytes, err);
+    if (!rc)
+        rc = mv_hash_new(&hash, err);
+    if (rc)
+        return rc;
+    rc = build_hash(fd, result->image_bytes, hash, progress, err);
+    if (!rc) {
+        mv_hash_end(hash, &digest);
+        mv_digest_text(&digest, result->digest);
+    }
+    mv_hash_free(hash);
+    return rc;
+}
+
+/* OUTPUT.json, open and complete but for its name. */
+static int build_about(const microvm_recipe *recipe, const char *digest,
+                       struct mv_output *about, microvm_error *err)
+{
+    char path[MV_FILES_PATH_MAX], *text = NULL;
+    int n = snprintf(path, sizeof path, "%s.json", recipe->output);
+    if (n < 0 || n >= (int)sizeof path)
+        return mv_fail(err, MICROVM_E_INVALID, "output: the path is too long");
+    int rc = mv_build_about(recipe, digest, &text, err);
+    if (!rc)
+        rc = mv_output_open(about, path, err);
+    if (!rc)
+        rc = mv_files_write(about->fd, 0, text, strlen(text), path, err);
+    if (!rc)
+        rc = mv_files_write(about->fd, strlen(text), "\n", 1, path, err);
+    free(text);
+    return rc;
+}
+
+static int build_file(const struct mv_write *w, const microvm_recipe *recipe,
+                      microvm_image_result *result, microvm_error *err)
+{
+    struct mv_output out = MV_OUTPUT_NONE, about = MV_OUTPUT_NONE;
+    int rc = mv_output_open(&out, recipe->output, err);
+    if (!rc)
+        rc = build_write(w, out.fd, err);
+    if (!rc)
+        rc = build_digest(out.fd, w->progress, result, err);
+    if (!rc)
+        rc = build_about(recipe, result->digest, &about, err);
+    if (!rc)
+        rc = mv_output_commit(&out, err);
+    if (!rc)
+        rc = mv_output_commit(&about, err);
+    mv_output_drop(&out);
+    mv_output_drop(&about);
+    return rc;
+}
+
+static int build_folder(const struct mv_write *w, const microvm_recipe *recipe,
+                        microvm_error *err)
+{
+    struct mv_output about = MV_OUTPUT_NONE;
+    int rc = build_about(recipe, "", &about, err);
+    if (!rc)
+        rc = mv_write_folder(w, recipe->output, err);
+    if (!rc)
+        rc = mv_output_commit(&about, err);
+    mv_output_drop(&about);
+    return rc;
+}
+
+/* ---- all of it ------------------------------------------------------------------- */
+
+static int build_run(struct mv_build *build, microvm_image_result *result,
+                     microvm_error *err)
+{
+    const microvm_recipe *recipe = build->recipe;
+    int rc = mv_build_base(build, err);
+    if (!rc)
+        rc = mv_build_add_files(build, err);
+    if (rc)
+        return rc;
+    if (recipe->epoch_s >= 0)
+        mv_tree_clamp(&build->tree, recipe->epoch_s);
+    struct mv_write w = {.tree = &build->tree,
+                         .store = &build->store,
+                         .format = recipe->format,
+                         .compress = recipe->compress,
+                         .size_bytes = recipe->size_bytes,
+                         .epoch_s = mv_build_epoch(build),
+                         .progress = &build->progress};
+    result->entries = mv_tree_number(&build->tree);
+    result->content_bytes = mv_write_total(&build->tree);
+    if (recipe->format == MV_FORMAT_DIR)
+        return build_folder(&w, recipe, err);
+    return build_file(&w, recipe, result, err);
+}
+
+/* The folder of a path: what stands before its last '/'. */
+static void build_folder_of(const char *path, char folder[MV_FILES_PATH_MAX])
+{
+    const char *slash = strrchr(path, '/');
+    size_t length = slash ? (size_t)(slash - path) : 0;
+    if (!slash)
+        (void)snprintf(folder, MV_FILES_PATH_MAX, ".");
+    else
+        (void)snprintf(folder, MV_FILES_PATH_MAX, "%.*s/", (int)length, path);
+}
+
+static int build_prepare(struct mv_build *build, const microvm_image_options *options,
+                         microvm_error *err)
+{
+    char folder[MV_FILES_PATH_MAX];
+    build_folder_of(build->recipe->output, folder);
+    uint64_t most = options->bytes_max ? options->bytes_max : BYTES_MAX;
+    int rc = mv_store_open(&build->store, options->scratch ? options->scratch : folder,
+                           most, err);
+    if (rc)
+        return rc;
+    rc = mv_tree_init(&build->tree, err);
+    if (!rc && options->entries_max)
+        build->tree.entries_max = options->entries_max;
+    return rc;
+}
+
+int microvm_image_build(const microvm_recipe *recipe,
+                        const microvm_image_options *options,
+                        microvm_image_result *result, microvm_error *err)
+{
+    const microvm_image_options plain = MICROVM_IMAGE_OPTIONS_INIT;
+    microvm_image_result made = MICROVM_IMAGE_RESULT_INIT;
+    struct mv_build build = {.recipe = recipe, .store = MV_STORE_NONE};
+    if (!options)
+        options = &plain;
+    build.progress.tell = options->progress;
+    build.progress.opaque = options->opaque;
+    int rc = build_check(recipe, err);
+    if (!rc)
+        rc = build_prepare(&build, options, err);
+    if (!rc)
+        rc = build_run(&build, &made, err);
+    mv_tree_done(&build.tree);
+    mv_store_close(&build.store);
+    if (!rc && result) {
+        made.size = result->size;
+        memcpy(result, &made, MV_MIN((size_t)result->size, sizeof made));
+    }
+    return rc;
+}

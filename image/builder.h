@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * A build under way: what the steps of the builder hand to each other.
+ */
+#ifndef MV_IMAGE_BUILDER_H
+#define MV_IMAGE_BUILDER_H
+
+#include "recipe.h"
+#include "store.h"
+#include "tree.h"
+
+struct mv_build {
+    const microvm_recipe *recipe;
+    struct mv_progress progress;
+    struct mv_tree tree;
+    struct mv_store store;
+};
+
+/* base.c: the tree begins as the recipe's base. */
+int mv_build_base(struct mv_build *build, microvm_error *err);
+/* Can this build serve that base? Asked before anything is made. */
+int mv_build_base_check(const char *base, microvm_error *err);
+
+/* addfile.c: the recipe's files of the host go into the tree, in their order. */
+int mv_build_add_files(struct mv_build *build, microvm_error *err);
+
+/* about.c: the text of OUTPUT.json; free() it. `digest` may be "". */
+int mv_build_about(const microvm_recipe *recipe, const char *digest, char **text,
+                   microvm_error *err);
+
+/* Times of what comes from the host. */
+static inline int64_t mv_build_epoch(const struct mv_build *build)
+{
+    return build->recipe->epoch_s < 0 ? 0 : build->recipe->epoch_s;
+}
+
+#endif
