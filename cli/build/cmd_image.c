@@ -1,34 +1,189 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * microvm-build [image]: makes a guest's root file system. There is no builder in this
- * build: the flags are known, and refused.
+ * microvm-build [image]: makes a guest's root file system. Flags are the keys of a
+ * recipe, whose table the library has; what they mean is its business.
  */
+#include "bar.h"
 #include "build.h"
+#include "signals.h"
 
-static int image_run(const struct args *args)
-{
-    (void)args;
-    say("images are not supported in this build; 'microvm-build kernel' makes a "
-        "kernel");
-    return STATUS_OURS;
-}
+#include <microvm/image.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RECIPE_BYTES_MAX = 1 << 20, STATUS_SIGNAL = 128 };
 
 static const struct flag image_flags[] = {
     {"template", 0, "NAME", "Begin with a template"},
-    {"base", 0, "BASE", "Begin with a root file system"},
+    {"base", 0, "BASE", "Begin with scratch, dir:PATH or tar:PATH"},
     {"install", 0, "PACKAGE,...", "Install packages of the base"},
-    {"add-file", 0, "SOURCE:TARGET", "Add a file of the host"},
+    {"add-file", 0, "SOURCE:TARGET[:MODE[:UID]]", "Add a file or folder of the host"},
+    {"run", 0, "COMMAND", "Run a command in the image"},
+    {"env", 'e', "NAME=VALUE", "A variable of the guest's command"},
+    {"entrypoint", 0, "WORD", "The guest's command, a word at a time"},
+    {"cmd", 0, "WORD", "What follows it unless a run says else"},
+    {"workdir", 'w', "DIR", "The folder it starts in"},
+    {"user", 'u', "USER[:GROUP]", "Who it runs as"},
+    {"format", 0, "FORMAT", "initramfs, squashfs (default), ext4, erofs, tar, dir"},
+    {"compress", 0, "HOW", "auto (default), none, gzip, zstd, lz4, xz"},
+    {"size", 0, "SIZE", "Size of an ext4 file system"},
+    {"arch", 0, "ARCH", "x86_64 (default) or arm64"},
+    {"devices", 0, "POLICY", "Device nodes: refuse (default), skip, keep"},
+    {"epoch", 0, "SECONDS", "The latest time of files and image"},
     {"output", 'o', "FILE", "The image to write"},
+    {"recipe", 0, "FILE", "All of these as JSON; flags win or add"},
+    {"quiet", 'q', NULL, "No progress, no summary"},
     {NULL, 0, NULL, NULL},
 };
+
+static bool is_key(const char *name)
+{
+    const microvm_key *key;
+    for (unsigned i = 0; (key = microvm_recipe_key(i)); i++)
+        if (!strcmp(key->name, name))
+            return true;
+    return false;
+}
+
+/* What the library says of a key, people have written as a flag. */
+static void say_key_error(const microvm_error *err)
+{
+    size_t length = strcspn(err->message, ":");
+    char name[sizeof err->message];
+    memcpy(name, err->message, length);
+    name[length] = '\0';
+    say("%s%s", is_key(name) ? "--" : "", err->message);
+}
+
+static bool load_recipe(microvm_recipe *recipe, const char *path)
+{
+    microvm_error err;
+    char *text = malloc(RECIPE_BYTES_MAX + 1);
+    FILE *file = fopen(path, "rb");
+    size_t length = text && file ? fread(text, 1, RECIPE_BYTES_MAX + 1, file) : 0;
+    bool good = text && file && !ferror(file);
+    if (!good)
+        say("--recipe: '%s' cannot be read", path);
+    else if (length > RECIPE_BYTES_MAX)
+        say("--recipe: '%s' is larger than 1 MiB: no recipe", path);
+    good = good && length <= RECIPE_BYTES_MAX;
+    if (good && microvm_recipe_load_json(recipe, path, text, length, &err)) {
+        say("%s", err.message);
+        good = false;
+    }
+    if (file)
+        (void)fclose(file);
+    free(text);
+    return good;
+}
+
+/* The recipe file first, then the flags over it; SOURCE_DATE_EPOCH where neither says
+ * anything (reproducible-builds.org/specs/source-date-epoch). */
+static microvm_recipe *recipe_from_args(const struct args *args)
+{
+    microvm_recipe *recipe = microvm_recipe_new();
+    const char *path = args_get(args, "recipe"), *epoch = getenv("SOURCE_DATE_EPOCH");
+    if (!recipe) {
+        say("no memory");
+        return NULL;
+    }
+    if (epoch && *epoch)
+        microvm_recipe_set(recipe, "epoch", epoch);
+    if (path && !load_recipe(recipe, path)) {
+        microvm_recipe_free(recipe);
+        return NULL;
+    }
+    for (int i = 0; i < args->use_count; i++) {
+        const struct flag_use *use = &args->uses[i];
+        if (is_key(use->own->name))
+            microvm_recipe_set(recipe, use->own->name, use->value);
+    }
+    return recipe;
+}
+
+struct watch {
+    struct bar bar;
+    int signal; /* that ended the build */
+};
+
+static int image_progress(void *opaque, const char *what, uint64_t done, uint64_t total)
+{
+    struct watch *watch = opaque;
+    int number;
+    while ((number = signals_next())) {
+        if (number == SIGTSTP) {
+            (void)raise(SIGSTOP);
+        } else if (number != SIGWINCH) {
+            watch->signal = number;
+            return 1;
+        }
+    }
+    bar_show(&watch->bar, what, done, total);
+    return 0;
+}
+
+static void say_result(const char *output, const microvm_image_result *result)
+{
+    char content[BAR_SIZE_TEXT], image[BAR_SIZE_TEXT];
+    bar_size(content, result->content_bytes);
+    bar_size(image, result->image_bytes);
+    if (result->digest[0])
+        say("%s: %s of %u files with %s, %s", output, image, result->entries, content,
+            result->digest);
+    else
+        say("%s: %u files with %s", output, result->entries, content);
+}
+
+static int image_run(const struct args *args)
+{
+    microvm_error err;
+    microvm_image_options options = MICROVM_IMAGE_OPTIONS_INIT;
+    microvm_image_result result = MICROVM_IMAGE_RESULT_INIT;
+    struct watch watch = {.signal = 0};
+    bool quiet = args_get(args, "quiet");
+    if (!args->use_count) {
+        say("nothing is said of what to build; '%s help image' lists the flags",
+            program.name);
+        return STATUS_OURS;
+    }
+    microvm_recipe *recipe = recipe_from_args(args);
+    if (!recipe || !signals_catch()) {
+        microvm_recipe_free(recipe);
+        return STATUS_OURS;
+    }
+    bar_begin(&watch.bar, quiet);
+    options.progress = image_progress;
+    options.opaque = &watch;
+    int rc = microvm_image_build(recipe, &options, &result, &err);
+    microvm_recipe_free(recipe);
+    bar_end(&watch.bar);
+    if (rc == MICROVM_E_CANCELLED && watch.signal) {
+        say("cancelled; nothing was written");
+        return STATUS_SIGNAL + watch.signal;
+    }
+    if (rc)
+        say_key_error(&err);
+    else if (!quiet)
+        say_result(args_get(args, "output") ? args_get(args, "output") : "image",
+                   &result);
+    return rc ? STATUS_OURS : 0;
+}
 
 const struct command cmd_image = {
     .name = "image",
     .usage = "[OPTIONS] --output FILE",
     .summary = "Make a guest's root file system",
-    .details = "Examples:\n"
-               "  microvm-build --template velocitty-vpn --output guest.img\n"
-               "  microvm-build --base alpine:3.19 --install openvpn -o custom.img\n",
+    .details =
+        "Examples:\n"
+        "  microvm-build --base tar:rootfs.tar.gz --output guest.img\n"
+        "  microvm-build --base dir:rootfs --add-file daemon:/usr/bin/daemon \\\n"
+        "      --entrypoint /usr/bin/daemon --format ext4 --size 1G -o disk.img\n"
+        "  microvm-build --base scratch --add-file init:/init:0755 \\\n"
+        "      --format initramfs -o tiny.cpio.gz\n"
+        "  microvm-build --recipe guest.json\n",
     .flags = image_flags,
     .run = image_run,
 };

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * How far something long has come, on standard error: a bar with a rate that redraws
+ * itself on a terminal, else one line for each step.
+ */
+#ifndef CLI_BUILD_BAR_H
+#define CLI_BUILD_BAR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { BAR_STEP_TEXT = 40, BAR_SIZE_TEXT = 24 };
+
+struct bar {
+    bool quiet, terminal, drawn;
+    char step[BAR_STEP_TEXT]; /* being shown */
+    uint64_t step_ms;         /* when it began */
+    uint64_t shown_ms;        /* when it was drawn last */
+};
+
+void bar_begin(struct bar *bar, bool quiet);
+/* total 0: not known. Draws at most some times a second. */
+void bar_show(struct bar *bar, const char *step, uint64_t done, uint64_t total);
+/* Takes the bar away. */
+void bar_end(struct bar *bar);
+
+/* "12.3 MiB" */
+void bar_size(char text[BAR_SIZE_TEXT], uint64_t bytes);
+
+#endif
