@@ -29,8 +29,10 @@ unsigned long allocations(void)
 COUNTED(void *, malloc, (size_t bytes), (bytes))
 COUNTED(void *, calloc, (size_t n, size_t bytes), (n, bytes))
 COUNTED(void *, realloc, (void *old, size_t bytes), (old, bytes))
+COUNTED(char *, strdup, (const char *text), (text))
+#ifndef _WIN32
 COUNTED(void *, aligned_alloc, (size_t align, size_t bytes), (align, bytes))
 COUNTED(int, posix_memalign, (void **to, size_t align, size_t bytes),
         (to, align, bytes))
-COUNTED(char *, strdup, (const char *text), (text))
+#endif
 #endif
