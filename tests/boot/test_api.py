@@ -4,6 +4,8 @@ import os
 import signal
 import threading
 
+import pytest
+
 import guests
 
 
@@ -14,6 +16,12 @@ def test_pause_and_clock(quick):
 
 def test_pause_and_clock_smp(machine):
     r = machine.program("api_pause", cpus="2")
+    assert r.status == 0, r
+
+
+@pytest.mark.parametrize("transport", ["mmio", "pci"])
+def test_balloon_takes_and_gives_back(quick, transport):
+    r = quick.program("api_balloon", balloon="on", transport=transport, timeout=120)
     assert r.status == 0, r
 
 

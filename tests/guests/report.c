@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
@@ -80,24 +81,6 @@ static long long clock_ns(clockid_t id)
     return t.tv_sec * 1000000000ll + t.tv_nsec;
 }
 
-/* Answers lines from the console: "time", "echo TEXT"; "quit" ends it. */
-void guest_ask(const char *arg)
-{
-    (void)arg;
-    char line[512];
-    printf("MV ask ready\n");
-    while (fgets(line, sizeof line, stdin)) {
-        line[strcspn(line, "\r\n")] = '\0';
-        if (strcmp(line, "time") == 0)
-            printf("MV time %lld %lld\n", clock_ns(CLOCK_MONOTONIC),
-                   clock_ns(CLOCK_REALTIME));
-        else if (strncmp(line, "echo ", 5) == 0)
-            printf("MV echo [%s]\n", line + 5);
-        else if (strcmp(line, "quit") == 0)
-            return;
-    }
-}
-
 /* Writes and reads back ARG MiB of anonymous memory, each page with its own number. */
 void guest_touch(const char *arg)
 {
@@ -115,6 +98,39 @@ void guest_touch(const char *arg)
         wrong += p[i] != i * 0x9e3779b97f4a7c15u;
     printf("MV touch %zu pages, %zu wrong\n", words / page, wrong);
     munmap(p, words * sizeof *p);
+}
+
+static void say_memory(void)
+{
+    struct sysinfo info;
+    if (sysinfo(&info))
+        guest_trouble("memory", "sysinfo");
+    else
+        printf("MV memory %lu %lu\n", info.totalram * info.mem_unit >> 10,
+               info.freeram * info.mem_unit >> 10);
+}
+
+/* Answers lines from the console: "time", "memory" (in all and free, KiB), "touch MIB",
+ * "echo TEXT"; "quit" ends it. */
+void guest_ask(const char *arg)
+{
+    (void)arg;
+    char line[512];
+    printf("MV ask ready\n");
+    while (fgets(line, sizeof line, stdin)) {
+        line[strcspn(line, "\r\n")] = '\0';
+        if (strcmp(line, "time") == 0)
+            printf("MV time %lld %lld\n", clock_ns(CLOCK_MONOTONIC),
+                   clock_ns(CLOCK_REALTIME));
+        else if (strcmp(line, "memory") == 0)
+            say_memory();
+        else if (strncmp(line, "touch ", 6) == 0)
+            guest_touch(line + 6);
+        else if (strncmp(line, "echo ", 5) == 0)
+            printf("MV echo [%s]\n", line + 5);
+        else if (strcmp(line, "quit") == 0)
+            return;
+    }
 }
 
 /* 4 KiB from the virtio entropy device; says how many different byte values came. */
