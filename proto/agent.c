@@ -18,7 +18,10 @@ static uint32_t length_limit(unsigned type)
     case AGENT_OUTPUT:
     case AGENT_ERRORS:
     case AGENT_EXIT:
+    case AGENT_ENTRY:
         return AGENT_DATA_MAX;
+    case AGENT_HOLE:
+        return 8;
     case AGENT_TAKEN:
     case AGENT_RESIZE:
         return 4;
@@ -33,7 +36,7 @@ static uint32_t length_limit(unsigned type)
 static bool length_fits(unsigned type, uint32_t length)
 {
     uint32_t limit = length_limit(type);
-    return limit > 4 ? length <= limit : type <= AGENT_EXIT && length == limit;
+    return limit > 8 ? length <= limit : type <= AGENT_HOLE && length == limit;
 }
 
 int32_t agent_frame_read(struct agent_frame *out, const uint8_t *bytes, size_t size)

@@ -30,7 +30,9 @@ enum agent_type {
     AGENT_TAKEN = 5,   /* u32: bytes of input that have gone on */
     AGENT_SIGNAL = 6,  /* u8: Linux's number */
     AGENT_RESIZE = 7,  /* u16 columns, u16 rows */
-    AGENT_EXIT = 8     /* strings; the last frame of the agent */
+    AGENT_EXIT = 8,    /* strings; the last frame of the agent */
+    AGENT_ENTRY = 9,   /* strings: one thing of a file tree, either way */
+    AGENT_HOLE = 10    /* u64: so many zeros of a file, either way */
 };
 
 struct agent_frame {

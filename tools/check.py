@@ -31,7 +31,8 @@ LAYERS = {
     "backing": {"util", "os", "core"},
     "virtio": {"util", "os", "core", "pci", "backing"},
     "machine": {"util", "os", "core", "pci", "arch", "hv", "chip", "backing", "virtio"},
-    "api": {"proto", "util", "os", "core", "machine"},
+    "copy": {"proto", "util", "os"},
+    "api": {"proto", "util", "os", "core", "machine", "copy"},
     "image": {"util", "os"},
 }
 STANDARD_HEADERS = set("""assert.h ctype.h errno.h float.h inttypes.h limits.h math.h

@@ -9,6 +9,7 @@
  * which is how it is tested without a machine.
  */
 #define _GNU_SOURCE
+#include "copy.h"
 #include "exec.h"
 #include "launch.h"
 #include "power.h"
@@ -40,6 +41,7 @@ static void reap(void)
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         exec_reaped(pid, status);
+        copy_reaped(pid);
         if (pid == main_command) {
             main_command = -1;
             system_say_end(status);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What a client can ask for. A verb is a row of the table; all but exec are answered at
- * once and leave nothing behind.
+ * What a client can ask for. A verb is a row of the table; exec, put and get go on
+ * after their reply, all others are answered at once and leave nothing behind.
  */
 #define _GNU_SOURCE
+#include "copy.h"
 #include "exec.h"
 #include "power.h"
 
@@ -111,8 +112,9 @@ static const struct {
     const char *name;
     void (*begin)(struct session *session, const struct agent_frame *request);
 } verbs[] = {
-    {"exec", exec_begin}, {"info", verb_info}, {"metrics", verb_metrics},
-    {"sync", verb_sync},  {"time", verb_time}, {"shutdown", verb_shutdown},
+    {"exec", exec_begin}, {"put", put_begin},          {"get", get_begin},
+    {"info", verb_info},  {"metrics", verb_metrics},   {"sync", verb_sync},
+    {"time", verb_time},  {"shutdown", verb_shutdown},
 };
 
 void verb_begin(struct session *session, const struct agent_frame *request)
