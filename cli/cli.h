@@ -52,6 +52,7 @@ struct command {
     const struct flag *flags; /* ends with a name of NULL */
     bool machine_flags;       /* takes the settings' flags too */
     bool words;               /* takes words that are no flags, and "-- COMMAND" */
+    bool files;               /* which are names of files, among others */
     bool command_words;       /* what follows the first of them is the tail as it is */
     /* Returns the exit status. --help has been seen to. */
     int (*run)(const struct args *args);
@@ -73,7 +74,7 @@ struct program {
 extern const struct program program;
 
 extern const struct command cmd_run, cmd_ps, cmd_stop, cmd_kill, cmd_pause, cmd_resume,
-    cmd_exec, cmd_shell, cmd_logs, cmd_attach, cmd_port, cmd_net, cmd_connect,
+    cmd_exec, cmd_shell, cmd_cp, cmd_logs, cmd_attach, cmd_port, cmd_net, cmd_connect,
     cmd_limit, cmd_inspect, cmd_stats, cmd_info, cmd_config, cmd_version, cmd_help;
 /* Of a command that each program has with words of its own: cmd_completion.c. */
 int completion_run(const struct args *args);

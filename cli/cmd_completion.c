@@ -98,7 +98,8 @@ static void bash_print(void)
         if ((*c)->run == completion_run)
             (void)printf("bash zsh fish");
         each_flag(*c, bash_flag);
-        (void)printf("' -- \"$word\")) ;;\n");
+        (void)printf("' -- \"$word\")%s) ;;\n",
+                     (*c)->files ? " $(compgen -f -- \"$word\")" : "");
     }
     if (program.implied) {
         (void)printf("    *) COMPREPLY=($(compgen -W '");
@@ -169,6 +170,8 @@ static void zsh_print(void)
                 (void)printf("bash zsh fish");
             (void)printf(")'");
         }
+        if ((*c)->files)
+            (void)printf(" \\\n            '*:file:_files'");
         (void)printf("\n        ;;\n");
     }
     (void)printf("    esac\n}\n"
@@ -206,6 +209,9 @@ static void fish_print(void)
     for (const struct command *const *c = program.commands; *c; c++) {
         (void)printf("complete -c %s -n __fish_use_subcommand -a %s -d '%s'\n",
                      program.name, (*c)->name, (*c)->summary);
+        if ((*c)->files)
+            (void)printf("complete -c %s -n '__fish_seen_subcommand_from %s' -F\n",
+                         program.name, (*c)->name);
         each_flag(*c, fish_flag);
     }
     (void)printf("complete -c %s -n '__fish_seen_subcommand_from help' -a '",

@@ -38,7 +38,7 @@ LAYERS = {
 STANDARD_HEADERS = set("""assert.h ctype.h errno.h float.h inttypes.h limits.h math.h
 stdalign.h stdarg.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h stdlib.h
 stdnoreturn.h string.h time.h""".split())
-LIBRARY_HEADERS = {"jansson.h", "liburing.h"}
+LIBRARY_HEADERS = {"jansson.h", "liburing.h", "archive.h", "archive_entry.h"}
 IMAGE_HEADERS = re.compile(r"(archive|archive_entry)\.h|(openssl|curl|sqfs|ext2fs|et)/\w+\.h")
 SYSTEM_PLACES = re.compile(r"src/(os/|hv/[^/]+/|backing/net_)|image/\w+_posix\.c")
 OS_MACROS = re.compile(

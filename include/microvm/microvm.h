@@ -700,6 +700,80 @@ MICROVM_API int microvm_agent_ask(intptr_t connection, const char *what,
                                   const char *const *strings, int64_t timeout_ms,
                                   char **reply, microvm_error *err);
 
+/* ---- files of the guest ---------------------------------------------------------- */
+
+/*
+ * Copies between this computer and a guest, through the agent too: files and folders
+ * with modes, times, symbolic and hard links and holes; devices, sockets and extended
+ * attributes are left out. Targets are docker cp's: a folder that exists gets the
+ * source inside of it (only its contents, when the source's path ends with "/."), a
+ * file is replaced by a file, and anything else is made if its folder exists. Guest
+ * paths begin at its root.
+ *
+ * Neither side trusts the other: nothing outside of the target is written to, and links
+ * inside of it are not followed. A file gets its name when it is complete. What was
+ * complete stays when a copy fails or is cancelled.
+ */
+enum microvm_copy_flags {
+    MICROVM_COPY_OWNERS = 1, /* take owners, set-user-ID and set-group-ID bits over;
+                                else all belongs to root in the guest, or to who calls
+                                here, without these bits */
+    MICROVM_COPY_FOLLOW = 2, /* a source that is a symbolic link is followed */
+    MICROVM_COPY_TAR = 4     /* a tar stream, `tar`, is in the place of the path here:
+                                its entries go into a guest's folder that exists, or a
+                                guest's path becomes one. UNSUPPORTED in builds without
+                                libarchive */
+};
+
+enum microvm_copy_news_type {
+    MICROVM_COPY_PROGRESS = 1, /* some more has been copied, or time has passed */
+    MICROVM_COPY_SKIPPED = 2   /* `path` was left out: it is what `why` says */
+};
+
+typedef struct microvm_copy_news {
+    uint32_t size;
+    uint32_t type;    /* microvm_copy_news_type */
+    uint64_t bytes;   /* so far, holes included */
+    uint64_t total;   /* of a single file; 0: not known */
+    uint64_t entries; /* files, folders and links, so far */
+    const char *path; /* bytes as the disk has them, inside of the source */
+    const char *why;  /* words: "a device"; from the guest, where it is the source */
+} microvm_copy_news;
+
+/* Several times a second, from the copying thread. Anything but 0 cancels the copy. */
+typedef int microvm_copy_fn(void *user, const microvm_copy_news *news);
+
+typedef struct microvm_copy {
+    uint32_t size;
+    uint32_t flags;        /* microvm_copy_flags */
+    int64_t timeout_ms;    /* for all of it, connecting too; or MICROVM_FOREVER */
+    intptr_t tar;          /* a descriptor, the caller's */
+    microvm_copy_fn *news; /* NULL: none */
+    void *user;            /* for news */
+} microvm_copy;
+#define MICROVM_COPY_INIT                                        \
+    {                                                            \
+        sizeof(microvm_copy), 0, MICROVM_FOREVER, -1, NULL, NULL \
+    }
+
+/* `copy` NULL: MICROVM_COPY_INIT. INVALID with a sentence where paths do not fit or the
+ * guest cannot, os_code then 1; STATE when it was cancelled; TIMEOUT; IO for this
+ * computer's disk and for a guest that goes; else as microvm_connect. UNSUPPORTED on
+ * Windows. */
+MICROVM_API int microvm_copy_to(microvm *vm, const char *host_path,
+                                const char *guest_path, const microvm_copy *copy,
+                                microvm_error *err);
+MICROVM_API int microvm_copy_from(microvm *vm, const char *guest_path,
+                                  const char *host_path, const microvm_copy *copy,
+                                  microvm_error *err);
+/* The same over a connection to the agent, which is taken over. */
+MICROVM_API int microvm_copy_to_on(intptr_t connection, const char *host_path,
+                                   const char *guest_path, const microvm_copy *copy,
+                                   microvm_error *err);
+MICROVM_API int microvm_copy_from_on(intptr_t connection, const char *guest_path,
+                                     const char *host_path, const microvm_copy *copy,
+                                     microvm_error *err);
+
 /* ---- log and counters ------------------------------------------------------------ */
 
 typedef enum microvm_log_level {

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Filling in the public error value. No allocation, so failing cannot fail.
+ * Filling in the public error value. No allocation, so failing cannot fail. Messages
+ * name files and repeat what guests say, so what a terminal or JSON would mind is
+ * replaced.
  */
 #include "util/err.h"
+
+#include "util/str.h"
 
 #include <stdio.h>
 
@@ -13,6 +17,7 @@ int mv_vfail(microvm_error *err, int code, int os_code, const char *format,
         err->code = code;
         err->os_code = os_code;
         (void)vsnprintf(err->message, sizeof err->message, format, args);
+        mv_str_mend(err->message);
     }
     return code;
 }

@@ -301,3 +301,13 @@ const char *mv_str_show(char out[MV_STR_SHOWN], const char *text)
     out[used] = '\0';
     return out;
 }
+
+void mv_str_mend(char *text)
+{
+    while (*text) {
+        unsigned bytes = str_character(text);
+        if (!bytes)
+            *text = '?';
+        text += MV_MAX(bytes, 1u);
+    }
+}

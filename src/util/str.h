@@ -44,4 +44,7 @@ bool mv_str_is_plain(const char *text);
 enum { MV_STR_SHOWN = 80 };
 const char *mv_str_show(char out[MV_STR_SHOWN], const char *text);
 
+/* The same in place, at full length. */
+void mv_str_mend(char *text);
+
 #endif

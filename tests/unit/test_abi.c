@@ -42,6 +42,10 @@ static void structs_are_laid_out_as_promised(void **state)
     SIZE(microvm_vsock, 16);
     SIZE(microvm_command, 56);
     FIELD(microvm_command, timeout_ms, 40);
+    SIZE(microvm_copy, 40);
+    FIELD(microvm_copy, news, 24);
+    SIZE(microvm_copy_news, 48);
+    FIELD(microvm_copy_news, path, 32);
     SIZE(microvm_socket_type, 4);
 }
 
