@@ -85,8 +85,8 @@ static int place_over(struct mv_tree_found *found, const struct mv_tree_place *p
     return rc;
 }
 
-int mv_tree_find(struct mv_tree_found *found, const struct mv_tree_place *place,
-                 microvm_error *err)
+int mv_tree_place_find(struct mv_tree_found *found, const struct mv_tree_place *place,
+                       microvm_error *err)
 {
     struct stat st;
     size_t length = strlen(place->path);

@@ -16,8 +16,8 @@ struct mv_tree_found {
     char leaf[NAME_MAX + 1];
 };
 
-int mv_tree_find(struct mv_tree_found *found, const struct mv_tree_place *place,
-                 microvm_error *err);
+int mv_tree_place_find(struct mv_tree_found *found, const struct mv_tree_place *place,
+                       microvm_error *err);
 
 /* A name that means something inside of its folder. */
 bool mv_tree_name_is_plain(const char *name, size_t length);

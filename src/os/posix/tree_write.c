@@ -423,7 +423,7 @@ int mv_tree_write_open(struct mv_tree_writer **out, const struct mv_tree_place *
         return mv_fail(err, MICROVM_E_NO_MEMORY, "'%.150s': no memory", place->path);
     writer->owners = place->owners;
     writer->file = -1;
-    int rc = mv_tree_find(&writer->found, place, err);
+    int rc = mv_tree_place_find(&writer->found, place, err);
     if (rc) {
         free(writer);
         return rc;
