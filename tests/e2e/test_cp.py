@@ -424,18 +424,16 @@ def test_an_agent_without_an_end(fake, tmp_path):
 
 
 def test_a_client_that_is_killed_leaves_nothing(fake, agent_path, tmp_path):
-    fake.agent(agent_path)
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "in").mkdir()
-    with open(tmp_path / "big", "wb") as f:
-        f.truncate(1 << 33)
-        for i in range(256):  # of data, so that it takes its time
-            f.seek(i << 23)
-            f.write(bytes(1 << 20))
-    status, _ = interrupted(fake, tmp_path / "big", "web:%s/in" % tmp_path, number=signal.SIGKILL,
-                            until=lambda: left(tmp_path / "in"))
-    assert status == -signal.SIGKILL
-    wait_until(lambda: not os.listdir(tmp_path / "in"))
+    has_tar(fake, agent_path)
+    p = subprocess.Popen([fake.path, "cp", "-", "web:%s" % tmp_path], stdin=subprocess.PIPE,
+                         env=dict(os.environ, **fake.env))
+    p.stdin.write(archive(("f", tarfile.REGTYPE, bytes(1 << 20)))[:1 << 19])  # and no more
+    p.stdin.flush()
+    wait_until(lambda: left(tmp_path))
+    p.kill()
+    assert p.wait(5) == -signal.SIGKILL
+    wait_until(lambda: not os.listdir(tmp_path))
+    p.stdin.close()
 
 
 def test_a_bar_on_a_terminal(fake, tmp_path):
