@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 60
 TARGETS ?=
 export FUZZ_SECONDS
 
-.PHONY: all deps test check format fuzz bench demo cross install clean help
+.PHONY: all deps test check format fuzz bench demo kernel cross install clean help
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -38,6 +38,10 @@ bench:
 demo:
 	@tools/demo.sh
 
+# The default guest kernel; `make install` takes it along.
+kernel: all
+	@$(BUILD)/cli/microvm-build kernel --output $(BUILD)/kernel
+
 cross:
 	@tools/cross.sh $(TARGETS)
 
@@ -58,6 +62,7 @@ help:
 	@echo "make fuzz       each fuzz target for FUZZ_SECONDS ($(FUZZ_SECONDS)); TARGETS=\"blk json\" picks"
 	@echo "make bench      measure, beside other VMMs where they can be had"
 	@echo "make demo       boot Debian's stock kernel and run a command in the guest"
+	@echo "make kernel     build the default guest kernel, once, in some minutes"
 	@echo "make cross      compile for the systems of cross/, run unit tests in emulators"
 	@echo "make install    install under PREFIX ($(PREFIX)); DESTDIR is obeyed"
 	@echo "make clean      remove every build directory"

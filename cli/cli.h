@@ -105,6 +105,9 @@ const char *args_get(const struct args *args, const char *name);
 microvm_config *settings_from_args(const struct args *args);
 /* The machine's name, "" when it has none. */
 void settings_name(const microvm_config *config, char *name, size_t size);
+/* The default kernel, where none is named but something for it to start. False after
+ * a message, where there is none. */
+bool settings_want_kernel(microvm_config *config);
 /* A socket device, where nobody has said anything of one. */
 void settings_want_vsock(microvm_config *config);
 /* The forwards that it begins with: an array, the caller's. */

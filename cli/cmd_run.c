@@ -210,7 +210,7 @@ static int run_run(const struct args *args)
     microvm_config *config = settings_from_args(args);
     if (config && args->tail_count)
         settings_want_vsock(config);
-    if (config)
+    if (config && settings_want_kernel(config))
         status = run_config(&run, config);
     microvm_config_free(config);
     claim_release(&run.claim);
@@ -245,7 +245,7 @@ static const struct flag run_flags[] = {
 
 const struct command cmd_run = {
     .name = "run",
-    .usage = "[OPTIONS] --kernel FILE [-- COMMAND [ARG...]]",
+    .usage = "[OPTIONS] [-- COMMAND [ARG...]]",
     .summary = "Start a machine and stay with it until it ends",
     .details =
         "Examples:\n"
@@ -254,10 +254,12 @@ const struct command cmd_run = {
         "  microvm run -k vmlinux --initrd i.cpio --cmdline quiet --disk data.img,ro\n"
         "  microvm run --config vm.json --memory 2G --stats stats.json\n"
         "  microvm run -d --name web -k vmlinuz --rootfs web.img; microvm logs -f web\n"
-        "  microvm run -k vmlinuz --initrd guest.cpio -- uname -a\n\n"
+        "  microvm run --initrd guest.cpio -- uname -a\n\n"
         "With a COMMAND the guest's agent (microvm-init) runs it, as 'microvm exec'\n"
         "does, and the machine ends with it; -i and -t are the command's then, and\n"
         "'microvm logs' shows the console.\n\n"
+        "Without --kernel the default kernel is started: $MICROVM_KERNEL, what\n"
+        "'microvm-build kernel' made, or the installed one.\n\n"
         "Standard output is the guest's console alone; microvm's own words go to\n"
         "standard error. On a terminal all keys go to the guest, Ctrl-C too.\n"
         "Otherwise Ctrl-C presses the power button, and a second one stops the\n"

@@ -5,6 +5,7 @@
  * calls "memory" was --memory here, and is called so in messages.
  */
 #include "cli.h"
+#include "places.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -95,6 +96,27 @@ void settings_name(const microvm_config *config, char *name, size_t size)
     const char *found = json_string_value(json_object_get(json, "name"));
     (void)snprintf(name, size, "%s", found ? found : "");
     json_decref(json);
+}
+
+bool settings_want_kernel(microvm_config *config)
+{
+    static const char *const started[] = {"initrd", "rootfs", "disks"};
+    char path[PLACE_BYTES];
+    json_t *json = settings_json(config);
+    bool wanted = false;
+    for (unsigned i = 0; i < 3; i++)
+        wanted |= json_object_get(json, started[i]) != NULL;
+    wanted &= !json_object_get(json, "kernel");
+    json_decref(json);
+    if (!wanted)
+        return true;
+    if (!place_of_kernel(path)) {
+        say("there is no kernel: 'microvm-build kernel' makes one, once, in some minutes; "
+            "or name one with --kernel FILE");
+        return false;
+    }
+    microvm_config_set(config, "kernel", path);
+    return true;
 }
 
 void settings_want_vsock(microvm_config *config)

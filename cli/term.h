@@ -23,6 +23,9 @@ bool term_is_raw(void);
 /* Sleeps as SIGTSTP wants it, with the terminal as it was found meanwhile. */
 void term_suspend(void);
 
+/* Milliseconds of a clock that only goes on: for what is redrawn. */
+uint64_t term_clock_ms(void);
+
 /* False when it cannot be known. */
 bool term_size(uint16_t *columns, uint16_t *rows);
 

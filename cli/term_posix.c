@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct {
@@ -136,4 +137,11 @@ bool term_size(uint16_t *columns, uint16_t *rows)
     *columns = size.ws_col;
     *rows = size.ws_row;
     return true;
+}
+
+uint64_t term_clock_ms(void)
+{
+    struct timespec now = {0};
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }

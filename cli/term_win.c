@@ -71,3 +71,8 @@ bool term_size(uint16_t *columns, uint16_t *rows)
     *rows = (uint16_t)(info.srWindow.Bottom - info.srWindow.Top + 1);
     return true;
 }
+
+uint64_t term_clock_ms(void)
+{
+    return GetTickCount64();
+}

@@ -9,7 +9,8 @@
 #
 # Usage: guest-kernel.sh [--update] NAME
 #
-# NAME is debian-cloud-6.1, debian-6.1, debian-cloud-6.12 or debian-6.12 (Debian's
+# NAME is default or fast (ours, when `microvm-build kernel` has built them; the bzImage
+# is named, and the ELF file is vmlinux), debian-cloud-6.1, debian-6.1, debian-cloud-6.12 or debian-6.12 (Debian's
 # kernels for 64-bit PCs; 6.12 is bookworm-backports'), lean (a small kernel of our own
 # configuration) or ring3 (a laboratory kernel that runs where KVM has no hardware
 # virtualization). The last two are files: MICROVM_LEAN_KERNEL and MICROVM_RING3_KERNEL
@@ -59,6 +60,23 @@ from_file() { # VARIABLE FILE
         mv "$dir/kernel.$$" "$dir/kernel"
         ln -sf kernel "$dir/vmlinux"
         echo "$name, $(basename "$file"), sha256 $id..." >"$dir/package"
+    fi
+    echo "$dir"
+}
+
+# ---- our own, once they are built ------------------------------------------------------
+
+from_build() { # VARIANT
+    local built=${XDG_CACHE_HOME:-$HOME/.cache}/microvm/kernels/$1-x86_64 dir
+    [ -e "$built/vmlinux" ] ||
+        absent "not built yet; it takes some minutes, once: microvm-build kernel --variant $1"
+    built=$(readlink -f "$built")
+    dir=$cache/$1-$(basename "$built")
+    if [ ! -e "$dir/package" ]; then
+        mkdir -p "$dir"
+        ln -sf "$built/vmlinux" "$dir/vmlinux"
+        ln -sf "$built/vmlinuz" "$dir/kernel"
+        echo "$name, $(head -1 "$built/about"), $(basename "$built")" >"$dir/package"
     fi
     echo "$dir"
 }
@@ -148,6 +166,7 @@ from_debian() { # META VERSION SUITE
 }
 
 case $name in
+default | fast) from_build "$name" ;;
 debian-cloud-6.1) from_debian linux-image-cloud-amd64 6.1 bookworm ;;
 debian-6.1) from_debian linux-image-amd64 6.1 bookworm ;;
 debian-cloud-6.12) from_debian linux-image-cloud-amd64 6.12 bookworm-backports ;;
@@ -155,8 +174,8 @@ debian-6.12) from_debian linux-image-amd64 6.12 bookworm-backports ;;
 lean) from_file MICROVM_LEAN_KERNEL kernels/vmlinux-lean-x86_64.xz ;;
 ring3) from_file MICROVM_RING3_KERNEL ring3/vmlinux-r3.xz ;;
 *)
-    echo "usage: guest-kernel.sh [--update] NAME; names: debian-cloud-6.1 debian-6.1" \
-        "debian-cloud-6.12 debian-6.12 lean ring3" >&2
+    echo "usage: guest-kernel.sh [--update] NAME; names: default fast debian-cloud-6.1" \
+        "debian-6.1 debian-cloud-6.12 debian-6.12 lean ring3" >&2
     exit 2
     ;;
 esac

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * How far something long has come, on standard error: a bar with a rate that redraws
- * itself on a terminal, else one line for each step.
+ * How far something long has come, on standard error: a bar that redraws itself on a
+ * terminal, with rate and estimate; else a line for each step, and now and then one
+ * more.
  */
 #ifndef CLI_BUILD_BAR_H
 #define CLI_BUILD_BAR_H
@@ -12,10 +13,12 @@
 enum { BAR_STEP_TEXT = 40, BAR_SIZE_TEXT = 24 };
 
 struct bar {
+    const char *unit; /* "files"; NULL: bytes. The caller's, after bar_begin */
     bool quiet, terminal, drawn;
     char step[BAR_STEP_TEXT]; /* being shown */
     uint64_t step_ms;         /* when it began */
-    uint64_t shown_ms;        /* when it was drawn last */
+    uint64_t begun;           /* what was done of it then */
+    uint64_t shown_ms;        /* when it was shown last */
 };
 
 void bar_begin(struct bar *bar, bool quiet);

@@ -39,7 +39,7 @@ class Kernel:
 
     @property
     def has_acpi(self):
-        return self.name != "ring3"
+        return self.name not in ("ring3", "fast")
 
     @property
     def end(self):

@@ -17,6 +17,12 @@ def read(path):
         return f.read()
 
 
+def described(page):
+    """The flags that a manual page has paragraphs of."""
+    page = read("docs/man/" + page).replace("\\-", "-")
+    return set(re.findall(r"^\.B\w* (?:-\w \", \" )?--([\w-]+)", page, re.M))
+
+
 def flags(microvm, *commands):
     found = set()
     for command in commands:
@@ -26,9 +32,11 @@ def flags(microvm, *commands):
 
 
 def test_the_manual_page_names_every_flag(microvm):
-    page = read("docs/man/microvm.1").replace("\\-", "-")
-    described = set(re.findall(r"^\.B\w* (?:-\w \", \" )?--([\w-]+)", page, re.M))
-    assert described == flags(microvm, *COMMANDS)
+    assert described("microvm.1") == flags(microvm, *COMMANDS)
+
+
+def test_the_builders_page_names_every_flag_of_a_kernel(microvm_build):
+    assert flags(microvm_build, "kernel") - described("microvm-build.1") == {"help"}
 
 
 def test_the_manual_page_and_the_guide_name_every_command(microvm):
@@ -57,9 +65,10 @@ def test_examples_parse(microvm, path):
         assert b"flag" not in r.stderr and b"none of" not in r.stderr, (line, r.stderr)
 
 
-def test_the_manual_page_is_well_formed():
+@pytest.mark.parametrize("page", ["microvm.1", "microvm-build.1"])
+def test_the_manual_page_is_well_formed(page):
     if not shutil.which("groff"):
         pytest.skip("groff is not installed")
     r = subprocess.run(["groff", "-man", "-ww", "-Tutf8", "-z",
-                        os.path.join(ROOT, "docs/man/microvm.1")], stderr=subprocess.PIPE)
+                        os.path.join(ROOT, "docs/man", page)], stderr=subprocess.PIPE)
     assert r.returncode == 0 and r.stderr == b""

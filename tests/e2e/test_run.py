@@ -22,6 +22,26 @@ def test_output_is_the_guests_alone(kvm, guest):
     assert (r.returncode, r.stdout, r.stderr) == (0, b"Hi\n", b"")
 
 
+def test_the_default_kernel(kvm, guest, tmp_path):
+    """$MICROVM_KERNEL, what was built, what is installed: the first that is there."""
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(1 << 20))
+    places = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "MICROVM_DATA": str(tmp_path / "data"),
+              "MICROVM_KERNEL": ""}
+    assert kvm.refuses("run", "--disk", disk, **places) == (
+        "there is no kernel: 'microvm-build kernel' makes one, once, in some minutes; or "
+        "name one with --kernel FILE")
+    for place, program, said in [("data/vmlinuz", "hi", b"Hi\n"),
+                                 ("cache/microvm/kernels/default-x86_64/vmlinuz", "crash", b""),
+                                 ("cache/microvm/kernels/default-x86_64/vmlinux", "hi", b"Hi\n")]:
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).symlink_to(guest(program))
+        r = kvm("run", "-q", "--disk", disk, **places)
+        assert (r.returncode == 0, r.stdout) == (program == "hi", said)
+    places["MICROVM_KERNEL"] = str(tmp_path / "nowhere")
+    assert "nowhere" in kvm.refuses("run", "--disk", disk, **places)
+
+
 def test_a_limit_for_nothing_is_warned_of(kvm, guest, tmp_path):
     r = kvm("run", "-k", guest("hi"), "--limit", "disk:1M")
     assert (r.returncode, r.stdout) == (0, b"Hi\n")

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Running a program that does the work, and hearing what it says, line by line.
+ * child_posix.c; nothing on Windows runs a shell script.
+ */
+#ifndef CLI_BUILD_CHILD_H
+#define CLI_BUILD_CHILD_H
+
+/* One line of its standard output, without the end. */
+typedef void child_line_fn(void *opaque, const char *line);
+
+/* Until it has ended. What ends us (Ctrl-C) ends it, and all that it has started,
+ * first. Its exit status, 128 and the number of the signal, or STATUS_OURS after a
+ * message. */
+int child_run(const char *const argv[], child_line_fn *line, void *opaque);
+
+#endif

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Children on POSIX systems. The child leads a process group of its own: a Ctrl-C of
+ * the terminal comes to us alone, and we end the whole group with SIGTERM, on which
+ * make removes what is half written. Were we killed, the next line that the child
+ * writes would end it.
+ */
+#define _GNU_SOURCE
+#include "child.h"
+
+#include "cli.h"
+#include "signals.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { LINE_BYTES = 1024 };
+
+struct child {
+    pid_t pid;
+    int output;
+    int signal; /* what has ended us; 0: nothing */
+    char line[LINE_BYTES];
+    size_t length;
+};
+
+/* In the child, between fork and exec. */
+static void become(const char *const argv[], int output)
+{
+    struct sigaction usual = {.sa_handler = SIG_DFL};
+    int null = open("/dev/null", O_RDONLY);
+    (void)setpgid(0, 0);
+    (void)sigaction(SIGPIPE, &usual, NULL);
+    if (null >= 0 && dup2(null, 0) >= 0 && dup2(output, 1) >= 0)
+        (void)execvp(argv[0], (char *const *)(uintptr_t)argv);
+    say("%s: %s", argv[0], strerror(errno));
+    _exit(STATUS_OURS);
+}
+
+static bool child_start(struct child *child, const char *const argv[])
+{
+    int ends[2];
+    if (pipe(ends) != 0) {
+        say("pipe: %s", strerror(errno));
+        return false;
+    }
+    (void)fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+    (void)fcntl(ends[1], F_SETFD, FD_CLOEXEC);
+    child->pid = fork();
+    if (child->pid == 0)
+        become(argv, ends[1]);
+    (void)close(ends[1]);
+    child->output = ends[0];
+    if (child->pid > 0) {
+        (void)setpgid(child->pid, child->pid); /* whoever of the two is first */
+        return true;
+    }
+    say("fork: %s", strerror(errno));
+    (void)close(ends[0]);
+    return false;
+}
+
+/* Whole lines to the caller; of a longer one the beginning. */
+static void child_take(struct child *child, const char *bytes, size_t count,
+                       child_line_fn *line, void *opaque)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (bytes[i] != '\n') {
+            if (child->length < LINE_BYTES - 1)
+                child->line[child->length++] = bytes[i];
+            continue;
+        }
+        child->line[child->length] = '\0';
+        line(opaque, child->line);
+        child->length = 0;
+    }
+}
+
+/* False at the end of its output. */
+static bool child_read(struct child *child, child_line_fn *line, void *opaque)
+{
+    char bytes[LINE_BYTES];
+    ssize_t n = read(child->output, bytes, sizeof bytes);
+    if (n > 0)
+        child_take(child, bytes, (size_t)n, line, opaque);
+    return n > 0 || (n < 0 && errno == EINTR);
+}
+
+static void child_signal(struct child *child)
+{
+    int number = signals_next();
+    if (number != SIGINT && number != SIGTERM && number != SIGHUP && number != SIGQUIT)
+        return;
+    child->signal = number;
+    (void)kill(-child->pid, SIGTERM);
+}
+
+static int child_wait(const struct child *child)
+{
+    int status = 0;
+    while (waitpid(child->pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return STATUS_OURS;
+    if (child->signal)
+        return 128 + child->signal;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int child_run(const char *const argv[], child_line_fn *line, void *opaque)
+{
+    struct child child = {.output = -1};
+    if (!signals_catch() || !child_start(&child, argv))
+        return STATUS_OURS;
+    for (;;) {
+        struct pollfd fds[] = {{child.output, POLLIN, 0}, {signals_fd(), POLLIN, 0}};
+        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+            break;
+        if (fds[1].revents)
+            child_signal(&child);
+        if (fds[0].revents && !child_read(&child, line, opaque))
+            break;
+    }
+    (void)close(child.output);
+    return child_wait(&child);
+}

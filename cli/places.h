@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Where files of ours are: what came with the programs, and what they keep of their own
+ * for the user. places_posix.c, places_win.c.
+ */
+#ifndef CLI_PLACES_H
+#define CLI_PLACES_H
+
+#include <stdbool.h>
+
+enum { PLACE_BYTES = 4096 };
+
+/* A file that is installed with the programs, by its name in share/microvm. False where
+ * it is not. $MICROVM_DATA is looked at first. */
+bool place_of_data(const char *name, char path[PLACE_BYTES]);
+/* A name in the user's cache, $XDG_CACHE_HOME/microvm; it need not exist. False, after
+ * nothing is said, where the user has no home. */
+bool place_in_cache(const char *name, char path[PLACE_BYTES]);
+/* The kernel that is taken where none is named: $MICROVM_KERNEL, then what
+ * `microvm-build kernel` made, then the installed one. */
+bool place_of_kernel(char path[PLACE_BYTES]);
+
+#endif
