@@ -36,6 +36,7 @@ int mv_files_resize(int fd, uint64_t size_bytes, const char *what, microvm_error
 int mv_files_load(const char *what, const char *path, size_t most, char **text,
                   size_t *length, microvm_error *err);
 
+void mv_files_pause(unsigned ms);
 /* How many threads can run at once; at least 1. */
 unsigned mv_files_cpus(void);
 /* Another descriptor of the same file, for who closes it. */
@@ -43,6 +44,15 @@ int mv_files_again(int fd, int *copy, microvm_error *err);
 
 /* Makes the directory and those above it, mode 0700. */
 int mv_files_make_folder(const char *path, microvm_error *err);
+
+/* Opens a file for reading and writing, making it where it is missing, and locks it
+ * (advisory: those who call this): shared, or `alone`. Waits. The lock goes with the
+ * descriptor. size_bytes may be NULL. */
+int mv_files_lock(const char *path, bool alone, int *fd, uint64_t *size_bytes,
+                  microvm_error *err);
+/* On stable storage, then under another name of the same folder. */
+int mv_files_rename(int fd, const char *from, const char *to, microvm_error *err);
+void mv_files_remove(const char *path);
 
 /* A file that appears under its name when it is complete, never before: it is written
  * beside `path` under another name and renamed. */

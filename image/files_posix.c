@@ -13,7 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -141,6 +143,13 @@ int mv_files_load(const char *what, const char *path, size_t most, char **text,
     return 0;
 }
 
+void mv_files_pause(unsigned ms)
+{
+    struct timespec time = {.tv_sec = ms / 1000,
+                            .tv_nsec = (long)(ms % 1000) * 1000000};
+    (void)nanosleep(&time, NULL); /* a signal may end it: nobody minds */
+}
+
 unsigned mv_files_cpus(void)
 {
     long n = sysconf(_SC_NPROCESSORS_ONLN);
@@ -173,6 +182,45 @@ int mv_files_make_folder(const char *path, microvm_error *err)
         part[i] = was;
     }
     return 0;
+}
+
+int mv_files_lock(const char *path, bool alone, int *fd, uint64_t *size_bytes,
+                  microvm_error *err)
+{
+    int opened = -1, rc = 0;
+    for (struct stat there, ours; opened < 0 && !rc;) {
+        opened = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        if (opened < 0)
+            return mv_fail_os(err, "'%s'", path);
+        while ((rc = flock(opened, alone ? LOCK_EX : LOCK_SH)) && errno == EINTR)
+            ;
+        if (rc || fstat(opened, &ours))
+            rc = mv_fail_os(err, "'%s' cannot be locked", path);
+        /* Whoever had it before may have renamed or removed it. */
+        else if (stat(path, &there) || there.st_ino != ours.st_ino) {
+            mv_files_close(opened);
+            opened = -1;
+        } else if (size_bytes) {
+            *size_bytes = (uint64_t)ours.st_size;
+        }
+    }
+    if (rc)
+        mv_files_close(opened);
+    else
+        *fd = opened;
+    return rc;
+}
+
+int mv_files_rename(int fd, const char *from, const char *to, microvm_error *err)
+{
+    if (fsync(fd) || rename(from, to))
+        return mv_fail_os(err, "'%s'", to);
+    return 0;
+}
+
+void mv_files_remove(const char *path)
+{
+    (void)unlink(path);
 }
 
 /* ---- output ---------------------------------------------------------------------- */

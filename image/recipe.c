@@ -49,7 +49,7 @@ enum recipe_row {
 static const microvm_key recipe_keys[ROWS] = {
     [ROW_BASE] = TEXT_KEY("base", "BASE",
                           "Begin with a root file system: scratch (nothing), dir:PATH, "
-                          "tar:PATH"),
+                          "tar:PATH, oci:REFERENCE"),
     [ROW_TEMPLATE] = TEXT_KEY("template", "NAME", "Begin with a template"),
     [ROW_INSTALL] =
         LIST_KEY("install", 0, "PACKAGE,...", "Install packages of the base"),
@@ -168,7 +168,7 @@ static int texts_add(struct mv_texts *texts, const char *text, size_t length,
     return 0;
 }
 
-static void texts_free(struct mv_texts *texts)
+void mv_texts_free(struct mv_texts *texts)
 {
     for (unsigned i = 0; i < texts->count; i++)
         free(texts->text[i]);
@@ -343,12 +343,12 @@ void microvm_recipe_free(microvm_recipe *recipe)
     free(recipe->template_name);
     free(recipe->workdir);
     free(recipe->user);
-    texts_free(&recipe->add_file);
-    texts_free(&recipe->env);
-    texts_free(&recipe->entrypoint);
-    texts_free(&recipe->cmd);
-    texts_free(&recipe->install);
-    texts_free(&recipe->run);
+    mv_texts_free(&recipe->add_file);
+    mv_texts_free(&recipe->env);
+    mv_texts_free(&recipe->entrypoint);
+    mv_texts_free(&recipe->cmd);
+    mv_texts_free(&recipe->install);
+    mv_texts_free(&recipe->run);
     free(recipe);
 }
 

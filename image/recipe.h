@@ -18,6 +18,8 @@ struct mv_texts {
 
 enum { MV_TEXTS_MAX = 4096 };
 
+void mv_texts_free(struct mv_texts *texts);
+
 struct microvm_recipe {
     char *base, *output, *template_name, *workdir, *user;
     struct mv_texts add_file, env, entrypoint, cmd, install, run;

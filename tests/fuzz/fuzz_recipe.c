@@ -14,6 +14,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
 {
     microvm_recipe *recipe = microvm_recipe_new();
+    const struct mv_config_of_image base = {.diff_ids = 0};
     microvm_error err;
     char *text = NULL;
     MV_ASSERT(recipe);
@@ -23,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
         MV_ASSERT(strlen(err.message) == sizeof err.message - 1 ||
                   mv_str_is_plain(err.message));
     } else {
-        MV_ASSERT(!mv_build_about(recipe, "", &text, &err) && strlen(text) > 2);
+        MV_ASSERT(!mv_build_about(recipe, &base, "", &text, &err) && strlen(text) > 2);
     }
     free(text);
     microvm_recipe_free(recipe);
