@@ -101,14 +101,14 @@ static int build_digest(int fd, const struct mv_progress *progress,
 }
 
 /* OUTPUT.json, open and complete but for its name. */
-static int build_about(const microvm_recipe *recipe, const char *digest,
+static int build_about(const struct mv_build *build, const char *digest,
                        struct mv_output *about, microvm_error *err)
 {
     char path[MV_FILES_PATH_MAX], *text = NULL;
-    int n = snprintf(path, sizeof path, "%s.json", recipe->output);
+    int n = snprintf(path, sizeof path, "%s.json", build->recipe->output);
     if (n < 0 || n >= (int)sizeof path)
         return mv_fail(err, MICROVM_E_INVALID, "output: the path is too long");
-    int rc = mv_build_about(recipe, digest, &text, err);
+    int rc = mv_build_about(build->recipe, &build->image, digest, &text, err);
     if (!rc)
         rc = mv_output_open(about, path, err);
     if (!rc)
@@ -119,17 +119,17 @@ static int build_about(const microvm_recipe *recipe, const char *digest,
     return rc;
 }
 
-static int build_file(const struct mv_write *w, const microvm_recipe *recipe,
+static int build_file(const struct mv_write *w, const struct mv_build *build,
                       microvm_image_result *result, microvm_error *err)
 {
     struct mv_output out = MV_OUTPUT_NONE, about = MV_OUTPUT_NONE;
-    int rc = mv_output_open(&out, recipe->output, err);
+    int rc = mv_output_open(&out, build->recipe->output, err);
     if (!rc)
         rc = build_write(w, out.fd, err);
     if (!rc)
         rc = build_digest(out.fd, w->progress, result, err);
     if (!rc)
-        rc = build_about(recipe, result->digest, &about, err);
+        rc = build_about(build, result->digest, &about, err);
     if (!rc)
         rc = mv_output_commit(&out, err);
     if (!rc)
@@ -139,13 +139,13 @@ static int build_file(const struct mv_write *w, const microvm_recipe *recipe,
     return rc;
 }
 
-static int build_folder(const struct mv_write *w, const microvm_recipe *recipe,
+static int build_folder(const struct mv_write *w, const struct mv_build *build,
                         microvm_error *err)
 {
     struct mv_output about = MV_OUTPUT_NONE;
-    int rc = build_about(recipe, "", &about, err);
+    int rc = build_about(build, "", &about, err);
     if (!rc)
-        rc = mv_write_folder(w, recipe->output, err);
+        rc = mv_write_folder(w, build->recipe->output, err);
     if (!rc)
         rc = mv_output_commit(&about, err);
     mv_output_drop(&about);
@@ -175,8 +175,8 @@ static int build_run(struct mv_build *build, microvm_image_result *result,
     result->entries = mv_tree_number(&build->tree);
     result->content_bytes = mv_write_total(&build->tree);
     if (recipe->format == MV_FORMAT_DIR)
-        return build_folder(&w, recipe, err);
-    return build_file(&w, recipe, result, err);
+        return build_folder(&w, build, err);
+    return build_file(&w, build, result, err);
 }
 
 /* The folder of a path: what stands before its last '/'. */
@@ -217,11 +217,14 @@ int microvm_image_build(const microvm_recipe *recipe,
         options = &plain;
     build.progress.tell = options->progress;
     build.progress.opaque = options->opaque;
+    build.cache = options->cache;
+    build.docker_config = options->docker_config;
     int rc = build_check(recipe, err);
     if (!rc)
         rc = build_prepare(&build, options, err);
     if (!rc)
         rc = build_run(&build, &made, err);
+    mv_config_of_image_free(&build.image);
     mv_tree_done(&build.tree);
     mv_store_close(&build.store);
     if (!rc && result) {

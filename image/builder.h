@@ -5,12 +5,15 @@
 #ifndef MV_IMAGE_BUILDER_H
 #define MV_IMAGE_BUILDER_H
 
+#include "manifest.h"
 #include "recipe.h"
 #include "store.h"
 #include "tree.h"
 
 struct mv_build {
     const microvm_recipe *recipe;
+    const char *cache, *docker_config; /* or NULL */
+    struct mv_config_of_image image;   /* how the base is started, where it says so */
     struct mv_progress progress;
     struct mv_tree tree;
     struct mv_store store;
@@ -24,9 +27,10 @@ int mv_build_base_check(const char *base, microvm_error *err);
 /* addfile.c: the recipe's files of the host go into the tree, in their order. */
 int mv_build_add_files(struct mv_build *build, microvm_error *err);
 
-/* about.c: the text of OUTPUT.json; free() it. `digest` may be "". */
-int mv_build_about(const microvm_recipe *recipe, const char *digest, char **text,
-                   microvm_error *err);
+/* about.c: the text of OUTPUT.json; free() it. What the recipe says goes before what
+ * the base does. `digest` may be "". */
+int mv_build_about(const microvm_recipe *recipe, const struct mv_config_of_image *base,
+                   const char *digest, char **text, microvm_error *err);
 
 /* Times of what comes from the host. */
 static inline int64_t mv_build_epoch(const struct mv_build *build)

@@ -14,11 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RECIPE_BYTES_MAX = 1 << 20, STATUS_SIGNAL = 128 };
+enum { RECIPE_BYTES_MAX = 1 << 20, STATUS_SIGNAL = 128, PATH_BYTES = 4096 };
 
 static const struct flag image_flags[] = {
     {"template", 0, "NAME", "Begin with a template"},
-    {"base", 0, "BASE", "Begin with scratch, dir:PATH or tar:PATH"},
+    {"base", 0, "BASE", "scratch, dir:PATH, tar:PATH or oci:REFERENCE"},
     {"install", 0, "PACKAGE,...", "Install packages of the base"},
     {"add-file", 0, "SOURCE:TARGET[:MODE[:UID]]", "Add a file or folder of the host"},
     {"run", 0, "COMMAND", "Run a command in the image"},
@@ -104,6 +104,19 @@ static microvm_recipe *recipe_from_args(const struct args *args)
     return recipe;
 }
 
+/* $VARIABLE with `after` it, else $HOME with `home` after it. */
+static bool home_path(char path[PATH_BYTES], const char *variable, const char *after,
+                      const char *home)
+{
+    const char *folder = getenv(variable);
+    if (!folder || !*folder) {
+        folder = getenv("HOME");
+        after = home;
+    }
+    return folder && *folder &&
+           snprintf(path, PATH_BYTES, "%s%s", folder, after) < PATH_BYTES;
+}
+
 struct watch {
     struct bar bar;
     int signal; /* that ended the build */
@@ -154,7 +167,12 @@ static int image_run(const struct args *args)
         microvm_recipe_free(recipe);
         return STATUS_OURS;
     }
+    char cache[PATH_BYTES], docker[PATH_BYTES];
     bar_begin(&watch.bar, quiet);
+    if (home_path(cache, "XDG_CACHE_HOME", "/microvm", "/.cache/microvm"))
+        options.cache = cache;
+    if (home_path(docker, "DOCKER_CONFIG", "/config.json", "/.docker/config.json"))
+        options.docker_config = docker;
     options.progress = image_progress;
     options.opaque = &watch;
     int rc = microvm_image_build(recipe, &options, &result, &err);

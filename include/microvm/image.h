@@ -70,10 +70,12 @@ typedef struct microvm_image_options {
                              have); NULL: the output's */
     uint64_t bytes_max;   /* of all files together; 0: 16 GiB */
     uint32_t entries_max; /* files, directories, links; 0: 2097152 */
+    const char *cache;    /* folder for what registries send; NULL: no base oci: */
+    const char *docker_config; /* docker's config.json, for credentials; NULL: none */
 } microvm_image_options;
-#define MICROVM_IMAGE_OPTIONS_INIT                   \
-    {                                                \
-        sizeof(microvm_image_options), 0, 0, 0, 0, 0 \
+#define MICROVM_IMAGE_OPTIONS_INIT                         \
+    {                                                      \
+        sizeof(microvm_image_options), 0, 0, 0, 0, 0, 0, 0 \
     }
 
 /* What was built. */
