@@ -14,6 +14,7 @@
 #include <time.h>
 
 enum {
+    SLOW_MS = 500,        /* libslirp's slow timers tick a little more often */
     QUIET_MS = 60 * 1000, /* how often a quiet stack looks for UDP flows to forget */
     OUTBOX_HIGH = OUTBOX_FRAMES / 2
 };
@@ -256,8 +257,11 @@ static int stack_revents(int index, void *opaque)
 static int stack_timeout(const struct stack *stack, uint32_t slirp_ms)
 {
     uint32_t timeout_ms = slirp_ms;
-    /* libslirp's slow timers tick for listeners, too, which have none. */
-    if (stack->quiet && timeout_ms < QUIET_MS && stack->polls > STACK_POLL_OWN)
+    /* It asks to be called each second where nothing of it has a time; and its slow
+     * timers tick for listeners, too, which have none. */
+    if (timeout_ms > SLOW_MS)
+        timeout_ms = UINT32_MAX;
+    else if (stack->quiet && stack->polls > STACK_POLL_OWN)
         timeout_ms = QUIET_MS;
     if (stack->timer_ms >= 0) {
         int64_t left = stack->timer_ms - now_ms();
