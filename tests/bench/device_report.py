@@ -34,6 +34,7 @@ FIGURES = [
     ("con_serial", "MB/s", "more", "serial console"),
     ("con_hvc", "MB/s", "more", "hvc0"),
     ("idle_switches", "/s", "less", "idle: voluntary context switches"),
+    ("idle_helper", "/s", "less", "  of them the helper's (microvm-netd)"),
     ("idle_cpu", "%", "less", "idle: CPU of the VMM"),
     ("over_kb", "KiB", "less", "resident minus guest RAM, after I/O"),
     ("anon_kb", "KiB", "less", "  of it anonymous"),

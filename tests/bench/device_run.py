@@ -202,4 +202,7 @@ class Run:
         for figure, i, unit in (("idle_switches", 1, 1), ("idle_cpu", 2, 1e7)):
             spent = sum(s[i] - old.get(t, ("", 0, 0))[i] for t, s in state.items())
             self.result[figure] = spent / took / unit
+        if self.vmm.user_net and any(s[0] == "microvm-netd" for s in state.values()):
+            self.result["idle_helper"] = sum(s[1] - old.get(t, ("", 0, 0))[1] for t, s in state.items()
+                                             if s[0] == "microvm-netd") / took
         self.idle = None
