@@ -315,94 +315,6 @@ bool stack_turn(struct stack *stack, int control, bool *gone)
 
 /* ---- forwards -------------------------------------------------------------------- */
 
-/* libslirp knows no connection of two families: what listens on an IPv6 address leads
- * to the guest's IPv6 address. Zero is where the guest is: by DHCP's lease, or what
- * neighbour discovery has found when a connection comes. */
-union forward_address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-};
-
-struct forward {
-    union forward_address host, guest;
-    socklen_t bytes; /* of each */
-    int flags;
-};
-
-static bool forward_port(const char *text, uint16_t *port)
-{
-    char *end;
-    unsigned long n = strtoul(text, &end, 10);
-    bool digit = *text >= '0' && *text <= '9';
-    *port = htons((uint16_t)n);
-    return digit && !*end && n > 0 && n <= 65535;
-}
-
-static bool forward_address(struct forward *f, char *text, uint16_t host_port,
-                            uint16_t guest_port)
-{
-    size_t n = strlen(text);
-    if (*text == '[' && n > 1 && text[n - 1] == ']') {
-        text[n - 1] = '\0';
-        text++;
-    }
-    f->host.v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = host_port};
-    f->guest.v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = guest_port};
-    f->bytes = sizeof f->host.v4;
-    if (inet_pton(AF_INET, *text ? text : "127.0.0.1", &f->host.v4.sin_addr) == 1)
-        return true;
-    f->host.v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = host_port};
-    f->guest.v6 =
-        (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = guest_port};
-    f->bytes = sizeof f->host.v6;
-    f->flags |= SLIRP_HOSTFWD_V6ONLY;
-    return inet_pton(AF_INET6, text, &f->host.v6.sin6_addr) == 1;
-}
-
-static const char *forward_parse(struct forward *f, const char *text)
-{
-    char copy[128], *slash;
-    uint16_t host_port, guest_port;
-    memset(f, 0, sizeof *f);
-    if (strlen(text) >= sizeof copy)
-        return "it is too long";
-    memcpy(copy, text, strlen(text) + 1);
-    slash = strrchr(copy, '/');
-    if (slash && strcmp(slash, "/udp") && strcmp(slash, "/tcp"))
-        return "what follows '/' is neither udp nor tcp";
-    if (slash) {
-        f->flags = slash[1] == 'u' ? SLIRP_HOSTFWD_UDP : 0;
-        *slash = '\0';
-    }
-    char *guest = strrchr(copy, ':');
-    if (!guest)
-        return "it is not [ADDR:]HOST:GUEST[/udp]";
-    *guest++ = '\0';
-    char *host = strrchr(copy, ':');
-    char nowhere[] = "";
-    char *address = host ? copy : nowhere;
-    if (host)
-        *host++ = '\0';
-    if (!forward_port(guest, &guest_port) ||
-        !forward_port(host ? host : copy, &host_port))
-        return "a port is none of 1 to 65535";
-    return forward_address(f, address, host_port, guest_port) ? NULL
-                                                              : "that is no address";
-}
-
-static void forward_show(const struct forward *f, char at[STACK_AT_MAX])
-{
-    char host[INET6_ADDRSTRLEN] = "";
-    bool v6 = f->host.any.sa_family == AF_INET6;
-    const void *address =
-        v6 ? (const void *)&f->host.v6.sin6_addr : (const void *)&f->host.v4.sin_addr;
-    (void)inet_ntop(f->host.any.sa_family, address, host, sizeof host);
-    (void)snprintf(at, STACK_AT_MAX, v6 ? "[%s]:%u/%s" : "%s:%u/%s", host,
-                   ntohs(v6 ? f->host.v6.sin6_port : f->host.v4.sin_port),
-                   f->flags & SLIRP_HOSTFWD_UDP ? "udp" : "tcp");
-}
-
 /* libslirp lets one connection wait, so that of many at once all but a few would be
  * sent their SYN again, a second later. It keeps the socket to itself; listening a
  * second time makes the queue longer (listen(2) on Linux). */
@@ -421,19 +333,19 @@ static void forwards_lengthen_queues(void)
 }
 
 const char *stack_forward(struct stack *stack, const char *text, bool add,
-                          char at[STACK_AT_MAX])
+                          char at[FORWARD_AT_MAX])
 {
     struct forward f;
     const char *bad = forward_parse(&f, text);
     if (bad)
         return bad;
     forward_show(&f, at);
-    bool v6 = f.host.any.sa_family == AF_INET6;
-    if (add && v6 && !stack->ipv6)
+    int flags = (f.udp ? SLIRP_HOSTFWD_UDP : 0) | (f.v6 ? SLIRP_HOSTFWD_V6ONLY : 0);
+    if (add && f.v6 && !stack->ipv6)
         return "the guest has no IPv6 (ipv6=off)";
     int rc = add ? slirp_add_hostxfwd(stack->slirp, &f.host.any, f.bytes, &f.guest.any,
-                                      f.bytes, f.flags)
-                 : slirp_remove_hostxfwd(stack->slirp, &f.host.any, f.bytes, f.flags);
+                                      f.bytes, flags)
+                 : slirp_remove_hostxfwd(stack->slirp, &f.host.any, f.bytes, flags);
     if (rc == 0 && add)
         forwards_lengthen_queues();
     if (rc == 0)

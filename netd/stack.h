@@ -11,6 +11,7 @@
 #ifndef NETD_STACK_H
 #define NETD_STACK_H
 
+#include "forward.h"
 #include "outbox.h"
 
 #include <jansson.h>
@@ -55,11 +56,9 @@ void stack_close(struct stack *stack);
  * False also when nothing happened; `gone` is set when the guest's side has closed. */
 bool stack_turn(struct stack *stack, int control, bool *gone);
 
-/* "[ADDR:]HOST:GUEST[/udp]": NULL, or what is wrong. `at` is where it listens, always
- * written in one way. */
-enum { STACK_AT_MAX = 64 };
+/* NULL, or what is wrong. `at` is forward_show's. */
 const char *stack_forward(struct stack *stack, const char *text, bool add,
-                          char at[STACK_AT_MAX]);
+                          char at[FORWARD_AT_MAX]);
 
 json_t *stack_stats(const struct stack *stack);
 
