@@ -18,6 +18,17 @@ ADDRESS = ("busybox ip addr add 172.30.77.2/24 dev eth0; busybox ip link set eth
            "busybox ip link set lo up; sleep 1; ")
 
 
+# An address and a route by DHCP.
+LEASE = r"""
+busybox mount -t tmpfs none /tmp
+busybox printf '%s\n' '#!/bin/sh' '[ "$1" = bound ] || exit 0' \
+    'busybox ip addr add $ip/${mask:-24} dev $interface' \
+    'busybox ip route add default via $router' 'echo LEASE $ip' > /tmp/lease
+busybox chmod +x /tmp/lease; busybox ip link set lo up; busybox ip link set eth0 up
+busybox udhcpc -i eth0 -q -n -t 10 -s /tmp/lease
+"""
+
+
 def run(guest, tmp_path, kind, net, script, *options, seconds=40):
     for program in ("unshare", "ip", "iperf3", "passt" if kind == "passt" else "busybox"):
         if not shutil.which(program):
@@ -102,7 +113,6 @@ def test_passt(quick, tmp_path):
     keeps its own privileges low."""
     digest = blob(tmp_path, 1 if quick.slow else 16)
     r = run(quick, tmp_path, "passt", "unixstream=%s/passt.socket" % tmp_path,
-            ADDRESS + "busybox ip route add default via 172.30.77.1; "
-            "busybox wget -q -O - http://172.30.77.1:8000/blob | sha256sum",
+            LEASE + "busybox wget -q -O - http://172.30.77.1:8000/blob | sha256sum",
             seconds=60)
-    assert digest in r.text, r
+    assert "LEASE 172.30.77.3" in r.text and digest in r.text, r
