@@ -9,17 +9,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { ASK_MS = 2000 }; /* for an agent to answer */
+
+static int no_names(const char *command)
+{
+    say("%s: name a machine; 'microvm ps' lists them", command);
+    return STATUS_OURS;
+}
+
 /* Does the same with every machine that is named, also after one has failed. */
-static int each_name(const struct args *args, const char *command, const char *verb,
-                     json_t *more)
+static int each_name(const struct args *args, const char *verb)
 {
     int status = 0;
-    if (!args->word_count || args->tail_count) {
-        say("%s: name a machine; 'microvm ps' lists them", command);
-        return STATUS_OURS;
-    }
+    if (!args->word_count || args->tail_count)
+        return no_names(verb);
     for (int i = 0; i < args->word_count; i++) {
-        json_t *answer = named_ask(args->words[i], verb, json_copy(more), NULL);
+        json_t *answer = named_ask(args->words[i], verb, NULL, NULL);
         if (answer)
             (void)puts(args->words[i]);
         else
@@ -29,12 +34,39 @@ static int each_name(const struct args *args, const char *command, const char *v
     return finish(status);
 }
 
-static int plain(const struct args *args, const char *verb)
+/* The agent, where there is one: its guest writes its disks and goes by itself, with or
+ * without a power button. */
+static bool guest_ask(const char *name, int64_t timeout_ms)
 {
-    json_t *more = json_object();
-    int status = each_name(args, verb, verb, more);
-    json_decref(more);
-    return status;
+    int64_t answer_ms = timeout_ms < ASK_MS ? timeout_ms : ASK_MS;
+    int fd;
+    json_t *answer =
+        named_try(name, "connect",
+                  json_pack("{s:I}", "port", (json_int_t)MICROVM_AGENT_PORT), &fd);
+    json_decref(answer);
+    return answer &&
+           microvm_agent_ask(fd, "shutdown", NULL, answer_ms, NULL, NULL) == 0;
+}
+
+/* All guests are asked before one is waited for, so that they end side by side. */
+static int stop_all(const struct args *args, int64_t timeout_ms)
+{
+    int status = 0;
+    bool *asked = calloc((size_t)args->word_count + 1, sizeof *asked);
+    for (int i = 0; asked && timeout_ms > 0 && i < args->word_count; i++)
+        asked[i] = guest_ask(args->words[i], timeout_ms);
+    for (int i = 0; i < args->word_count; i++) {
+        json_t *more = json_pack("{s:I, s:b}", "timeout_ms", (json_int_t)timeout_ms,
+                                 "asked", asked && asked[i]);
+        json_t *answer = named_ask(args->words[i], "stop", more, NULL);
+        if (answer)
+            (void)puts(args->words[i]);
+        else
+            status = STATUS_OURS;
+        json_decref(answer);
+    }
+    free(asked);
+    return finish(status);
 }
 
 static int stop_run(const struct args *args)
@@ -46,25 +78,24 @@ static int stop_run(const struct args *args)
         say("--time %s: give seconds, 0 to 86400", text);
         return STATUS_OURS;
     }
-    json_t *more = json_pack("{s:I}", "timeout_ms", (json_int_t)(seconds * 1000));
-    int status = each_name(args, "stop", "stop", more);
-    json_decref(more);
-    return status;
+    if (!args->word_count || args->tail_count)
+        return no_names("stop");
+    return stop_all(args, (int64_t)(seconds * 1000));
 }
 
 static int kill_run(const struct args *args)
 {
-    return plain(args, "kill");
+    return each_name(args, "kill");
 }
 
 static int pause_run(const struct args *args)
 {
-    return plain(args, "pause");
+    return each_name(args, "pause");
 }
 
 static int resume_run(const struct args *args)
 {
-    return plain(args, "resume");
+    return each_name(args, "resume");
 }
 
 static const struct flag stop_flags[] = {
@@ -76,11 +107,14 @@ static const struct flag stop_flags[] = {
 const struct command cmd_stop = {
     .name = "stop",
     .usage = "[-t SECONDS] NAME...",
-    .summary = "Press the power button of machines, kill those that do not follow",
-    .details = "Returns when the machine has ended, and prints its name.\n\n"
-               "Examples:\n"
-               "  microvm stop web\n"
-               "  microvm stop -t 60 web database\n",
+    .summary = "Power machines off, kill those that do not follow",
+    .details =
+        "Asks the guest's agent, if it has one, and presses the power button; kills\n"
+        "the machine after the time, at once with -t 0. Returns when it has ended,\n"
+        "and prints its name.\n\n"
+        "Examples:\n"
+        "  microvm stop web\n"
+        "  microvm stop -t 60 web database\n",
     .flags = stop_flags,
     .words = true,
     .run = stop_run,

@@ -24,6 +24,7 @@ enum verb_then {
     THEN_FOLLOW, /* send the history and go on */
     THEN_ATTACH, /* send what comes from now on, take input */
     THEN_STOP,   /* shut the machine down; the answer comes when it has ended */
+    THEN_ASKED,  /* the same, and the guest has been asked already */
     THEN_WAIT,   /* the same, and only after the time it is shut down */
     THEN_STREAM  /* hand `stream` to the client when it is connected */
 };
@@ -69,8 +70,10 @@ void control_output(struct control *control, const char *data, size_t length);
 size_t control_input(struct control *control, char *to, size_t room);
 /* A connection to the guest that was begun for a client has come, or has not. */
 void control_connected(struct control *control, const microvm_event *event);
-/* True once after somebody has asked the machine to stop within *timeout_ms. */
-bool control_stop_asked(struct control *control, uint64_t *timeout_ms);
+/* True once after somebody has asked the machine to stop within *timeout_ms, and maybe
+ * the guest already. */
+bool control_stop_asked(struct control *control, uint64_t *timeout_ms,
+                        bool *guest_asked);
 /* True once after somebody has asked for the machine's end within *timeout_ms. */
 bool control_wait_asked(struct control *control, uint64_t *timeout_ms);
 /* The machine has ended: answers those who wait, sends what is left for a short while,

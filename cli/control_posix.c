@@ -34,7 +34,7 @@ struct control {
     const struct verb_machine *machine;
     struct client client[CONTROL_CLIENTS];
     struct client *polled[CONTROL_FDS]; /* whom each descriptor belongs to */
-    bool stop, wait;
+    bool stop, guest_asked, wait;
     uint64_t stop_ms; /* of either */
     uint64_t end;     /* bytes that the console has said */
     size_t size;
@@ -198,14 +198,16 @@ static void client_do(struct control *control, struct client *client)
     client->asked = true;
     free(client->line);
     client->line = NULL;
-    client->waits = result.then == THEN_STOP || result.then == THEN_WAIT;
+    client->waits = result.then == THEN_STOP || result.then == THEN_ASKED ||
+                    result.then == THEN_WAIT;
     client->follows = result.then == THEN_FOLLOW || result.then == THEN_LOGS ||
                       result.then == THEN_ATTACH;
     client->typing = result.then == THEN_ATTACH;
     client->ending = result.then == THEN_NOTHING || result.then == THEN_LOGS;
     client->at = client->typing ? control->end : ring_start(control);
     if (client->waits) {
-        control->stop = result.then == THEN_STOP;
+        control->guest_asked = result.then == THEN_ASKED;
+        control->stop = result.then == THEN_STOP || control->guest_asked;
         control->wait = result.then == THEN_WAIT;
         control->stop_ms = result.timeout_ms;
         json_decref(answer);
@@ -314,11 +316,13 @@ size_t control_input(struct control *control, char *to, size_t room)
     return 0;
 }
 
-bool control_stop_asked(struct control *control, uint64_t *timeout_ms)
+bool control_stop_asked(struct control *control, uint64_t *timeout_ms,
+                        bool *guest_asked)
 {
     bool asked = control->stop;
     control->stop = false;
     *timeout_ms = control->stop_ms;
+    *guest_asked = control->guest_asked;
     return asked;
 }
 

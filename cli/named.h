@@ -44,6 +44,8 @@ void named_list_free(char **names);
  * returns its answer, a JSON object, the caller's. NULL after a message. When `stream`
  * is given the connection stays open, as a stream of bytes. */
 json_t *named_ask(const char *name, const char *verb, json_t *more, int *stream);
+/* The same without messages. */
+json_t *named_try(const char *name, const char *verb, json_t *more, int *stream);
 /* For lists: a machine that has ended meanwhile is NULL without a message. */
 json_t *named_look(const char *name, const char *verb);
 

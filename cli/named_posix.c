@@ -460,6 +460,11 @@ json_t *named_ask(const char *name, const char *verb, json_t *more, int *stream)
     return ask(name, verb, more ? more : json_object(), stream, false);
 }
 
+json_t *named_try(const char *name, const char *verb, json_t *more, int *stream)
+{
+    return ask(name, verb, more ? more : json_object(), stream, true);
+}
+
 json_t *named_look(const char *name, const char *verb)
 {
     return ask(name, verb, json_object(), NULL, true);

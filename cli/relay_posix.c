@@ -60,7 +60,7 @@ static void pump_stop(struct pump *pump)
 }
 
 /* Asked for by `microvm stop`: the deadline is the asker's. */
-static void pump_stop_within(struct pump *pump, uint64_t timeout_ms)
+static void pump_stop_within(struct pump *pump, uint64_t timeout_ms, bool guest_asked)
 {
     bool before = pump->asked, quiet = pump->relay->quiet;
     if (timeout_ms == 0) {
@@ -68,6 +68,10 @@ static void pump_stop_within(struct pump *pump, uint64_t timeout_ms)
         return;
     }
     pump->relay->quiet = true;
+    if (guest_asked) { /* where there is a button, too; without one it goes anyway */
+        (void)microvm_begin(pump->relay->vm, MICROVM_OP_SHUTDOWN, NULL);
+        pump->asked = before = true;
+    }
     if (before || relay_stop(pump->relay, &pump->asked))
         pump->deadline_ms = now_ms() + timeout_ms;
     pump->relay->quiet = quiet;
@@ -206,11 +210,12 @@ static void pump_connected(void *ctx, const microvm_event *event)
 static void pump_control(struct pump *pump, const struct pollfd *fds, int count)
 {
     uint64_t timeout_ms;
+    bool guest_asked;
     control_turn(pump->control, fds, count);
     if (pump->console && pump->in_at == pump->in_end)
         pump_read_attached(pump);
-    if (control_stop_asked(pump->control, &timeout_ms))
-        pump_stop_within(pump, timeout_ms);
+    if (control_stop_asked(pump->control, &timeout_ms, &guest_asked))
+        pump_stop_within(pump, timeout_ms, guest_asked);
     if (control_wait_asked(pump->control, &timeout_ms))
         pump->deadline_ms = now_ms() + timeout_ms;
 }

@@ -136,7 +136,8 @@ static json_t *verb_stop(const struct verb_machine *machine, const json_t *reque
                          struct verb_result *result)
 {
     (void)machine;
-    return ask_for_end(request, THEN_STOP, result);
+    bool asked = json_is_true(json_object_get(request, "asked"));
+    return ask_for_end(request, asked ? THEN_ASKED : THEN_STOP, result);
 }
 
 /* The guest ends by itself: given that time, it is not shut down. */

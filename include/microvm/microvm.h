@@ -348,7 +348,9 @@ MICROVM_API int microvm_attach_net(microvm *vm, const microvm_net *net,
  * pause     Running -> Paused: no vCPU executes, all device work is finished
  * resume    Paused -> Running; the guest's clocks have gone on and are right
  * shutdown  presses the ACPI power button; is done when the guest has powered off.
- *           Needs a running machine with acpi on; UNSUPPORTED otherwise.
+ *           Needs a running machine with acpi on; UNSUPPORTED otherwise. The blocking
+ *           form asks the guest's agent first, if there is one (port 1024) and time for
+ *           it: such a guest goes by itself, also without acpi.
  */
 typedef enum microvm_operation {
     MICROVM_OP_START = 1,

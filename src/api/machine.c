@@ -4,8 +4,11 @@
  * machine does the work.
  */
 #include "machine/machine.h"
+#include "api/agent.h"
 
 #include "util/bytes.h"
+
+enum { ASK_MS = 2000 }; /* for an agent to answer */
 
 static int no_machine(microvm_error *err)
 {
@@ -75,9 +78,33 @@ int microvm_resume(microvm *vm, microvm_error *err)
     return run_operation(vm, MICROVM_OP_RESUME, MICROVM_FOREVER, err);
 }
 
+/* The agent, where there is one and it is the guest's first process. */
+static bool ask_agent(microvm *vm, int64_t timeout_ms)
+{
+    int64_t answer_ms = timeout_ms < 0 || timeout_ms > ASK_MS ? ASK_MS : timeout_ms;
+    intptr_t agent;
+    return microvm_get_state(vm) == MICROVM_RUNNING &&
+           microvm_connect(vm, MICROVM_AGENT_PORT, 0, &agent, NULL) == 0 &&
+           microvm_agent_ask(agent, "shutdown", NULL, answer_ms, NULL, NULL) == 0;
+}
+
+/* The button is pressed all the same: it is the operation, and does no harm. */
 int microvm_shutdown(microvm *vm, int64_t timeout_ms, microvm_error *err)
 {
-    return run_operation(vm, MICROVM_OP_SHUTDOWN, timeout_ms, err);
+    microvm_error failure;
+    uint64_t began_ms = mv_agent_now_ms();
+    unsigned ticket;
+    bool asked = vm && timeout_ms != 0 && ask_agent(vm, timeout_ms);
+    if (!vm)
+        return no_machine(err);
+    int rc = mv_machine_begin(vm, MICROVM_OP_SHUTDOWN, &ticket, &failure);
+    int64_t left_ms = mv_agent_left_ms(timeout_ms, began_ms);
+    if (rc == 0)
+        return mv_machine_await(vm, MICROVM_OP_SHUTDOWN, ticket, left_ms, err);
+    /* It has no button, or is off already. */
+    if (asked && (rc == MICROVM_E_UNSUPPORTED || rc == MICROVM_E_NOT_RUNNING))
+        return mv_machine_wait(vm, left_ms, NULL, err);
+    return mv_fail_again(err, &failure);
 }
 
 int microvm_kill(microvm *vm, microvm_error *err)

@@ -204,3 +204,32 @@ def test_a_machine_without_an_agent(kvm, place, guest):
 ])
 def test_commands_that_are_refused(microvm, args, words):
     assert words in microvm.refuses("run", "-k", "x", *args)
+
+
+# ---- the end ---------------------------------------------------------------------------
+
+@pytest.mark.parametrize("acpi", ["on", "off"])
+def test_stop_asks_the_agent(kvm, place, acpi):
+    """Its processes hear of it, also where there is no power button."""
+    r = place("run", "-d", "--name", "asked", *place.guest, "--acpi", acpi, "--vsock", "cid=7", timeout=60)
+    assert r.returncode == 0, r
+    p = subprocess.Popen([place.path, "exec", "asked", "sh", "-c",
+                          "trap 'echo told; exit 3' TERM; echo ready; while :; do sleep 0.1; done"],
+                         env=place.env, stdout=subprocess.PIPE)
+    assert p.stdout.readline() == b"ready\n"
+    began = time.monotonic()
+    r = place("stop", "-t", "10", "asked", timeout=30)
+    assert (r.returncode, r.stdout, r.stderr) == (0, b"asked\n", b"")
+    assert time.monotonic() - began < 8
+    assert p.stdout.read() == b"told\n" and "asked" not in ps(place)
+    p.wait(5)
+
+
+def test_stop_kills_what_does_not_end(kvm, place):
+    """A guest that cannot even answer."""
+    r = place("run", "-d", "--name", "stays", *place.guest, "--vsock", "cid=7", timeout=60)
+    assert r.returncode == 0, r
+    began = time.monotonic()
+    assert place("pause", "stays").returncode == 0  # it cannot even answer
+    assert place("stop", "-t", "1", "stays", timeout=30).returncode == 0
+    assert time.monotonic() - began < 8 and "stays" not in ps(place)
