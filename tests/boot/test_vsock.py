@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import socket
+import subprocess
 import threading
 import time
 
@@ -105,6 +106,25 @@ def test_uds_connect(quick, tmp_path):
         uds.dial(13).close()
         assert uds.p.wait(60) == 0
         assert not os.path.exists(uds.path)
+
+
+def test_connect_of_a_named_machine(quick, tmp_path, monkeypatch):
+    """microvm connect NAME PORT: what is said comes back, and the end is passed on."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+    def connect(*words):
+        return subprocess.run([guests.MICROVM, "connect", *words], input=b"said" * 50000,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+
+    with Uds(quick, "vsock-serve", tmp_path / "v.sock", "--name", "web") as uds:
+        uds.dial(10).close()  # it listens
+        r = connect("web", "10")
+        assert r.returncode == 0 and r.stdout == b"said" * 50000, r
+        r = connect("web", "999")
+        assert r.returncode == 125 and b"999" in r.stderr and not r.stdout, r
+        assert connect("other", "10").returncode == 125
+        uds.dial(13).close()
+        assert uds.p.wait(60) == 0
 
 
 def test_uds_guest_connects(quick, tmp_path):
