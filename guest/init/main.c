@@ -2,17 +2,19 @@
 /*
  * microvm-init: the first process of a guest and its agent, in one static program.
  *
- * As process 1 it makes the system ready (system.c), starts the command that the kernel
- * handed it, if any, reaps whatever ends, and powers off when that command has ended or
- * when it is told to. As the agent it serves clients on a port of the socket device.
- * Started by hand it is the agent alone: `microvm-init --listen PATH` on a UNIX socket,
- * which is how it is tested without a machine.
+ * As process 1 it enters the image (root.c), makes the system ready (system.c, net.c),
+ * starts the command that the kernel handed it, if any, reaps whatever ends, and powers
+ * off when that command has ended or when it is told to. As the agent it serves clients
+ * on a port of the socket device. Started by hand it is the agent alone: `microvm-init
+ * --listen PATH` on a UNIX socket, which is how it is tested without a machine.
  */
 #define _GNU_SOURCE
 #include "copy.h"
 #include "exec.h"
 #include "launch.h"
+#include "net.h"
 #include "power.h"
+#include "root.h"
 #include "system.h"
 
 #include <errno.h>
@@ -159,8 +161,12 @@ int main(int argc, char **argv)
                       "usage: microvm-init --listen PATH   (or as process 1)\n");
         return 2;
     }
-    if (first)
+    if (first && !root_open())
+        return 1; /* the kernel panics, and the host is told */
+    if (first) {
         system_open();
+        net_open();
+    }
     if (!loop_open() || !signals_open()) {
         system_say("%s", strerror(errno));
         return 1;

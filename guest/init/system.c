@@ -1,21 +1,17 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The system that a process expects: /proc, /sys, /dev with terminals and shared
- * memory, /run, control groups, a loopback interface. Kernels without one of them stay
- * without.
+ * memory, /run, control groups. Kernels without one of them stay without.
  */
 #define _GNU_SOURCE
 #include "system.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -90,15 +86,24 @@ static void set_hostname(void)
         (void)fclose(file);
 }
 
-static void loopback_up(void)
+/* Words of the kernel's command line; the last one counts, as with the kernel's own. */
+bool system_parameter(const char *name, char *value, size_t size)
 {
-    struct ifreq request = {.ifr_name = "lo"};
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return;
-    request.ifr_flags = IFF_UP | IFF_RUNNING;
-    (void)ioctl(fd, SIOCSIFFLAGS, &request);
-    (void)close(fd);
+    char line[4096], *next = line, *word;
+    bool found = false;
+    FILE *file = fopen("/proc/cmdline", "re");
+    size_t length = file ? fread(line, 1, sizeof line - 1, file) : 0;
+    if (file)
+        (void)fclose(file);
+    line[length] = '\0';
+    while ((word = strsep(&next, " \n")) && strcmp(word, "--") != 0) {
+        size_t n = strlen(name);
+        if (strncmp(word, name, n) == 0 && word[n] == '=') {
+            (void)snprintf(value, size, "%s", word + n + 1);
+            found = true;
+        }
+    }
+    return found;
 }
 
 void system_open(void)
@@ -106,5 +111,4 @@ void system_open(void)
     open_streams();
     open_mounts();
     set_hostname();
-    loopback_up();
 }
