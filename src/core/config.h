@@ -63,6 +63,10 @@ struct mv_net_config {
 };
 
 /* Whom a rate limit is for. */
+/* What disk 0 is: /dev/vda like the others; the root file system that the kernel mounts;
+ * an image that microvm-init enters, read-only with memory above it. */
+enum mv_root { MV_ROOT_NONE, MV_ROOT_DISK, MV_ROOT_IMAGE };
+
 enum mv_limit_kind { MV_LIMIT_DISK, MV_LIMIT_NET };
 struct mv_limit_target {
     int kind;                    /* enum mv_limit_kind */
@@ -101,7 +105,7 @@ struct mv_config {
     char *netd;                            /* its program; NULL: looked for */
     struct mv_limit_config limit[MV_LIMITS_MAX];
     unsigned limits;
-    bool rootfs; /* disk 0 is the root file system: root=/dev/vda on the command line */
+    int root;    /* enum mv_root */
     int console; /* enum mv_console_kind */
     int acpi;    /* enum mv_acpi_mode */
     int transport;  /* enum mv_transport: of virtio devices */
@@ -143,7 +147,7 @@ const char *mv_config_disk_name(unsigned index, char out[MV_DISK_NAME]);
 int mv_config_check_disks(const struct mv_config *config, microvm_error *err);
 /* Takes the last disk away again. */
 void mv_config_drop_disk(struct mv_config *config);
-/* The disk that is /dev/vda and the root file system, instead of an earlier one. */
+/* The disk that is /dev/vda and the root file system, instead of an earlier root. */
 int mv_config_set_rootfs(struct mv_config *config, const struct microvm_disk *disk);
 int mv_config_add_net(struct mv_config *config, const struct microvm_net *net);
 /* Takes the last network device away again. */

@@ -350,15 +350,16 @@ static json_t *json_from_disk(const struct mv_disk_config *disk)
     return NULL;
 }
 
-static json_t *json_from_disks(const struct mv_config *config, bool rootfs)
+static json_t *json_from_disks(const struct mv_config *config, int root)
 {
-    if (rootfs)
-        return config->rootfs ? json_from_disk(&config->disk[0]) : json_null();
-    if (config->disks == config->rootfs)
+    unsigned first = config->root != MV_ROOT_NONE;
+    if (root != MV_ROOT_NONE)
+        return config->root == root ? json_from_disk(&config->disk[0]) : json_null();
+    if (config->disks == first)
         return json_null();
     json_t *list = json_array();
     int bad = 0;
-    for (unsigned i = config->rootfs; i < config->disks; i++)
+    for (unsigned i = first; i < config->disks; i++)
         bad |= json_array_append_new(list, json_from_disk(&config->disk[i]));
     if (!bad)
         return list;
@@ -434,7 +435,7 @@ static json_t *json_from_field(const struct mv_config *config,
     const char *own;
     switch (row->key.type) {
     case MICROVM_KEY_DISK:
-        return json_from_disks(config, !row->key.repeatable);
+        return json_from_disks(config, (int)row->least);
     case MICROVM_KEY_LIMIT:
         return json_from_limits(config);
     case MICROVM_KEY_VSOCK:

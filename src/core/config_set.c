@@ -177,28 +177,39 @@ static void disk_remove(struct mv_config *config, unsigned index)
             (config->disks - index) * sizeof config->disk[0]);
 }
 
-static void disks_reset(struct mv_config *config, bool rootfs)
+static bool has_root(const struct mv_config *config)
 {
-    if (rootfs && config->rootfs)
+    return config->root != MV_ROOT_NONE;
+}
+
+static void root_reset(struct mv_config *config)
+{
+    if (has_root(config))
         disk_remove(config, 0);
-    if (rootfs)
-        config->rootfs = false;
-    while (!rootfs && config->disks > config->rootfs)
+    config->root = MV_ROOT_NONE;
+}
+
+/* Resetting one kind of root leaves the other alone. */
+static void disks_reset(struct mv_config *config, int root)
+{
+    if (root != MV_ROOT_NONE && config->root == root)
+        root_reset(config);
+    while (root == MV_ROOT_NONE && config->disks > has_root(config))
         disk_remove(config, config->disks - 1);
 }
 
 int mv_config_row_set_disk(struct mv_config *config, const struct mv_config_row *row,
                            const struct microvm_disk *disk, microvm_error *err)
 {
-    bool rootfs = !row->key.repeatable;
+    int root = (int)row->least;
     const char *what = row->key.name;
     int rc = disk_check(config, what, disk, err);
     if (rc)
         return rc;
-    if (config->disks - (rootfs && config->rootfs) >= MV_DISKS_MAX)
+    if (config->disks - (root && has_root(config)) >= MV_DISKS_MAX)
         return mv_fail(err, MICROVM_E_INVALID, "%s: a machine has at most %d disks",
                        what, MV_DISKS_MAX);
-    struct mv_disk_config entry = {.read_only = disk->read_only != 0,
+    struct mv_disk_config entry = {.read_only = disk->read_only || root == MV_ROOT_IMAGE,
                                    .direct = disk->direct != 0};
     rc = text_replace(&entry.path, what, disk->path, err);
     if (!rc)
@@ -207,13 +218,13 @@ int mv_config_row_set_disk(struct mv_config *config, const struct mv_config_row 
         free(entry.path);
         return rc;
     }
-    if (rootfs) {
-        disks_reset(config, true);
+    if (root) {
+        root_reset(config);
         memmove(&config->disk[1], &config->disk[0],
                 config->disks * sizeof config->disk[0]);
-        config->rootfs = true;
+        config->root = root;
     }
-    config->disk[rootfs ? 0 : config->disks] = entry;
+    config->disk[root ? 0 : config->disks] = entry;
     config->disks++;
     return 0;
 }
@@ -311,7 +322,7 @@ static int row_reset(struct mv_config *config, const struct mv_config_row *row,
                      microvm_error *err)
 {
     if (row->key.type == MICROVM_KEY_DISK) {
-        disks_reset(config, !row->key.repeatable);
+        disks_reset(config, (int)row->least);
         return 0;
     }
     if (row->key.type == MICROVM_KEY_LIMIT) {

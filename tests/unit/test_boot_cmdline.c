@@ -41,7 +41,7 @@ static void lets_the_kernel_look_for_pci(void **state)
 static void puts_the_user_last(void **state)
 {
     struct mv_cmdline_request r = {.console = MV_CONSOLE_NONE,
-                                   .rootfs = true,
+                                   .root = MV_ROOT_DISK,
                                    .acpi_off = true,
                                    .device = {{0xd0000000, 5}, {0xd0001000, 16}},
                                    .devices = 2,
@@ -50,21 +50,27 @@ static void puts_the_user_last(void **state)
     composed(&r, OURS "0 acpi=off root=/dev/vda rw "
                       "virtio_mmio.device=4K@0xd0000000:5 "
                       "virtio_mmio.device=4K@0xd0001000:16 quiet root=/dev/vdb");
-    r.rootfs_read_only = true;
+    r.root_read_only = true;
     r.devices = 0;
     r.acpi_off = false;
     composed(&r, OURS "0 root=/dev/vda ro quiet root=/dev/vdb");
+    r.root = MV_ROOT_IMAGE;
+    composed(&r, OURS "0 microvm.root=/dev/vda quiet root=/dev/vdb");
+    r.user_network = true;
+    r.user = NULL;
+    composed(&r, OURS "0 microvm.root=/dev/vda "
+                      "microvm.net=10.0.2.15/24,10.0.2.2,10.0.2.3");
 }
 
 static void adds_nothing_when_told(void **state)
 {
-    struct mv_cmdline_request r = {.only = true, .rootfs = true, .user = "a  b"};
+    struct mv_cmdline_request r = {.only = true, .root = MV_ROOT_DISK, .user = "a  b"};
     (void)state;
     composed(&r, "a  b");
     r.user = NULL;
     composed(&r, "");
     r.only = false;
-    r.rootfs = false;
+    r.root = MV_ROOT_NONE;
     r.user = "";
     composed(&r,
              "console=ttyS0 " OURS "1 8250.skip_txen_test=1"); /* no space at the end */

@@ -154,7 +154,7 @@ static void keeps_disks_in_order(void **state)
     mv_config_set(&config, "rootfs", "root,,1.img,direct");
     mv_config_set(&config, "disk", "b.img");
     assert_int_equal(config.disks, 3);
-    assert_true(config.rootfs);
+    assert_int_equal(config.root, MV_ROOT_DISK);
     assert_string_equal(config.disk[0].path, "root,1.img");
     assert_true(config.disk[0].direct);
     assert_string_equal(config.disk[1].path, "a.img");
@@ -167,9 +167,15 @@ static void keeps_disks_in_order(void **state)
     assert_false(config.disk[0].direct);
     mv_config_set(&config, "disk", NULL);
     assert_int_equal(config.disks, 1);
-    mv_config_set(&config, "rootfs", NULL);
+    mv_config_set(&config, "image", "image.squashfs"); /* a root as well */
+    assert_int_equal(config.disks, 1);
+    assert_int_equal(config.root, MV_ROOT_IMAGE);
+    assert_true(config.disk[0].read_only);
+    mv_config_set(&config, "rootfs", NULL); /* there is none */
+    assert_int_equal(config.disks, 1);
+    mv_config_set(&config, "image", NULL);
     assert_int_equal(config.disks, 0);
-    assert_false(config.rootfs);
+    assert_int_equal(config.root, MV_ROOT_NONE);
     mv_config_done(&config);
 }
 

@@ -127,7 +127,9 @@ struct mv_cmdline_request {
     const char *user; /* NULL: none */
     bool only;        /* the user's text as it is, nothing of ours */
     enum mv_console_kind console;
-    bool rootfs, rootfs_read_only;
+    enum mv_root root;
+    bool root_read_only;
+    bool user_network; /* is the first interface's */
     bool pci;      /* there is a PCI bus to be looked for */
     bool acpi_off; /* the kernel has ACPI but shall not look for tables */
     /* virtio-mmio devices that the kernel must be told of: those without ACPI. */

@@ -49,6 +49,25 @@ static void cmdline_add(struct cmdline_text *text, const char *format, ...)
     text->length += n > 0 ? (size_t)n : 0;
 }
 
+/* What microvm-init is told is in proto/boot.md. The user network has these addresses,
+ * whoever asks for them. */
+static void cmdline_add_root(struct cmdline_text *text,
+                             const struct mv_cmdline_request *request)
+{
+    switch (request->root) {
+    case MV_ROOT_NONE:
+        break;
+    case MV_ROOT_DISK:
+        cmdline_add(text, "root=/dev/vda %s", request->root_read_only ? "ro" : "rw");
+        break;
+    case MV_ROOT_IMAGE:
+        cmdline_add(text, "microvm.root=/dev/vda");
+        if (request->user_network)
+            cmdline_add(text, "microvm.net=10.0.2.15/24,10.0.2.2,10.0.2.3");
+        break;
+    }
+}
+
 static void cmdline_add_ours(struct cmdline_text *text,
                              const struct mv_cmdline_request *request)
 {
@@ -69,8 +88,7 @@ static void cmdline_add_ours(struct cmdline_text *text,
         cmdline_add(text, "8250.skip_txen_test=1");
     if (request->acpi_off)
         cmdline_add(text, "acpi=off");
-    if (request->rootfs)
-        cmdline_add(text, "root=/dev/vda %s", request->rootfs_read_only ? "ro" : "rw");
+    cmdline_add_root(text, request);
     for (unsigned i = 0; i < request->devices; i++)
         cmdline_add(text, "virtio_mmio.device=4K@0x%llx:%u",
                     (unsigned long long)request->device[i].gpa, request->device[i].gsi);
