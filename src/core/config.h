@@ -63,8 +63,8 @@ struct mv_net_config {
 };
 
 /* Whom a rate limit is for. */
-/* What disk 0 is: /dev/vda like the others; the root file system that the kernel mounts;
- * an image that microvm-init enters, read-only with memory above it. */
+/* What disk 0 is: /dev/vda like the others; the root file system that the kernel
+ * mounts; an image that microvm-init enters, read-only with memory above it. */
 enum mv_root { MV_ROOT_NONE, MV_ROOT_DISK, MV_ROOT_IMAGE };
 
 enum mv_limit_kind { MV_LIMIT_DISK, MV_LIMIT_NET };
@@ -105,9 +105,9 @@ struct mv_config {
     char *netd;                            /* its program; NULL: looked for */
     struct mv_limit_config limit[MV_LIMITS_MAX];
     unsigned limits;
-    int root;    /* enum mv_root */
-    int console; /* enum mv_console_kind */
-    int acpi;    /* enum mv_acpi_mode */
+    int root;       /* enum mv_root */
+    int console;    /* enum mv_console_kind */
+    int acpi;       /* enum mv_acpi_mode */
     int transport;  /* enum mv_transport: of virtio devices */
     int boot;       /* enum mv_boot_mode: how an ELF kernel is entered */
     int interrupts; /* enum mv_interrupts: a test setting */

@@ -209,7 +209,8 @@ int mv_config_row_set_disk(struct mv_config *config, const struct mv_config_row 
     if (config->disks - (root && has_root(config)) >= MV_DISKS_MAX)
         return mv_fail(err, MICROVM_E_INVALID, "%s: a machine has at most %d disks",
                        what, MV_DISKS_MAX);
-    struct mv_disk_config entry = {.read_only = disk->read_only || root == MV_ROOT_IMAGE,
+    struct mv_disk_config entry = {.read_only =
+                                       disk->read_only || root == MV_ROOT_IMAGE,
                                    .direct = disk->direct != 0};
     rc = text_replace(&entry.path, what, disk->path, err);
     if (!rc)

@@ -130,8 +130,8 @@ struct mv_cmdline_request {
     enum mv_root root;
     bool root_read_only;
     bool user_network; /* is the first interface's */
-    bool pci;      /* there is a PCI bus to be looked for */
-    bool acpi_off; /* the kernel has ACPI but shall not look for tables */
+    bool pci;          /* there is a PCI bus to be looked for */
+    bool acpi_off;     /* the kernel has ACPI but shall not look for tables */
     /* virtio-mmio devices that the kernel must be told of: those without ACPI. */
     struct mv_cmdline_device device[MV_CMDLINE_DEVICES_MAX];
     unsigned devices;
