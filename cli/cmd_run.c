@@ -19,30 +19,44 @@
 struct run {
     const struct args *args;
     bool quiet, input, raw, detach;
+    bool command; /* there is one, which the guest's agent runs */
+    bool has_image;
+    struct image image;
     FILE *stats;
     microvm_config *config;
     struct claim claim;
 };
 
+static struct image *run_image(struct run *run)
+{
+    return run->has_image ? &run->image : NULL;
+}
+
 /* ---- what the flags mean -------------------------------------------------------- */
 
 /* What cli.md promises for later, and what docker users try, is refused in words. */
-static bool run_refuse(const struct args *args)
+static bool run_refuse(struct run *run)
 {
-    if (args->word_count) {
-        say("'%s': images are not in this build yet; start a kernel with --kernel FILE "
-            "and a disk with --rootfs FILE",
-            args->words[0]);
+    const struct args *args = run->args;
+    if (args->word_count > 1) {
+        say("'%s': write a command behind '--', as in 'microvm run %s -- %s'",
+            args->words[1], args->words[0], args->words[1]);
         return true;
     }
-    static const char *const with_command[] = {"env", "workdir", "user"};
-    for (unsigned i = 0; i < 3 && !args->tail_count; i++) {
+    if (args->word_count) {
+        if (!image_open(&run->image, args->words[0]))
+            return true;
+        run->has_image = true;
+    }
+    run->command = args->tail_count || (run->has_image && !run->detach);
+    static const char *const with_command[] = {"env", "workdir", "user", "entrypoint"};
+    for (unsigned i = 0; i < 4 && !run->command; i++) {
         if (args_get(args, with_command[i])) {
             say("--%s is for a command: write it behind '--'", with_command[i]);
             return true;
         }
     }
-    return args->tail_count && !run_command_check(args);
+    return run->command && !run_command_check(run_image(run), args);
 }
 
 /* -i and -t as docker has them; with neither, a user at a terminal gets both. */
@@ -56,7 +70,7 @@ static bool run_decide_input(struct run *run)
             "'microvm attach NAME'");
         return false;
     }
-    if (run->detach || run->args->tail_count)
+    if (run->detach || run->command)
         return true; /* the command's, not the console's */
     if (tty && !terminal) {
         say("--tty: standard input is no terminal; leave -t away, -i alone reads it");
@@ -185,6 +199,37 @@ static int run_config(struct run *run, microvm_config *config)
     return status;
 }
 
+/* True in the process that is to have the machine; else *status is this one's. */
+static bool run_split(struct run *run, int *status)
+{
+    char name[NAMED_BYTES];
+    if (!run->command)
+        return !run->detach || detach(status);
+    run->detach = true;
+    if (detach_for(name, sizeof name, status))
+        return true;
+    if (*name)
+        *status = run_command(run_image(run), run->args, name);
+    return false;
+}
+
+static int run_here(struct run *run)
+{
+    int status = STATUS_OURS;
+    microvm_config *config = settings_from_args(run->args);
+    bool ok =
+        config && (!run->has_image || image_settings(&run->image, config, run->args));
+    if (ok && run->command)
+        settings_want_vsock(config);
+    if (ok && settings_want_kernel(config))
+        status = run_config(run, config);
+    microvm_config_free(config);
+    claim_release(&run->claim);
+    if (run->stats)
+        (void)fclose(run->stats);
+    return status;
+}
+
 static int run_run(const struct args *args)
 {
 #ifdef CLI_ONE_ARENA
@@ -197,25 +242,10 @@ static int run_run(const struct args *args)
                       .detach = args_get(args, "detach") != NULL,
                       .claim = CLAIM_NONE};
     int status = STATUS_OURS;
-    if (run_refuse(args) || !run_decide_input(&run) || !run_open_stats(&run))
-        return STATUS_OURS;
-    if (args->tail_count) {
-        char name[NAMED_BYTES];
-        if (!detach_for(name, sizeof name, &status))
-            return *name ? run_command(args, name) : status;
-        run.detach = true;
-    } else if (run.detach && !detach(&status)) {
-        return status;
-    }
-    microvm_config *config = settings_from_args(args);
-    if (config && args->tail_count)
-        settings_want_vsock(config);
-    if (config && settings_want_kernel(config))
-        status = run_config(&run, config);
-    microvm_config_free(config);
-    claim_release(&run.claim);
-    if (run.stats)
-        (void)fclose(run.stats);
+    if (!run_refuse(&run) && run_decide_input(&run) && run_open_stats(&run) &&
+        run_split(&run, &status))
+        status = run_here(&run);
+    image_close(&run.image);
     return status;
 }
 
@@ -237,6 +267,8 @@ static const struct flag run_flags[] = {
     {"env", 'e', "NAME=VALUE", "For COMMAND: set a variable; repeatable"},
     {"workdir", 'w', "DIR", "For COMMAND: run it there; / without"},
     {"user", 'u', "USER[:GROUP]", "For COMMAND: run it as that user; root without"},
+    {"entrypoint", 0, "PROGRAM",
+     "With an IMAGE: what COMMAND is given to, instead of the image's own; \"\" for none"},
     {"rm", 0, NULL, "Accepted and the default: nothing of a run stays behind"},
     {"quiet", 'q', NULL, "Say nothing but errors"},
     {"verbose", 0, NULL, "Show the log of the machine"},
@@ -245,7 +277,7 @@ static const struct flag run_flags[] = {
 
 const struct command cmd_run = {
     .name = "run",
-    .usage = "[OPTIONS] [-- COMMAND [ARG...]]",
+    .usage = "[OPTIONS] [IMAGE] [-- COMMAND [ARG...]]",
     .summary = "Start a machine and stay with it until it ends",
     .details =
         "Examples:\n"
@@ -254,7 +286,12 @@ const struct command cmd_run = {
         "  microvm run -k vmlinux --initrd i.cpio --cmdline quiet --disk data.img,ro\n"
         "  microvm run --config vm.json --memory 2G --stats stats.json\n"
         "  microvm run -d --name web -k vmlinuz --rootfs web.img; microvm logs -f web\n"
-        "  microvm run --initrd guest.cpio -- uname -a\n\n"
+        "  microvm run --initrd guest.cpio -- uname -a\n"
+        "  microvm run guest.img -- sh -c 'cat /etc/os-release'\n\n"
+        "An IMAGE is a file that microvm-build wrote, or any with a root file system\n"
+        "that the kernel can mount. It is only read: what the guest writes lies in its\n"
+        "memory and ends with it. The network is --net user. Without COMMAND the\n"
+        "image's own is run, with -d none.\n\n"
         "With a COMMAND the guest's agent (microvm-init) runs it, as 'microvm exec'\n"
         "does, and the machine ends with it; -i and -t are the command's then, and\n"
         "'microvm logs' shows the console.\n\n"

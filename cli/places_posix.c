@@ -26,7 +26,8 @@ static bool place_has(char path[PLACE_BYTES], const char *folder, const char *be
 
 bool place_of_data(const char *name, char path[PLACE_BYTES])
 {
-    static const char *const beside[] = {"../share/microvm/", "../../guest/"};
+    static const char *const beside[] = {"../share/microvm/", "../../guest/",
+                                         "../guest/"};
     char self[PLACE_BYTES];
     const char *told = getenv("MICROVM_DATA");
     if (told && *told)
@@ -36,7 +37,7 @@ bool place_of_data(const char *name, char path[PLACE_BYTES])
     char *slash = strrchr(self, '/');
     if (slash)
         slash[1] = '\0';
-    for (unsigned i = 0; slash && i < 2; i++)
+    for (unsigned i = 0; slash && i < 3; i++)
         if (place_has(path, self, beside[i], name))
             return true;
     return place_has(path, MICROVM_DATADIR, "/", name);

@@ -7,13 +7,25 @@
 
 #include "exec.h"
 #include "named.h"
+#include "term.h"
 
 #include <stdlib.h>
 
 /* For a guest to boot up to its agent, and to end after its command has. */
 enum { BOOT_MS = 60000, END_MS = 8000 };
 
-bool run_command_check(const struct args *args)
+/* Without a command, on a terminal, a user wants to talk to what the image starts. */
+static bool command_compose(struct exec *exec, struct image *image,
+                            const struct args *args)
+{
+    bool asked = args_get(args, "interactive") || args_get(args, "tty");
+    return exec_from_args(exec, args) &&
+           (args->tail_count || asked || !term_is_terminal(0) || !term_is_terminal(1) ||
+            exec_streams(exec, true, true)) &&
+           (!image || image_command(image, exec, args));
+}
+
+bool run_command_check(struct image *image, const struct args *args)
 {
     struct exec exec = {.command = MICROVM_COMMAND_INIT};
     if (args_get(args, "detach")) {
@@ -21,8 +33,10 @@ bool run_command_check(const struct args *args)
             "'microvm exec'");
         return false;
     }
-    bool fits = exec_from_args(&exec, args);
+    bool fits = command_compose(&exec, image, args);
     free(exec.env);
+    if (image)
+        image_lists_free(image);
     return fits;
 }
 
@@ -37,10 +51,11 @@ static void machine_end(const char *name)
                           json_pack("{s:i}", "timeout_ms", END_MS), NULL));
 }
 
-int run_command(const struct args *args, const char *name)
+int run_command(struct image *image, const struct args *args, const char *name)
 {
     struct exec exec = {.command = MICROVM_COMMAND_INIT, .wait_ms = BOOT_MS};
-    int status = exec_from_args(&exec, args) ? exec_in(&exec, name) : STATUS_OURS;
+    int status =
+        command_compose(&exec, image, args) ? exec_in(&exec, name) : STATUS_OURS;
     free(exec.env);
     machine_end(name);
     return status;

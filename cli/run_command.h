@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * `microvm run ... -- COMMAND`: a machine for one command.
+ * `microvm run ... -- COMMAND`, `microvm run IMAGE`: a machine for one command.
  */
 #ifndef CLI_RUN_COMMAND_H
 #define CLI_RUN_COMMAND_H
 
-#include "cli.h"
+#include "image.h"
 
 /* Whether the flags fit together; false after a message. Before the process is split.
- */
-bool run_command_check(const struct args *args);
+ * image: NULL for a machine without one. */
+bool run_command_check(struct image *image, const struct args *args);
 /* In the process whose machine runs under `name`: the command, then the machine's end.
  * The exit status. */
-int run_command(const struct args *args, const char *name);
+int run_command(struct image *image, const struct args *args, const char *name);
 
 #endif

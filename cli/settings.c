@@ -100,11 +100,11 @@ void settings_name(const microvm_config *config, char *name, size_t size)
 
 bool settings_want_kernel(microvm_config *config)
 {
-    static const char *const started[] = {"initrd", "rootfs", "disks"};
+    static const char *const started[] = {"initrd", "rootfs", "image", "disks"};
     char path[PLACE_BYTES];
     json_t *json = settings_json(config);
     bool wanted = false;
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < 4; i++)
         wanted |= json_object_get(json, started[i]) != NULL;
     wanted &= !json_object_get(json, "kernel");
     json_decref(json);

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * An image's file, and its own word on how it is started (docs/images.md).
+ */
+#include "image.h"
+
+#include "places.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static bool image_is_file(const char *word)
+{
+    struct stat info;
+    if (stat(word, &info) < 0) {
+        say("'%s': %s, and no image can be pulled by this name yet: make a file with "
+            "'microvm-build --base ... --output FILE', or start a kernel with --kernel "
+            "FILE",
+            word, strerror(errno));
+        return false;
+    }
+    if ((info.st_mode & S_IFMT) != S_IFDIR)
+        return true;
+    say("'%s' is a folder: make an image of it with 'microvm-build --base dir:%s "
+        "--output FILE', and run that",
+        word, word);
+    return false;
+}
+
+bool image_open(struct image *image, const char *word)
+{
+    char path[PLACE_BYTES];
+    json_error_t error;
+    *image = (struct image){.file = word};
+    if (!image_is_file(word))
+        return false;
+    if (snprintf(path, sizeof path, "%s.json", word) >= (int)sizeof path)
+        return true;
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return true; /* an image without a word on how to start it */
+    image->about = json_loadf(file, 0, &error);
+    (void)fclose(file);
+    if (image->about)
+        return true;
+    say("%s:%d: %s", path, error.line, error.text);
+    return false;
+}
+
+void image_close(struct image *image)
+{
+    json_decref(image->about);
+    image_lists_free(image);
+}
+
+void image_lists_free(struct image *image)
+{
+    free(image->argv);
+    free(image->env);
+    image->argv = image->env = NULL;
+}
+
+/* ---- the machine ----------------------------------------------------------------- */
+
+static bool flag_given(const struct args *args, const char *key)
+{
+    for (int i = 0; i < args->use_count; i++)
+        if (args->uses[i].key && !strcmp(args->uses[i].key->name, key))
+            return true;
+    return false;
+}
+
+static bool image_ramdisk(microvm_config *config)
+{
+    static const char name[] = "microvm-init.cpio";
+    char path[PLACE_BYTES];
+    if (place_of_data(name, path)) {
+        microvm_config_set(config, "initrd", path);
+        return true;
+    }
+    say("%s is not installed: it enters images. Name one that holds microvm-init as "
+        "/init with --initrd FILE",
+        name);
+    return false;
+}
+
+bool image_settings(const struct image *image, microvm_config *config,
+                    const struct args *args)
+{
+    char *text = microvm_config_to_json(config, 0);
+    json_t *json = text ? json_loads(text, 0, NULL) : NULL;
+    microvm_string_free(text);
+    bool initrd = json_object_get(json, "initrd") != NULL;
+    bool net = json_object_get(json, "nets") != NULL || flag_given(args, "net");
+    json_decref(json);
+    /* A comma in a path is written twice. */
+    char *file = malloc(2 * strlen(image->file) + 1), *to = file;
+    for (const char *at = image->file; file && *at; at++) {
+        if (*at == ',')
+            *to++ = ',';
+        *to++ = *at;
+    }
+    if (!file) {
+        say("no memory");
+        return false;
+    }
+    *to = '\0';
+    microvm_config_set(config, "image", file);
+    free(file);
+    if (!net)
+        microvm_config_set(config, "net", "user");
+    settings_want_vsock(config);
+    return initrd || image_ramdisk(config);
+}
+
+/* ---- the command ----------------------------------------------------------------- */
+
+struct words {
+    const char **at;
+    size_t count;
+};
+
+static void words_add_json(struct words *words, const json_t *list)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *word = json_string_value(json_array_get(list, i));
+        if (word)
+            words->at[words->count++] = word;
+    }
+}
+
+static const char **words_new(struct words *words, size_t most)
+{
+    *words = (struct words){calloc(most + 1, sizeof *words->at), 0};
+    if (!words->at)
+        say("no memory");
+    return words->at;
+}
+
+static bool command_words(struct image *image, const struct args *args)
+{
+    const json_t *entry = json_object_get(image->about, "entrypoint");
+    const json_t *own = json_object_get(image->about, "cmd");
+    const char *flag = args_get(args, "entrypoint");
+    struct words words;
+    size_t most =
+        json_array_size(entry) + json_array_size(own) + (size_t)args->tail_count + 1;
+    if (!(image->argv = words_new(&words, most)))
+        return false;
+    if (flag && *flag)
+        words.at[words.count++] = flag;
+    else if (!flag)
+        words_add_json(&words, entry);
+    for (int i = 0; i < args->tail_count; i++)
+        words.at[words.count++] = args->tail[i];
+    if (!args->tail_count && !flag)
+        words_add_json(&words, own);
+    if (words.count)
+        return true;
+    say("'%s' does not say what it runs: write a command behind '--', as in 'microvm run "
+        "%s -- sh'",
+        image->file, image->file);
+    return false;
+}
+
+static bool env_names(const char **env, const char *variable)
+{
+    size_t length = strcspn(variable, "=");
+    for (; env && *env; env++)
+        if (!strncmp(*env, variable, length) && (*env)[length] == '=')
+            return true;
+    return false;
+}
+
+static bool command_env(struct image *image, const struct exec *exec)
+{
+    const json_t *own = json_object_get(image->about, "env");
+    struct words words;
+    size_t given = 0;
+    while (exec->env && exec->env[given])
+        given++;
+    if (!(image->env = words_new(&words, json_array_size(own) + given)))
+        return false;
+    for (size_t i = 0; i < given; i++)
+        words.at[words.count++] = exec->env[i];
+    for (size_t i = 0; i < json_array_size(own); i++) {
+        const char *word = json_string_value(json_array_get(own, i));
+        if (word && !env_names(exec->env, word))
+            words.at[words.count++] = word;
+    }
+    return true;
+}
+
+bool image_command(struct image *image, struct exec *exec, const struct args *args)
+{
+    if (!command_words(image, args) || !command_env(image, exec))
+        return false;
+    const char *cwd = json_string_value(json_object_get(image->about, "workdir"));
+    const char *user = json_string_value(json_object_get(image->about, "user"));
+    exec->command.argv = (const char *const *)image->argv;
+    exec->command.env = (const char *const *)image->env;
+    if (!exec->command.cwd)
+        exec->command.cwd = cwd;
+    if (!exec->command.user)
+        exec->command.user = user;
+    return true;
+}
