@@ -7,6 +7,8 @@
 #define _GNU_SOURCE
 #include "control.h"
 
+#include "cli.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -82,6 +84,28 @@ void control_output(struct control *control, const char *data, size_t length)
 static uint64_t ring_start(const struct control *control)
 {
     return control->end > control->size ? control->end - control->size : 0;
+}
+
+void control_say_last(const struct control *control, unsigned lines)
+{
+    char line[160];
+    uint64_t start = ring_start(control), from = control->end;
+    if (from > start && control->ring[(from - 1) % control->size] == '\n')
+        from--; /* the last line's own end */
+    for (; from > start; from--)
+        if (control->ring[(from - 1) % control->size] == '\n' && --lines == 0)
+            break;
+    for (size_t length = 0; from < control->end; from++) {
+        char c = control->ring[from % control->size];
+        bool end = c == '\n' || from + 1 == control->end;
+        if ((unsigned char)c >= ' ' && length < sizeof line - 1)
+            line[length++] = c;
+        if (!end)
+            continue;
+        line[length] = '\0';
+        say("  | %s", line);
+        length = 0;
+    }
 }
 
 /* What the client has missed is said in its place. */

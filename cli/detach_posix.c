@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Detaching on POSIX systems. The new process keeps standard error until its machine
- * runs, so that a failure is said where the user looks; a pipe carries the name.
+ * runs, so that a failure is said where the user looks (for good, where the old process
+ * stays); a pipe carries the name.
  */
 #define _GNU_SOURCE
 #include "detach.h"
@@ -107,7 +108,8 @@ int detach_life(void)
 void detach_running(const char *name)
 {
     become_nobodys(0); /* --config - was read from it */
-    become_nobodys(2);
+    if (!lives_for)
+        become_nobodys(2);
     if (name_pipe < 0)
         return;
     char line[128];

@@ -29,7 +29,8 @@ enum {
     /* Of the console's output, for `microvm logs`: where it is seen anyway, and where
      * it is seen nowhere else. */
     HISTORY_SHOWN_BYTES = 64 * 1024,
-    HISTORY_HIDDEN_BYTES = 1024 * 1024
+    HISTORY_HIDDEN_BYTES = 1024 * 1024,
+    LAST_LINES = 6
 };
 
 struct pump {
@@ -295,6 +296,19 @@ static void pump_turn(struct pump *pump)
         pump_control(pump, fds + FDS, asking);
 }
 
+/* A machine for a command shows its console to nobody. When it ended badly, the reason
+ * is among its last words. */
+static void pump_say_why(const struct pump *pump)
+{
+    microvm_exit end = MICROVM_EXIT_INIT;
+    if (pump->relay->life < 0 || !pump->control ||
+        microvm_wait(pump->relay->vm, 0, &end, NULL) ||
+        (end.reason != MICROVM_EXIT_PANIC && end.reason != MICROVM_EXIT_CRASH))
+        return;
+    say("the guest's last words:");
+    control_say_last(pump->control, LAST_LINES);
+}
+
 bool relay_run(struct relay *relay)
 {
     static struct pump pump;
@@ -317,6 +331,7 @@ bool relay_run(struct relay *relay)
     pump_open_control(&pump);
     while (pump.running || pump.console || pump.out_at < pump.out_end)
         pump_turn(&pump);
+    pump_say_why(&pump);
     claim_release(relay->claim); /* first: who waited for the end finds it free */
     control_close(pump.control);
     json_decref(pump.machine.ports);

@@ -54,9 +54,14 @@ static void machine_end(const char *name)
 int run_command(struct image *image, const struct args *args, const char *name)
 {
     struct exec exec = {.command = MICROVM_COMMAND_INIT, .wait_ms = BOOT_MS};
-    int status =
-        command_compose(&exec, image, args) ? exec_in(&exec, name) : STATUS_OURS;
+    int status = STATUS_OURS;
+    if (command_compose(&exec, image, args)) {
+        int fd = exec_connect(name, exec.wait_ms);
+        if (fd >= 0) { /* else the machine has ended, or does with this process */
+            status = exec_run(&exec, fd);
+            machine_end(name);
+        }
+    }
     free(exec.env);
-    machine_end(name);
     return status;
 }

@@ -29,6 +29,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <linux/vm_sockets.h>
@@ -161,8 +162,10 @@ int main(int argc, char **argv)
                       "usage: microvm-init --listen PATH   (or as process 1)\n");
         return 2;
     }
-    if (first && !root_open())
-        return 1; /* the kernel panics, and the host is told */
+    if (first && !root_open()) {
+        (void)tcdrain(2); /* a panic does not wait for the console */
+        return 1;         /* the kernel panics, and the host is told */
+    }
     if (first) {
         system_open();
         net_open();

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""microvm run IMAGE: a file with a root file system, entered by microvm-init, and what is run in it."""
+import json
+import os
+import shutil
+
+import pytest
+
+from conftest import Microvm, MICROVM_BUILD
+
+APPLETS = ["sh", "cat", "echo", "env", "id", "ip", "ls", "mount", "pwd", "touch", "sleep", "uname"]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A root file system of busybox, as a folder."""
+    busybox = shutil.which("busybox")
+    if not busybox:
+        pytest.skip("busybox-static is not installed")
+    root = tmp_path_factory.mktemp("image") / "root"
+    for folder in ("bin", "etc", "home", "tmp"):
+        (root / folder).mkdir(parents=True)
+    shutil.copy(busybox, root / "bin/busybox")
+    for name in APPLETS:
+        os.symlink("busybox", root / "bin" / name)
+    (root / "etc/resolv.conf").symlink_to("../run/nowhere")  # as images of distributions have it
+    (root / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\nguest:x:1000:1000::/home:/bin/sh\n")
+    (root / "etc/group").write_text("root:x:0:\nguest:x:1000:\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def build(root):
+    """Makes an image of the root file system."""
+    program = Microvm(MICROVM_BUILD)
+    if "not supported in this build" in program("image", "--base", "scratch").stderr.decode():
+        pytest.skip("microvm-build has no image builder (meson option image)")
+
+    def build(path, *args, format="squashfs"):
+        r = program("-q", "--base", "dir:%s" % root, "--format", format, "-o", path, *args,
+                    *(["--compress", "gzip"] if format == "squashfs" else []))
+        assert r.returncode == 0, r.stderr
+        return path
+    return build
+
+
+@pytest.fixture(scope="module")
+def image(build, root):
+    return build(root.parent / "plain.squashfs")
+
+
+@pytest.fixture(scope="module")
+def run(kvm, tmp_path_factory):
+    kernel, init = os.environ.get("MICROVM_RING3_KERNEL"), os.environ.get("MICROVM_INIT")
+    if not kernel or not init:
+        pytest.skip("MICROVM_RING3_KERNEL is not set, or microvm-init is not in this build")
+    env = {"XDG_RUNTIME_DIR": str(tmp_path_factory.mktemp("run")), "MICROVM_KERNEL": kernel}
+
+    def run(*args, **kw):
+        return kvm(*args, **dict(env, **kw))
+    run.env = env
+    return run
+
+
+def said(r):
+    assert r.returncode == 0, r
+    return r.stdout.decode()
+
+
+def test_a_command_and_its_status(run, image):
+    r = run("run", "--net", "none", image, "--", "sh", "-c", "echo out; echo err >&2; exit 7")
+    assert (r.returncode, r.stdout, r.stderr) == (7, b"out\n", b"err\n")
+    r = run("run", "--net", "none", image, "--", "nothing-like-it")
+    assert r.returncode == 127 and b"nothing-like-it" in r.stderr
+
+
+@pytest.mark.parametrize("format", ["squashfs", "ext4"])
+def test_an_image_is_only_read(run, build, tmp_path, format):
+    path = build(tmp_path / "image", format=format)
+    before = path.read_bytes()
+    for _ in range(2):
+        assert said(run("run", "--net", "none", path, "--", "sh", "-c",
+                        "echo new >/etc/new; touch /bin/x; ls /etc; cat /etc/new")) == "group\nnew\npasswd\nresolv.conf\nnew\n"
+    assert path.read_bytes() == before
+
+
+def test_standard_input(run, image):
+    r = run("run", "--net", "none", "-i", image, "--", "cat", stdin=b"through and back")
+    assert r.stdout == b"through and back"
+
+
+def test_the_user_network_is_there_at_once(run, image):
+    if not os.environ.get("MICROVM_NETD"):
+        pytest.skip("microvm-netd is not in this build")
+    text = said(run("run", "--netd", os.environ["MICROVM_NETD"], image, "--", "sh", "-c", "ip -4 addr; ip route; cat /etc/resolv.conf"))
+    assert "inet 10.0.2.15/24" in text and "default via 10.0.2.2 dev eth0" in text
+    assert text.endswith("nameserver 10.0.2.3\n")
+
+
+def test_without_a_network(run, image):
+    text = said(run("run", "--net", "none", image, "--", "ip", "link"))
+    assert "eth0" not in text and "lo: <LOOPBACK,UP" in text
+
+
+def test_the_images_own_command(run, build, tmp_path):
+    path = build(tmp_path / "own", "--entrypoint", "/bin/sh", "--entrypoint", "-c", "--cmd", "pwd; id -u; echo $A $B",
+                 "--env", "A=1", "--env", "B=2", "--workdir", "/home", "--user", "guest")
+    assert json.loads((tmp_path / "own.json").read_text())["workdir"] == "/home"
+    assert said(run("run", "--net", "none", path)) == "/home\n1000\n1 2\n"
+    assert said(run("run", "--net", "none", "-e", "B=x", "-w", "/", "-u", "root", path)) == "/\n0\n1 x\n"
+    assert said(run("run", "--net", "none", path, "--", "echo $B only")) == "2 only\n"
+    assert said(run("run", "--net", "none", "--entrypoint", "/bin/echo", path, "--", "-n", "x")) == "x"
+    assert said(run("run", "--net", "none", "--entrypoint", "", path, "--", "uname")) == "Linux\n"
+
+
+def test_detached_it_waits_for_commands(run, image):
+    said(run("run", "-d", "--name", "box", "--net", "none", image))
+    try:
+        assert said(run("exec", "box", "sh", "-c", "echo 1 >/tmp/kept; mount")).startswith("overlay on / type overlay")
+        assert said(run("exec", "box", "cat", "/tmp/kept")) == "1\n"
+    finally:
+        run("kill", "box")
+
+
+def test_what_cannot_be_entered_is_said(run, tmp_path):
+    junk = tmp_path / "junk"
+    junk.write_bytes(os.urandom(1 << 20))
+    r = run("run", "--net", "none", junk, "--", "uname")
+    assert r.returncode == 125 and r.stdout == b""
+    assert b"microvm.root=/dev/vda: no file system that this kernel knows" in r.stderr
+
+
+def test_refusals(run, image, tmp_path):
+    assert "write a command behind '--'" in run_refuses(run, image)
+    assert "no image can be pulled" in run_refuses(run, "alpine")
+    assert "is a folder: make an image of it with 'microvm-build --base dir:" in run_refuses(run, tmp_path)
+    assert "write a command behind '--', as in" in run_refuses(run, image, "uname")
+    assert "--entrypoint is for a command" in run_refuses(run, "-d", "--entrypoint", "x", image)
+    (tmp_path / "bad").write_bytes(b"")
+    (tmp_path / "bad.json").write_text("{")
+    assert "bad.json:1: " in run_refuses(run, tmp_path / "bad", "--", "x")
+
+
+def run_refuses(run, *args):
+    r = run("run", *args)
+    assert r.returncode == 125 and r.stdout == b"", r
+    return r.stderr.decode()
