@@ -9,7 +9,7 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
+#include <sys/time.h>
 
 enum { BAR = 24, LINE_BYTES = 256 };
 #define QUICK_S 0.5
@@ -17,9 +17,9 @@ enum { BAR = 24, LINE_BYTES = 256 };
 
 static double now_s(void)
 {
-    struct timespec now;
-    (void)timespec_get(&now, TIME_UTC);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+    struct timeval now;
+    (void)gettimeofday(&now, NULL);
+    return (double)now.tv_sec + (double)now.tv_usec / 1e6;
 }
 
 /* "12.3 MiB" */
