@@ -68,9 +68,12 @@ from_file() { # VARIABLE FILE
 
 from_build() { # VARIANT
     local built=${XDG_CACHE_HOME:-$HOME/.cache}/microvm/kernels/$1-x86_64 dir
-    [ -e "$built/vmlinux" ] ||
-        absent "not built yet; it takes some minutes, once: microvm-build kernel --variant $1"
+    local from=$source/guest/kernel how="it takes some minutes: microvm-build kernel --variant $1"
+    [ -e "$built/vmlinux" ] || absent "not built yet; $how"
     built=$(readlink -f "$built")
+    grep -q "$(cat "$from/common.config" "$from/x86_64.config" "$from/$1.config" \
+        "$from/$1-x86_64.config" | sha256sum | cut -c1-64)" "$built/about" ||
+        absent "built of another configuration than guest/kernel is now; $how"
     dir=$cache/$1-$(basename "$built")
     if [ ! -e "$dir/package" ]; then
         mkdir -p "$dir"

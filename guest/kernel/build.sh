@@ -77,7 +77,7 @@ check_tools() {
     local missing=() tool name
     for tool in make:make gcc:gcc flex:flex bison:bison bc:bc perl:perl-base tar:tar \
         xz:xz-utils cpio:cpio flock:util-linux "${cross}gcc:gcc-${cross}" \
-        "${cross}ld:binutils-${cross}" zstd:zstd; do
+        "${cross}ld:binutils-${cross}" lz4:lz4; do
         name=${tool#*:}
         name=${name%-}
         command -v "${tool%%:*}" >/dev/null || missing+=("${name//x86_64/x86-64}")
@@ -282,7 +282,7 @@ recipe $recipe
 date $date
 compiler $("${cross}gcc" --version | head -1)
 linker $("${cross}ld" --version | head -1)
-compressor $(zstd --version | head -1)"
+compressor $(lz4 --version | head -1)"
     key=$(sha256sum <<<"$about" | cut -c1-16)
     result=$cache/$key
 
@@ -297,5 +297,7 @@ compressor $(zstd --version | head -1)"
 }
 
 # Read to its end before anything is done: a build outlives a change of this file.
-main
-exit
+{
+    main
+    exit
+}
