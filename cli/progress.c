@@ -55,7 +55,7 @@ void progress_show(struct progress *progress, uint64_t bytes, uint64_t total,
         double part = bytes < total ? (double)bytes / (double)total : 1;
         memset(bar, ' ', BAR + 2);
         bar[0] = '[';
-        memset(bar + 1, '#', (size_t)(part * BAR));
+        memset(bar + 1, '#', (size_t)(part * (double)BAR));
         bar[BAR + 1] = ']';
         put_size(all, (double)total);
         (void)snprintf(line, sizeof line, "%s %s %3.0f %%  %s of %s  %s/s",
