@@ -176,18 +176,79 @@ int mv_cache_ref_store(const struct mv_cache *cache, const struct mv_ref *ref,
     return rc;
 }
 
+/* False: none of ours. */
+static bool ref_load(struct mv_cache_ref *ref)
+{
+    char *text = NULL;
+    size_t length = 0;
+    if (mv_files_load("reference", ref->path, REF_BYTES_MAX, &text, &length, NULL))
+        return false;
+    json_t *object = json_loadb(text, length, 0, NULL);
+    const char *name = json_string_value(json_object_get(object, "reference"));
+    const char *arch = json_string_value(json_object_get(object, "arch"));
+    const char *digest = json_string_value(json_object_get(object, "manifest"));
+    bool good = name && arch && digest && mv_digest_parse(digest, &ref->manifest) &&
+                strlen(name) < sizeof ref->text && strlen(arch) < sizeof ref->arch;
+    if (good) {
+        memcpy(ref->text, name, strlen(name) + 1);
+        memcpy(ref->arch, arch, strlen(arch) + 1);
+    }
+    json_decref(object);
+    free(text);
+    return good;
+}
+
 bool mv_cache_ref_find(const struct mv_cache *cache, const struct mv_ref *ref,
                        const char *arch, struct mv_digest *manifest)
 {
-    char path[MV_FILES_PATH_MAX], *text = NULL;
-    size_t length = 0;
-    if (ref_path(cache, ref, arch, path, NULL) ||
-        mv_files_load("reference", path, REF_BYTES_MAX, &text, &length, NULL))
+    struct mv_cache_ref found;
+    if (ref_path(cache, ref, arch, found.path, NULL) || !ref_load(&found) ||
+        !mv_cache_has(cache, &found.manifest))
         return false;
-    json_t *object = json_loadb(text, length, 0, NULL);
-    const char *digest = json_string_value(json_object_get(object, "manifest"));
-    bool found = digest && mv_digest_parse(digest, manifest);
-    json_decref(object);
-    free(text);
-    return found && mv_cache_has(cache, manifest);
+    *manifest = found.manifest;
+    return true;
+}
+
+static int ref_order(const void *a, const void *b)
+{
+    const struct mv_cache_ref *one = a, *other = b;
+    int order = strcmp(one->text, other->text);
+    return order ? order : strcmp(one->arch, other->arch);
+}
+
+static void names_free(char **names)
+{
+    for (char **name = names; *name; name++)
+        free(*name);
+    free(names);
+}
+
+int mv_cache_refs(const struct mv_cache *cache,
+                  int (*each)(void *opaque, const struct mv_cache_ref *ref),
+                  void *opaque, microvm_error *err)
+{
+    char folder[MV_FILES_PATH_MAX], **names = NULL;
+    size_t count = 0, good = 0;
+    (void)snprintf(folder, sizeof folder, "%.*s/refs", MV_FILES_PATH_MAX - NAME_ROOM,
+                   cache->folder);
+    int rc = mv_files_names(folder, &names, err);
+    if (rc)
+        return rc;
+    while (names[count])
+        count++;
+    struct mv_cache_ref *refs = calloc(count + 1, sizeof *refs);
+    if (!refs)
+        rc = mv_fail(err, MICROVM_E_NO_MEMORY, "no memory");
+    for (size_t i = 0; !rc && i < count; i++) {
+        (void)snprintf(refs[good].path, sizeof refs[good].path, "%.*s/%.80s",
+                       MV_FILES_PATH_MAX - NAME_ROOM, folder, names[i]);
+        good += ref_load(&refs[good]);
+    }
+    if (!rc)
+        qsort(refs, good, sizeof *refs, ref_order);
+    for (size_t i = 0; !rc && i < good; i++)
+        rc = each(opaque, &refs[i]);
+    names_free(names);
+    free(refs);
+    return rc;
 }

@@ -56,12 +56,23 @@ int mv_cache_part_begin(const struct mv_cache *cache, const struct mv_digest *di
 int mv_cache_part_finish(struct mv_part *part, microvm_error *err);
 void mv_cache_part_drop(struct mv_part *part, bool worthless);
 
-/* What a reference stood for when it was pulled last. find: UNSUPPORTED when it was
- * not; no error is written then. */
+/* What a reference stood for when it was pulled last; false: it was not, or the cache
+ * has lost the manifest. */
 int mv_cache_ref_store(const struct mv_cache *cache, const struct mv_ref *ref,
                        const char *arch, const struct mv_digest *manifest,
                        microvm_error *err);
 bool mv_cache_ref_find(const struct mv_cache *cache, const struct mv_ref *ref,
                        const char *arch, struct mv_digest *manifest);
+
+/* Calls `each` with what stands in every file of refs/, sorted by reference; a file
+ * that is none of ours is left out. */
+struct mv_cache_ref {
+    char text[MV_REF_TEXT], arch[16];
+    struct mv_digest manifest;
+    char path[MV_FILES_PATH_MAX]; /* the file */
+};
+int mv_cache_refs(const struct mv_cache *cache,
+                  int (*each)(void *opaque, const struct mv_cache_ref *ref),
+                  void *opaque, microvm_error *err);
 
 #endif

@@ -53,6 +53,11 @@ int mv_files_lock(const char *path, bool alone, int *fd, uint64_t *size_bytes,
 /* On stable storage, then under another name of the same folder. */
 int mv_files_rename(int fd, const char *from, const char *to, microvm_error *err);
 void mv_files_remove(const char *path);
+/* The names in a folder, but for those that begin with '.', sorted by bytes: an array
+ * with NULL at its end, free() it and each. */
+int mv_files_names(const char *folder, char ***names, microvm_error *err);
+/* Bytes that a file takes; 0 where there is none. */
+uint64_t mv_files_usage(const char *path);
 
 /* A file that appears under its name when it is complete, never before: it is written
  * beside `path` under another name and renamed. */

@@ -8,6 +8,7 @@
 #include "os/error.h"
 #include "util/bytes.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -221,6 +222,54 @@ int mv_files_rename(int fd, const char *from, const char *to, microvm_error *err
 void mv_files_remove(const char *path)
 {
     (void)unlink(path);
+}
+
+static int names_order(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* One name more, at `count`. */
+static int names_add(char ***names, size_t count, const char *name, microvm_error *err)
+{
+    char **more = realloc(*names, (count + 2) * sizeof(char *));
+    if (more)
+        *names = more;
+    char *copy = more ? strdup(name) : NULL;
+    if (!copy)
+        return mv_fail(err, MICROVM_E_NO_MEMORY, "no memory");
+    more[count] = copy;
+    more[count + 1] = NULL;
+    return 0;
+}
+
+int mv_files_names(const char *folder, char ***out, microvm_error *err)
+{
+    char **names = calloc(1, sizeof(char *));
+    size_t count = 0;
+    const struct dirent *entry;
+    DIR *dir = names ? opendir(folder) : NULL;
+    int rc = dir ? 0 : mv_fail_os(err, "folder '%s'", folder);
+    while (!rc && (entry = readdir(dir)))
+        if (entry->d_name[0] != '.')
+            rc = names_add(&names, count++, entry->d_name, err);
+    if (dir)
+        (void)closedir(dir);
+    if (!rc) {
+        qsort(names, count, sizeof(char *), names_order);
+        *out = names;
+        return 0;
+    }
+    for (size_t i = 0; names && names[i]; i++)
+        free(names[i]);
+    free(names);
+    return rc;
+}
+
+uint64_t mv_files_usage(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) ? 0 : (uint64_t)st.st_blocks * 512;
 }
 
 /* ---- output ---------------------------------------------------------------------- */

@@ -7,6 +7,6 @@
 
 #include "cli.h"
 
-extern const struct command cmd_image, cmd_kernel;
+extern const struct command cmd_image, cmd_cache, cmd_kernel;
 
 #endif

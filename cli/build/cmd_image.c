@@ -3,18 +3,14 @@
  * microvm-build [image]: makes a guest's root file system. Flags are the keys of a
  * recipe, whose table the library has; what they mean is its business.
  */
-#include "bar.h"
 #include "build.h"
-#include "signals.h"
+#include "watch.h"
 
-#include <microvm/image.h>
-
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { RECIPE_BYTES_MAX = 1 << 20, STATUS_SIGNAL = 128, PATH_BYTES = 4096 };
+enum { RECIPE_BYTES_MAX = 1 << 20 };
 
 static const struct flag image_flags[] = {
     {"template", 0, "NAME", "Begin with a template"},
@@ -49,13 +45,16 @@ static bool is_key(const char *name)
 }
 
 /* What the library says of a key, people have written as a flag. */
-static void say_key_error(const microvm_error *err)
+static void flag_before_key(microvm_error *err)
 {
-    size_t length = strcspn(err->message, ":");
-    char name[sizeof err->message];
-    memcpy(name, err->message, length);
+    microvm_error plain = *err;
+    size_t length = strcspn(plain.message, ":");
+    char name[sizeof plain.message];
+    memcpy(name, plain.message, length);
     name[length] = '\0';
-    say("%s%s", is_key(name) ? "--" : "", err->message);
+    if (is_key(name))
+        (void)snprintf(err->message, sizeof err->message, "--%.*s",
+                       (int)sizeof err->message - 3, plain.message);
 }
 
 static bool load_recipe(microvm_recipe *recipe, const char *path)
@@ -104,40 +103,6 @@ static microvm_recipe *recipe_from_args(const struct args *args)
     return recipe;
 }
 
-/* $VARIABLE with `after` it, else $HOME with `home` after it. */
-static bool home_path(char path[PATH_BYTES], const char *variable, const char *after,
-                      const char *home)
-{
-    const char *folder = getenv(variable);
-    if (!folder || !*folder) {
-        folder = getenv("HOME");
-        after = home;
-    }
-    return folder && *folder &&
-           snprintf(path, PATH_BYTES, "%s%s", folder, after) < PATH_BYTES;
-}
-
-struct watch {
-    struct bar bar;
-    int signal; /* that ended the build */
-};
-
-static int image_progress(void *opaque, const char *what, uint64_t done, uint64_t total)
-{
-    struct watch *watch = opaque;
-    int number;
-    while ((number = signals_next())) {
-        if (number == SIGTSTP) {
-            (void)raise(SIGSTOP);
-        } else if (number != SIGWINCH) {
-            watch->signal = number;
-            return 1;
-        }
-    }
-    bar_show(&watch->bar, what, done, total);
-    return 0;
-}
-
 static void say_result(const char *output, const microvm_image_result *result)
 {
     char content[BAR_SIZE_TEXT], image[BAR_SIZE_TEXT];
@@ -152,42 +117,29 @@ static void say_result(const char *output, const microvm_image_result *result)
 
 static int image_run(const struct args *args)
 {
+    static struct watch watch; /* large */
     microvm_error err;
-    microvm_image_options options = MICROVM_IMAGE_OPTIONS_INIT;
     microvm_image_result result = MICROVM_IMAGE_RESULT_INIT;
-    struct watch watch = {.signal = 0};
     bool quiet = args_get(args, "quiet");
+    const char *output = args_get(args, "output");
     if (!args->use_count) {
         say("nothing is said of what to build; '%s help image' lists the flags",
             program.name);
         return STATUS_OURS;
     }
     microvm_recipe *recipe = recipe_from_args(args);
-    if (!recipe || !signals_catch()) {
+    if (!recipe || !watch_begin(&watch, quiet)) {
         microvm_recipe_free(recipe);
         return STATUS_OURS;
     }
-    char cache[PATH_BYTES], docker[PATH_BYTES];
-    bar_begin(&watch.bar, quiet);
-    if (home_path(cache, "XDG_CACHE_HOME", "/microvm", "/.cache/microvm"))
-        options.cache = cache;
-    if (home_path(docker, "DOCKER_CONFIG", "/config.json", "/.docker/config.json"))
-        options.docker_config = docker;
-    options.progress = image_progress;
-    options.opaque = &watch;
-    int rc = microvm_image_build(recipe, &options, &result, &err);
+    int rc = microvm_image_build(recipe, &watch.options, &result, &err);
     microvm_recipe_free(recipe);
-    bar_end(&watch.bar);
-    if (rc == MICROVM_E_CANCELLED && watch.signal) {
-        say("cancelled; nothing was written");
-        return STATUS_SIGNAL + watch.signal;
-    }
     if (rc)
-        say_key_error(&err);
-    else if (!quiet)
-        say_result(args_get(args, "output") ? args_get(args, "output") : "image",
-                   &result);
-    return rc ? STATUS_OURS : 0;
+        flag_before_key(&err);
+    int status = watch_end(&watch, rc, &err);
+    if (!status && !quiet)
+        say_result(output ? output : "image", &result);
+    return status;
 }
 
 const struct command cmd_image = {

@@ -17,7 +17,8 @@ static const struct command cmd_completion = {
 };
 
 static const struct command *const commands[] = {
-    &cmd_image, &cmd_kernel, &cmd_version, &cmd_help, &cmd_completion, NULL};
+    &cmd_image, &cmd_cache,      &cmd_kernel, &cmd_version,
+    &cmd_help,  &cmd_completion, NULL};
 
 const struct program program = {
     .name = "microvm-build",

@@ -32,3 +32,21 @@ const struct command cmd_image = {
     .flags = image_flags,
     .run = image_run,
 };
+
+static int cache_run(const struct args *args)
+{
+    (void)args;
+    say("images are not supported in this build, so there are none to keep");
+    return STATUS_OURS;
+}
+
+const struct command cmd_cache = {
+    .name = "cache",
+    .usage = "list | pull IMAGE... | rm IMAGE... | prune",
+    .summary = "Images of registries on this computer",
+    .details = "Examples:\n"
+               "  microvm-build cache list\n",
+    .flags = image_flags + sizeof image_flags / sizeof image_flags[0] - 1, /* none */
+    .words = true,
+    .run = cache_run,
+};

@@ -105,6 +105,48 @@ MICROVM_API int microvm_image_build(const microvm_recipe *recipe,
                                     const microvm_image_options *options,
                                     microvm_image_result *result, microvm_error *err);
 
+/* ---- the cache --------------------------------------------------------------------
+ *
+ * What registries have sent: a folder, `cache` of the options, that several processes
+ * may use at once. Whoever removes waits until nobody uses it, and the other way round.
+ */
+
+/* An image that is in a cache as a whole. */
+typedef struct microvm_cached_image {
+    uint32_t size;
+    char reference[736]; /* "docker.io/library/alpine:3.19" */
+    char arch[16];       /* "x86_64" */
+    char digest[80];     /* of its manifest */
+    uint64_t bytes;      /* of its layers, compressed; others may share them */
+} microvm_cached_image;
+#define MICROVM_CACHED_IMAGE_INIT                      \
+    {                                                  \
+        sizeof(microvm_cached_image), {0}, {0}, {0}, 0 \
+    }
+
+/* Brings an image into the cache. The registry is asked what the reference stands for
+ * now, also when the cache knows what it stood for before; blobs that are there are not
+ * fetched again. arch: "x86_64" or "arm64". image may be NULL. */
+MICROVM_API int microvm_image_pull(const char *reference, const char *arch,
+                                   const microvm_image_options *options,
+                                   microvm_cached_image *image, microvm_error *err);
+
+/* Calls `each` for every image, sorted by reference and architecture, until it returns
+ * something else than 0, which is then returned. */
+MICROVM_API int microvm_image_list(const char *cache,
+                                   int (*each)(void *opaque,
+                                               const microvm_cached_image *image),
+                                   void *opaque, microvm_error *err);
+
+/* Forgets a reference, of every architecture, and removes the blobs that no other image
+ * has. freed_bytes may be NULL. */
+MICROVM_API int microvm_image_remove(const char *cache, const char *reference,
+                                     uint64_t *freed_bytes, microvm_error *err);
+
+/* Removes blobs of no image and downloads that broke off; with `all` every image. */
+MICROVM_API int microvm_image_prune(const char *cache, int all, uint64_t *freed_bytes,
+                                    microvm_error *err);
+
 #ifdef __cplusplus
 }
 #endif

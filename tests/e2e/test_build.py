@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-COMMANDS = ["image", "kernel", "version", "help", "completion"]
+COMMANDS = ["image", "cache", "kernel", "version", "help", "completion"]
 
 
 def test_version(microvm_build):

@@ -328,7 +328,7 @@ def test_what_was_broken_off_goes_on_later(fake, pull, tmp_path):
     fake.breaks, fake.break_after = 0, 0
     noise = max(json.loads(fake.layout.read(fake.layout.manifest["digest"]))["layers"], key=lambda d: d["size"])["digest"]
     data = fake.layout.read(noise)
-    blobs = tmp_path / "cache/microvm/blobs/sha256"
+    blobs = tmp_path / "cache/microvm/images/blobs/sha256"
     (blobs / (noise[7:] + ".part")).write_bytes(data[:1000])  # as a killed one leaves it
     assert message
     assert len(pull("%s/x:1" % fake.address)["noise"]) == 400000
@@ -339,7 +339,7 @@ def test_what_was_broken_off_goes_on_later(fake, pull, tmp_path):
 def test_a_forged_blob_is_refused_and_not_kept(fake, pull, tmp_path):
     fake.forge = True
     assert "damaged or forged" in pull.refuses("%s/x:1" % fake.address)
-    assert not [n for n in os.listdir(tmp_path / "cache/microvm/blobs/sha256") if n.endswith(".part")]
+    assert not [n for n in os.listdir(tmp_path / "cache/microvm/images/blobs/sha256") if n.endswith(".part")]
     fake.forge = False
     assert pull("%s/x:1" % fake.address)["etc/keep"] == b"1"
 
@@ -383,3 +383,58 @@ def test_two_pull_at_once(fake, build, tmp_path):  # noqa: F811
 ])
 def test_references_that_are_none(pull, reference, words):
     assert words in pull.refuses(reference)
+
+
+# ---- the cache ----
+
+
+@pytest.fixture
+def cache(build, tmp_path):  # noqa: F811
+    def ask(*args, **kw):
+        r = build("cache", *args, XDG_CACHE_HOME=str(tmp_path / "cache"), DOCKER_CONFIG=str(tmp_path / "docker"), **kw)
+        assert r.returncode == 0, r.stderr
+        return r.stdout.decode()
+    ask.blobs = lambda: set(os.listdir(tmp_path / "cache/microvm/images/blobs/sha256"))
+    ask.refuses = lambda *args: build.refuses("cache", *args, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    return ask
+
+
+def test_pull_list_remove_prune(fake, cache, pull, tmp_path):
+    assert cache("list") == "" and cache("list", "--json") == "[]\n"
+    wanted = fake.layout.manifest["digest"]
+    assert cache("-q", "pull", "%s/x:1" % fake.address, "%s/y:2" % fake.address) == wanted + "\n" + wanted + "\n"
+    listed = json.loads(cache("list", "--json"))
+    assert [i["reference"] for i in listed] == ["%s/x:1" % fake.address, "%s/y:2" % fake.address]
+    assert listed[0]["digest"] == wanted and listed[0]["bytes"] > 400000 and listed[0]["arch"] == "x86_64"
+    table = cache("list").splitlines()
+    assert table[0].split() == ["REFERENCE", "ARCH", "DIGEST", "SIZE"] and wanted[7:19] in table[1]
+    blobs = cache.blobs()
+    (tmp_path / "cache/microvm/images/blobs/sha256" / ("0" * 64)).write_bytes(b"of no image")
+    (tmp_path / "cache/microvm/images/blobs/sha256" / ("1" * 64 + ".part")).write_bytes(b"half")
+    cache("prune")
+    assert cache.blobs() == blobs
+    cache("rm", "%s/x:1" % fake.address)
+    assert cache.blobs() == blobs  # y has them, too
+    assert pull("%s/y:2" % fake.address)["etc/keep"] == b"1"
+    assert "is not in the cache" in cache.refuses("rm", "%s/x:1" % fake.address)
+    cache("prune", "--all")
+    assert cache.blobs() == set() and cache("list") == ""
+
+
+def test_a_pull_asks_what_a_tag_stands_for_now(fake, cache, tmp_path):
+    old = cache("-q", "pull", "%s/x:1" % fake.address)
+    fake.layout = Layout(tmp_path / "newer", layers=[[("newer", b"1")]])
+    new = cache("-q", "pull", "%s/x:1" % fake.address)
+    assert new != old and new.strip() == fake.layout.manifest["digest"]
+    assert [i["digest"] for i in json.loads(cache("list", "--json"))] == [new.strip()]
+    before = len(cache.blobs())
+    cache("prune")
+    assert len(cache.blobs()) < before
+
+
+@pytest.mark.parametrize("args, words", [
+    ([], "one of list, pull, rm, prune"), (["lst"], "did you mean 'list'?"), (["pull"], "which image?"),
+    (["list", "x"], "one word too many"), (["pull", "UPPER"], "lower-case"),
+])
+def test_cache_refusals(cache, args, words):
+    assert words in cache.refuses(*args)

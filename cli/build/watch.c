@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Watching the library at work.
+ */
+#include "watch.h"
+
+#include "cli.h"
+#include "signals.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { STATUS_SIGNAL = 128 };
+
+static int watch_progress(void *opaque, const char *what, uint64_t done, uint64_t total)
+{
+    struct watch *watch = opaque;
+    int number;
+    while ((number = signals_next())) {
+        if (number == SIGTSTP) {
+            (void)raise(SIGSTOP);
+        } else if (number != SIGWINCH) {
+            watch->signal = number;
+            return 1;
+        }
+    }
+    bar_show(&watch->bar, what, done, total);
+    return 0;
+}
+
+/* Where docker keeps its credentials. */
+static bool watch_docker_config(char path[PLACE_BYTES])
+{
+    const char *folder = getenv("DOCKER_CONFIG"), *home = getenv("HOME");
+    int length = -1;
+    if (folder && *folder)
+        length = snprintf(path, PLACE_BYTES, "%s/config.json", folder);
+    else if (home && *home)
+        length = snprintf(path, PLACE_BYTES, "%s/.docker/config.json", home);
+    return length > 0 && length < PLACE_BYTES;
+}
+
+bool watch_begin(struct watch *watch, bool quiet)
+{
+    const microvm_image_options options = MICROVM_IMAGE_OPTIONS_INIT;
+    watch->options = options;
+    watch->signal = 0;
+    if (place_in_cache("images", watch->cache))
+        watch->options.cache = watch->cache;
+    if (watch_docker_config(watch->docker_config))
+        watch->options.docker_config = watch->docker_config;
+    watch->options.progress = watch_progress;
+    watch->options.opaque = watch;
+    bar_begin(&watch->bar, quiet);
+    return signals_catch();
+}
+
+int watch_end(struct watch *watch, int rc, const microvm_error *err)
+{
+    bar_end(&watch->bar);
+    if (!rc)
+        return 0;
+    if (rc == MICROVM_E_CANCELLED && watch->signal) {
+        say("cancelled; nothing was written");
+        return STATUS_SIGNAL + watch->signal;
+    }
+    say("%s", err->message);
+    return STATUS_OURS;
+}
