@@ -132,7 +132,8 @@ int mv_ref_parse(const char *text, struct mv_ref *out, microvm_error *err)
         return rc;
     size_t length = strcspn(rest, ":@");
     bool official = !strcmp(ref.host, "docker.io") && !memchr(rest, '/', length);
-    if (!name_good(rest, length) || length + sizeof "library/" > sizeof ref.name)
+    if (!name_good(rest, length) ||
+        length + (official ? strlen("library/") : 0) >= sizeof ref.name)
         return ref_bad(
             text, "its name is not of lower-case words as in 'library/alpine'", err);
     (void)snprintf(ref.name, sizeof ref.name, "%s%.*s", official ? "library/" : "",

@@ -80,6 +80,16 @@ static void what_is_no_reference(void **state)
         if (mv_ref_parse(bad[i], &ref, &err) == 0)
             fail_msg("'%s' was taken", bad[i]);
     memset(longest, 'a', sizeof longest);
+    longest[247] = '\0'; /* with library/ before it the longest that goes, and back */
+    assert_ok(mv_ref_parse(longest, &ref, &err), &err);
+    char whole[MV_REF_TEXT];
+    mv_ref_text(&ref, whole);
+    assert_ok(mv_ref_parse(whole, &ref, &err), &err);
+    longest[247] = 'a';
+    longest[248] = '\0';
+    assert_error(mv_ref_parse(longest, &ref, &err), &err, MICROVM_E_INVALID,
+                 "its name");
+    longest[248] = 'a';
     longest[sizeof longest - 1] = '\0';
     assert_error(mv_ref_parse(longest, &ref, &err), &err, MICROVM_E_INVALID,
                  "its name");
