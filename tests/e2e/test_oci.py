@@ -432,6 +432,18 @@ def test_a_pull_asks_what_a_tag_stands_for_now(fake, cache, tmp_path):
     assert len(cache.blobs()) < before
 
 
+def test_microvm_has_the_names_of_docker(fake, microvm, build, tmp_path):  # noqa: F811
+    env = dict(XDG_CACHE_HOME=str(tmp_path / "cache"), DOCKER_CONFIG=str(tmp_path / "docker"))
+    r = microvm("pull", "-q", "%s/x:1" % fake.address, **env)
+    assert r.returncode == 0 and r.stdout.decode().strip() == fake.layout.manifest["digest"], r.stderr
+    assert [i["arch"] for i in json.loads(microvm("images", "--json", **env).stdout)] == ["x86_64"]
+    assert fake.address.encode() in microvm("images", **env).stdout
+    assert microvm("rmi", "%s/x:1" % fake.address, **env).returncode == 0
+    assert microvm("images", **env).stdout == b""
+    assert microvm("rmi", "%s/x:1" % fake.address, **env).returncode == 125
+    assert microvm("prune", "--all", **env).returncode == 0
+
+
 @pytest.mark.parametrize("args, words", [
     ([], "one of list, pull, rm, prune"), (["lst"], "did you mean 'list'?"), (["pull"], "which image?"),
     (["list", "x"], "one word too many"), (["pull", "UPPER"], "lower-case"),
