@@ -81,9 +81,10 @@ class NetGuest:
                 "--netd", self.netd, "--cmdline", "quiet", "--timeout", timeout,
                 *map(str, args)]
 
-    def start(self, *args, before=(), env=None, **how):
+    def start(self, *args, before=(), env=None, fds=(), **how):
         return subprocess.Popen([*before, *self.words(*args, **how)], stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=env)
+                                stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=env,
+                                pass_fds=fds)
 
     def __call__(self, *args, seconds=90, **how):
         p = self.start(*args, **how)

@@ -2,6 +2,7 @@
 """microvm-netd by itself: a guest of some bytes on its packet socket."""
 import json
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -304,3 +305,42 @@ def test_a_forward_on_an_ipv6_address_reaches_the_guests(start):
     assert netd.ask({"do": "forward", "remove": "[0:0::1]:%d:80" % port}) == at
     refused = start(ipv6=False).ask({"do": "forward", "add": "[::1]:%d:80" % port})
     assert "ipv6=off" in refused["error"]
+
+
+FAKE_SLIRP = """%sName: slirp
+Description: what meson asks and no more
+Version: %s
+Libs:
+Cflags:
+"""
+
+
+@pytest.mark.parametrize("version, says, words, builds", [
+    ("4.8.0", "", ["-Dnetd=enabled"], None),
+    ("4.8.0", "", [], False),
+    ("4.8.0", "", ["-Dslirp_unpatched=true"], True),
+    ("4.8.0", "cve_2026_9539=fixed\n", [], True),
+    ("4.9.2", "", [], True),
+])
+def test_it_is_not_built_on_a_libslirp_without_the_fix(tmp_path, version, says, words, builds):
+    """CVE-2026-9539: an error where netd was asked for, else a warning and no netd; unless
+    the one who builds it says otherwise, or libslirp has the fix."""
+    if not shutil.which("meson") or not os.environ.get("MICROVM_NETD"):
+        pytest.skip("meson is not installed, or microvm-netd not built")
+    (tmp_path / "slirp.pc").write_text(FAKE_SLIRP % (says, version))
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+    r = subprocess.run(
+        ["meson", "setup", str(tmp_path / "build"), source, "--pkg-config-path", str(tmp_path),
+         "-Dcli=disabled", "-Dimage=disabled", "-Dexamples=disabled", "-Dtests=disabled",
+         *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        timeout=120)
+    said = r.stdout.decode()
+    refused = "libslirp %s may lack the fix for CVE-2026-9539" % version in said
+    assert (refused, r.returncode == 0) == (not builds, builds is not None), said
+    if refused:
+        assert "tools/libslirp.sh" in said and "-Dslirp_unpatched=true" in said, said
+    if r.returncode == 0:
+        targets = (tmp_path / "build" / "build.ninja").read_text()
+        assert ("build netd/microvm-netd:" in targets) == builds
+    else:
+        assert "ERROR" in said, said

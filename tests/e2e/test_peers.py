@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Networks of other people's programs behind unixstream, and ours for a user without
-privileges."""
+"""Networks of other people's programs behind unixstream, unixgram and descriptors, and ours
+for a user without privileges."""
+import hashlib
 import os
 import shutil
 import socket
 import stat
 import subprocess
+import sys
 import tempfile
+import threading
 import time
 
 import pytest
@@ -101,6 +104,104 @@ def test_a_peer_that_goes_pulls_the_cable_and_is_told(guest_net, tmp_path):
         qemu.end()
     out, err = p.communicate(timeout=60)
     assert b"carrier 0" in out and b"the peer is gone" in err, (out, err)
+
+
+def dgram(local, remote):
+    return "dgram,local.type=unix,local.path=%s,remote.type=unix,remote.path=%s" % (
+        local, remote)
+
+
+def test_qemus_user_network_behind_datagrams(guest_net, tmp_path):
+    """DHCP and TCP, a frame in each datagram: by a descriptor, fd=N."""
+    ours, qemus = str(tmp_path / "ours"), str(tmp_path / "qemus")
+    server = answering(bytes(300000) + b"by way of datagrams\n")
+    qemu = Qemu(dgram(qemus, ours), "user")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.bind(ours)
+        try:
+            wait_for_sockets(qemu.process, qemus)
+            s.connect(qemus)
+            out = guest_net("--net", "fd=%d" % s.fileno(), fds=[s.fileno()],
+                            do="wget -q -O - http://10.0.2.2:%d/ | md5sum" % server.port)
+        finally:
+            qemu.end()
+            server.close()
+    digest = hashlib.md5(bytes(300000) + b"by way of datagrams\n").hexdigest()
+    assert "mtu 1500" in out and digest in out, out
+
+
+def test_a_server_of_datagrams(guest_net, tmp_path):
+    """unixgram=PATH: what listens there is this test, which passes every frame on to QEMU,
+    whose own datagrams go to one fixed name; no program of Debian's answers its clients."""
+    ours, qemus = str(tmp_path / "ours"), str(tmp_path / "qemus")
+    server = answering(bytes(300000) + b"by way of datagrams\n")
+    qemu = Qemu(dgram(qemus, ours), "user")
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    s.bind(ours)
+    passed = {"out": 0, "in": 0}
+
+    def relay():
+        guest = None
+        while True:
+            frame, sender = s.recvfrom(70000)
+            if not frame:
+                return
+            if sender == qemus:
+                passed["in"] += 1
+                s.sendto(frame, guest)
+            else:
+                passed["out"] += 1
+                guest = sender
+                s.sendto(frame, qemus)
+
+    thread = threading.Thread(target=relay, daemon=True)
+    try:
+        wait_for_sockets(qemu.process, qemus)
+        thread.start()
+        out = guest_net("--net", "unixgram=" + ours,
+                        do="wget -q -O - http://10.0.2.2:%d/ | md5sum" % server.port)
+    finally:
+        qemu.end()
+        server.close()
+        s.shutdown(socket.SHUT_RD)
+        thread.join(10)
+        s.close()
+    digest = hashlib.md5(bytes(300000) + b"by way of datagrams\n").hexdigest()
+    assert digest in out and passed["in"] > 200 and passed["out"] > 20, (out, passed)
+
+
+# Opens a tap in the network where it runs, as a launcher would, with the host at 10.7.7.1
+# behind it, and becomes the command that follows, with the tap as its descriptor 9.
+LAUNCHER = """
+import fcntl, os, struct, subprocess, sys
+IFF_TAP, IFF_NO_PI, IFF_VNET_HDR, TUNSETIFF = 2, 0x1000, 0x4000, 0x400454ca
+fd = os.open("/dev/net/tun", os.O_RDWR)
+fcntl.ioctl(fd, TUNSETIFF,
+            struct.pack("16sH22x", b"mvt0", IFF_TAP | IFF_NO_PI | IFF_VNET_HDR))
+for words in ("addr add 10.7.7.1/24 dev mvt0", "link set mvt0 up", "link set lo up"):
+    subprocess.run(["ip"] + words.split(), check=True)
+httpd = subprocess.Popen(["busybox", "httpd", "-f", "-p", "80", "-h", sys.argv[1]])
+os.dup2(fd, 9)
+status = subprocess.run(sys.argv[2:], pass_fds=[9]).returncode
+httpd.kill()
+sys.exit(status)
+"""
+
+
+def test_a_tap_that_a_launcher_opened(guest_net, tmp_path):
+    """fd=N of a tap: pings, and 16 MiB by TCP with its offloads."""
+    if subprocess.run(["unshare", "-n", "test", "-w", "/dev/net/tun"],
+                      stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("no network namespace with a tap can be had here")
+    data = os.urandom(1 << 20) * 16
+    (tmp_path / "blob").write_bytes(data)
+    out = guest_net("--net", "fd=9", udhcpc=False, do="""
+ifconfig eth0 10.7.7.2 netmask 255.255.255.0
+n=0; until ping -c 1 10.7.7.1 >/dev/null; do n=$((n+1)); [ $n -lt 50 ] || break; done
+ping -c 3 10.7.7.1 | grep loss; wget -q -O - http://10.7.7.1/blob | sha256sum""",
+                    before=["unshare", "-n", sys.executable, "-c", LAUNCHER, str(tmp_path)])
+    assert "3 packets transmitted, 3 packets received" in out, out
+    assert hashlib.sha256(data).hexdigest() in out, out
 
 
 def may_use_kvm(become):
