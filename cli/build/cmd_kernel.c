@@ -47,7 +47,9 @@ static void kernel_line(void *opaque, const char *line)
     } else if ((text = after(line, "= kernel ")) || (text = after(line, "= config "))) {
         (void)snprintf(k->result, sizeof k->result, "%s", text);
     } else if (after(line, "  ")) {
-        bar_show(&k->bar, "compiling", ++k->steps, k->total);
+        k->steps++; /* the total is an estimate: it is not reached before the end */
+        bar_show(&k->bar, "compiling", k->steps,
+                 k->total > k->steps ? k->total : k->steps + 1);
     }
 }
 
