@@ -146,8 +146,8 @@ struct mv_hv_ops {
      * where that does not exist; NULL where it never does. */
     int (*irq_bind)(struct mv_hv_vm *vm, unsigned gsi, intptr_t fd, microvm_error *err);
     /* Tells which vectors are level-triggered and so want up->eoi (rung 2): the entries
-     * of the I/O APIC, as MSI address/data pairs, changed. One call at a time;
-     * may wait. May be NULL. */
+     * of the I/O APIC, as MSI address/data pairs, changed. A masked level-triggered one
+     * counts: its end may be due. One call at a time; may wait. May be NULL. */
     int (*irq_routes)(struct mv_hv_vm *vm, const struct mv_hv_route *route,
                       unsigned count, microvm_error *err);
 

@@ -38,10 +38,11 @@ def test_either_transport_native(quick, tmp_path, transport, mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("words", ["", "pci=nomsi", "acpi=off", "acpi=off pci=nomsi"])
+@pytest.mark.parametrize("words", ["", "pci=nomsi", "acpi=off", "acpi=off pci=nomsi",
+                                   "pci=nomsi threadirqs"])
 def test_every_way_to_describe_it(machine, tmp_path, words, mode):
     """MSI-X and pins, by ACPI and by the MP table; acpi=off is the kernel's word, after
-    the machine took it for one with ACPI."""
+    the machine took it for one with ACPI; threadirqs masks a pin until its thread has run."""
     mixed(machine, tmp_path, "pci", 1, "--interrupts", mode, cmdline="quiet " + words,
           end="reboot")
 
@@ -106,14 +107,15 @@ echo "moved $n times"; grep "^ *$irq:" /proc/interrupts; exit 0
 """
 
 
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("words", ["", "pci=nomsi"])
-def test_an_interrupt_moves_between_processors(machine, words):
+def test_an_interrupt_moves_between_processors(machine, words, mode):
     """The driver gives it to another processor again and again while requests end by it;
     one that is lost is a guest that waits for ever. Not the disk's: Linux places these
     itself and lets nobody move them."""
     count = 200 if machine.slow else 20000
     r = machine.run("cpus shell poweroff", "-i", "--cpus", "4", "--transport", "pci",
-                    "--rng", cmdline="quiet " + words, busybox=True, give=MOVE % count,
+                    "--interrupts", mode, "--rng", cmdline="quiet " + words, busybox=True, give=MOVE % count,
                     timeout=60)
     assert r.status == 0, r
     assert int(re.search(r"^moved (\d+) times", r.text, re.M).group(1)) >= 8, r

@@ -48,16 +48,20 @@ static void every_irq_arrives(struct irqs *irqs)
 }
 
 /* On rung 2 the I/O APIC is ours, and here that is only its one programmed pin. */
-static void route_pin(struct mini *mini, bool level)
+static void route_to(struct mini *mini, uint8_t vector, bool masked, bool level)
 {
     struct mv_hv_route route[MINI_PIN + 1];
     microvm_error err;
-    if (subject.rung != MV_RUNG_LOCAL)
-        return;
     for (unsigned i = 0; i <= MINI_PIN; i++)
         route[i] = (struct mv_hv_route){.masked = true};
-    route[MINI_PIN] = (struct mv_hv_route){MSI_ADDRESS, MINI_VECTOR, false, level};
+    route[MINI_PIN] = (struct mv_hv_route){MSI_ADDRESS, vector, masked, level};
     assert_ok(mini->hv->irq_routes(mini->vm, route, MINI_PIN + 1, &err), &err);
+}
+
+static void route_pin(struct mini *mini, bool level)
+{
+    if (subject.rung == MV_RUNG_LOCAL)
+        route_to(mini, MINI_VECTOR, false, level);
 }
 
 static void raise_msi(struct irqs *irqs)
@@ -298,6 +302,35 @@ static void the_end_of_a_level_interrupt_comes_up(void **state)
     mini_close(&irqs.mini);
 }
 
+static void mask_pin(struct mini *mini)
+{
+    route_to(mini, MINI_VECTOR_OTHER, true, true);
+}
+
+static void raise_unmasked_level(struct irqs *irqs)
+{
+    route_to(&irqs->mini, MINI_VECTOR_OTHER, false, true);
+    atomic_store(&irqs->mini.eoi, -1);
+    irqs->mini.hv->irq_msi(irqs->mini.vm, MSI_ADDRESS, MINI_VECTOR_OTHER | 1u << 15);
+}
+
+/* Linux masks a pin before it ends the interrupt, where a thread of its own handles it
+ * or it is on its way to another processor. */
+static void the_end_of_a_masked_one_comes_up_too(void **state)
+{
+    struct irqs irqs = {.raise = raise_unmasked_level};
+    (void)state;
+    if (subject.rung != MV_RUNG_LOCAL || subject.hv == &mv_fake_ops) {
+        print_message("skipped: there are no routes of ours\n");
+        skip();
+    }
+    mini_start(&irqs.mini, &guest_of_irq);
+    irqs.mini.in_service = mask_pin;
+    every_irq_arrives(&irqs);
+    assert_int_equal(atomic_load(&irqs.mini.eoi), MINI_VECTOR_OTHER);
+    mini_close(&irqs.mini);
+}
+
 /* ---- bells ---- */
 
 static void heard(void *arg)
@@ -378,6 +411,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_message_retargeted_while_it_fires),
         cmocka_unit_test(every_message_goes_where_it_is_bound),
         cmocka_unit_test(the_end_of_a_level_interrupt_comes_up),
+        cmocka_unit_test(the_end_of_a_masked_one_comes_up_too),
         cmocka_unit_test(a_bell_hears_its_value_only),
         cmocka_unit_test(a_bell_without_size_hears_every_write_there),
         cmocka_unit_test(an_unbound_bell_hears_nothing),

@@ -64,6 +64,8 @@ static void mini_pio_write(void *ctx, uint16_t port, unsigned size, uint64_t val
         mini_record(mini, (struct mini_access){true, true, port, value, size});
         return;
     }
+    if (value == 'm' && mini->in_service)
+        mini->in_service(mini);
     atomic_store(&mini->last, (int)value);
     atomic_fetch_add(&mini->ticks, value == 't' || value == 'u');
     atomic_fetch_add(&mini->said, 1);

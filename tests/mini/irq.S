@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Waits for interrupts, halted, and says t in the handler of vector 0x45, which is also
  * where it directs pin 5 of the I/O APIC, edge-triggered, and u in that of 0x46. A
- * handler ends the interrupt, then says so. */
+ * handler ends the interrupt, then says so; that of 0x46 says m before. */
 #include "guest.inc"
 
 GUEST irq
@@ -25,7 +25,8 @@ GUEST irq
     movl $0, 0xb0(%rdi) /* EOI */
     SAY 't'
     iretq
-4:  mov $LAPIC, %edi
+4:  SAY 'm'
+    mov $LAPIC, %edi
     movl $0, 0xb0(%rdi)
     SAY 'u'
     iretq

@@ -160,7 +160,9 @@ int mv_kvm_irq_routes(struct mv_hv_vm *vm, const struct mv_hv_route *route,
                        MV_KVM_PINS);
     (void)pthread_mutex_lock(&vm->irq_lock);
     for (unsigned i = 0; i < MV_KVM_PINS; i++) {
-        if (i >= count || route[i].masked)
+        /* KVM asks the routes whose EOI is to come up, and that of a pin that was
+         * masked in service is still due. Nothing is sent by a pin's route. */
+        if (i >= count || (route[i].masked && !route[i].level))
             irq_route_drop(vm, i);
         else
             irq_route_put(vm, i, route[i].address,
