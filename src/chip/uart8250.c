@@ -384,14 +384,6 @@ void mv_uart8250_close(struct mv_uart8250 *uart)
     uv_mutex_destroy(&uart->lock);
 }
 
-void mv_uart8250_reset(struct mv_uart8250 *uart)
-{
-    uv_mutex_lock(&uart->lock);
-    uart->regs = (struct mv_uart8250_regs){.ier = 0};
-    uart_update_line(uart);
-    uv_mutex_unlock(&uart->lock);
-}
-
 static void uart_save_fifo(const struct mv_uart8250_fifo *fifo, struct mv_writer *w)
 {
     mv_put8(w, fifo->count);

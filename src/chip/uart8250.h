@@ -64,9 +64,6 @@ void mv_uart8250_close(struct mv_uart8250 *uart);
 /* What the host's end calls, on the loop. */
 struct mv_chardev_user mv_uart8250_user(struct mv_uart8250 *uart);
 
-/* Master reset: the registers as after power-on. Any thread. */
-void mv_uart8250_reset(struct mv_uart8250 *uart);
-
 /* While no vCPU runs. After load the line has the level of the loaded state. */
 void mv_uart8250_save(struct mv_uart8250 *uart, struct mv_writer *w);
 int mv_uart8250_load(struct mv_uart8250 *uart, struct mv_reader *r, uint32_t version,

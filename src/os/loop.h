@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The one control-and-device thread of a machine: a libuv loop in a thread of its own,
- * plus a way for other threads to have a function run there. Everything a device does
- * happens on this thread, which is why devices have no locks.
+ * A loop thread: a libuv loop in a thread of its own, plus a way for other threads to
+ * have a function run there. A machine has one for control and devices, and each disk
+ * one of its own (docs/adr/0006). Everything a device does happens on its loop's
+ * thread, which is why devices have no locks.
  */
 #ifndef MV_OS_LOOP_H
 #define MV_OS_LOOP_H

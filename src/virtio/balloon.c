@@ -191,6 +191,7 @@ static const struct mv_vdev_class balloon_class = {
     .config_size = CONFIG_BYTES,
     .writable_offset = CONFIG_ACTUAL,
     .writable_size = 4,
+    .live_size = CONFIG_BYTES,
     .state_version = 1,
     .kick = balloon_kick,
     .reset = balloon_reset,

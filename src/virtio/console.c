@@ -205,6 +205,7 @@ static const struct mv_vdev_class console_class = {
     .queues = CONSOLE_QUEUES,
     .queue_size = CONSOLE_QUEUE_SIZE,
     .config_size = CONSOLE_CONFIG_BYTES,
+    .live_size = CONSOLE_CONFIG_BYTES,
     .state_version = 1,
     .kick = console_kick,
     .commit = console_commit,

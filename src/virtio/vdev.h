@@ -61,6 +61,9 @@ struct mv_vdev_class {
     uint32_t config_size; /* bytes, up to MV_VDEV_CONFIG_MAX */
     /* The one part of them that the driver may write; writes elsewhere are dropped. */
     uint32_t writable_offset, writable_size;
+    /* The one part that may change while it works, and so goes with its state. The rest
+     * is how it was opened, and a state goes only into one that was opened the same. */
+    uint32_t live_offset, live_size;
     uint32_t state_version;
     /* A signal for one queue mostly goes with news in another: one interrupt for all of
      * them, where the transport has one for each. */

@@ -64,6 +64,23 @@ static void vdev_read_state(const struct mv_vdev *dev, struct mv_reader *r,
     }
 }
 
+/* A disk of another size, a network of another MTU: the guest was told of the first. */
+static int vdev_check_config(const struct mv_vdev *dev, const struct vdev_state *s,
+                             microvm_error *err)
+{
+    const struct mv_vdev_class *class = dev->class;
+    for (uint32_t i = 0; i < class->config_size; i++) {
+        if (s->config[i] != dev->config[i] &&
+            !mv_inside(i, 1, class->live_offset, class->live_size))
+            return mv_fail(
+                err, MICROVM_E_DEVICE,
+                "%s: the saved device had other settings (%s, configuration "
+                "byte %u: %#x, here %#x); open it as it was when it was saved",
+                dev->name, class->name, i, s->config[i], dev->config[i]);
+    }
+    return 0;
+}
+
 static int vdev_check_state(const struct mv_vdev *dev, const struct vdev_state *s,
                             microvm_error *err)
 {
@@ -92,7 +109,7 @@ static int vdev_check_state(const struct mv_vdev *dev, const struct vdev_state *
         return mv_fail(err, MICROVM_E_DEVICE,
                        "%s: the saved state is damaged: no device has status %#x",
                        dev->name, s->status);
-    return 0;
+    return vdev_check_config(dev, s, err);
 }
 
 int mv_vdev_load(struct mv_vdev *dev, struct mv_reader *r, microvm_error *err)

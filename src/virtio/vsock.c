@@ -187,6 +187,7 @@ static const struct mv_vdev_class vsock_class = {
     .queues = MV_VSOCK_QUEUES,
     .queue_size = VSOCK_QUEUE_SIZE,
     .config_size = VSOCK_CONFIG_BYTES,
+    .live_size = VSOCK_CONFIG_BYTES,
     .state_version = 1,
     .together = true, /* an answer goes with the question's used buffer */
     .close = vsock_close,

@@ -251,13 +251,34 @@ static void no_space_is_an_error(void **state)
     scratch_small_end();
 }
 
+/* The guest would go on with the old capacity. */
+static void a_disk_of_another_size_is_refused(void **state)
+{
+    struct blkrig *b = blk_start(state, ~0ull, (struct mv_disk_config){0});
+    struct mv_writer w;
+    microvm_error err;
+    mv_vdev_sleep(b->rig.dev);
+    mv_writer_open(&w, 1 << 16);
+    mv_vdev_save(b->rig.dev, &w);
+    assert_false(w.failed);
+    vrig_detach(&b->rig);
+    vrig_turn(&b->rig);
+    scratch_truncate(b->path, 2 * IMAGE_BYTES);
+    assert_ok(blkrig_open_device(b, &err), &err);
+    struct mv_reader r = {w.data, w.length, 0, false};
+    assert_error(mv_vdev_load(b->rig.dev, &r, &err), &err, MICROVM_E_DEVICE,
+                 "vda: the saved device had other settings");
+    mv_writer_close(&w);
+    blk_finish(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         BOTH(random_requests_match_a_shadow), BOTH(direct_requests_match_a_shadow),
         BOTH(a_full_queue_comes_back),        BOTH(a_reset_ends_what_is_in_flight),
-        BOTH(survives_save_and_load),         BOTH(a_shortened_image_is_an_error),
-        BOTH(no_space_is_an_error),
+        BOTH(survives_save_and_load),         BOTH(a_disk_of_another_size_is_refused),
+        BOTH(a_shortened_image_is_an_error),  BOTH(no_space_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,7 +5,7 @@
  *
  *   board.c        chips and the two buses: fixed before the first vCPU runs
  *   serial.c       when the serial port's output is gathered
- *   slots.c        virtio devices; they live on the loop
+ *   slots.c        virtio devices; they live on the loop, disks on loops of their own
  *   slot_mmio.c    a device's place on the bus, line and bells over virtio-mmio
  *   slot_pci.c     the PCI root; a device's slot, messages and bells
  *   ports.c        the vsock device and its host's end

@@ -88,7 +88,10 @@ void hv_serial_open(struct hv_machine *m)
     serial->begin = (struct mv_call){.fn = serial_gather, .arg = m};
     (void)uv_timer_init(&m->base.loop.uv, &serial->tick); /* cannot fail */
     serial->tick.data = m;
-    atomic_store(&serial->gathering, !m->hv->pio_gather); /* never begins */
+    /* It never begins where it cannot, or where the port is not the console and the
+     * console's output is held back elsewhere. */
+    bool wanted = m->base.config.console == MV_CONSOLE_SERIAL;
+    atomic_store(&serial->gathering, !m->hv->pio_gather || !wanted);
 }
 
 void hv_serial_close(struct hv_machine *m)
