@@ -54,7 +54,7 @@ def test_help_of_each_command(microvm, command):
     (["run", "--memory"], "--memory: the value (SIZE) is missing"),
     (["run", "-k"], "--kernel: the value (FILE) is missing"),
     (["run", "--vsock", "--cmdline", "x"],
-     "--vsock: the value ([uds=PATH][,cid=N]) is missing before '--cmdline'; one that"),
+     "--vsock: the value (uds=PATH|cid=N|uds=PATH,cid=N) is missing before '--cmdline'; one that"),
     (["run", "-k", "--memory", "1G"],
      "--kernel: the value (FILE) is missing before '--memory'"),
     (["run", "--name", "--", "true"], "--name: the value (NAME) is missing before '--'"),
