@@ -35,6 +35,13 @@ def connect_until(port, host="127.0.0.1", seconds=30):
     raise AssertionError("the guest never answered")
 
 
+def wait_until(what, process, seconds=60):
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end and process.poll() is None, process.communicate()
+        time.sleep(0.05)
+
+
 def pieces(seed):
     """MIB different mebibytes; the same ones for the same seed."""
     one = random.Random(seed).randbytes(1 << 20)
@@ -147,6 +154,77 @@ httpd -p 80 -h /; sleep 50""")
     finally:
         p.kill()
     assert b"microvm-netd is gone" not in p.communicate()[1]
+
+
+LIMIT_SECONDS = 4
+
+
+def test_a_limit_is_kept_both_ways_and_changed(guest_net, tmp_path):
+    """net:1M/s, then net:3M/s while it runs. Sending is measured by who takes it, receiving
+    by the guest, which says every half second what its device has brought."""
+    taken, done = [0], threading.Event()
+
+    def take(s):
+        while not done.is_set() and (data := s.recv(1 << 20)):
+            taken[0] += len(data)
+
+    def give(s):
+        while True:
+            s.sendall(bytes(1 << 16))
+
+    sink, source = Server(take), Server(give)
+    tmp_path.chmod(0o700)
+    env = dict(os.environ, XDG_RUNTIME_DIR=str(tmp_path))
+    p = guest_net.start("--net", "user", "--name", "slow", "--limit", "net:1M/s", env=env,
+                        programs=["socat"], do="""
+socat -b 262144 -u /dev/zero TCP4:10.0.2.2:%d
+socat -b 262144 -u TCP4:10.0.2.2:%d /dev/null &
+while :; do
+    read up idle </proc/uptime; read n </sys/class/net/eth0/statistics/rx_bytes
+    echo RX $up $n; usleep 500000
+done""" % (sink.port, source.port))
+    said = []
+    threading.Thread(target=lambda: said.extend(iter(p.stdout.readline, b"")),
+                     daemon=True).start()
+
+    def change(mib):
+        r = guest_net.kvm("limit", "slow", "net:%dM/s" % mib, XDG_RUNTIME_DIR=str(tmp_path))
+        assert r.returncode == 0, r.stderr
+        time.sleep(1.5)
+
+    def sending():
+        began, n = time.monotonic(), taken[0]
+        time.sleep(LIMIT_SECONDS)
+        return (taken[0] - n) / (time.monotonic() - began) / (1 << 20)
+
+    def receiving():
+        at = len(said)
+        time.sleep(LIMIT_SECONDS + 1)
+        points = [line.split()[1:] for line in said[at:] if line.startswith(b"RX ")]
+        (up0, n0), (up1, n1) = points[0], points[-1]
+        return (int(n1) - int(n0)) / (float(up1) - float(up0)) / (1 << 20)
+
+    def both(measure):
+        for mib in 1, 3:
+            change(mib)
+            rates.append((measure.__name__, mib, measure()))
+
+    rates = []
+    try:
+        wait_until(lambda: taken[0] > 2 << 20, p)
+        both(sending)
+        done.set()  # the guest's sending has an end
+        wait_until(lambda: any(line.startswith(b"RX ") for line in said), p)
+        both(receiving)
+    finally:
+        p.kill()
+        p.wait()
+        sink.close()
+        source.close()
+    print(rates)
+    # A frame has 64 KiB: at most one more than the limit within each measured time, and one
+    # that was counted in part.
+    assert all(0.8 * mib <= rate <= 1.05 * mib for _, mib, rate in rates), rates
 
 
 def test_datagrams_go_both_ways(guest_net):
