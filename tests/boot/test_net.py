@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Networks: a Linux guest and real programs on both sides, over a tap and over passt.
+"""Networks: a Linux guest and real programs on both sides, over a tap, passt, and
+the user network.
 
 The host's side is network.sh, in a network namespace of its own (root, or where users may
 have namespaces); where that is not allowed the tests say so.
@@ -61,9 +62,19 @@ def test_ping_and_a_large_file_over_a_tap(quick, tmp_path):
     assert digest in r.text, r
 
 
-def iperf3(guest, tmp_path, words):
-    r = run(guest, tmp_path, "tap", "tap=mvt0",
-            ADDRESS + "iperf3 -c 172.30.77.1 -t 3 -f m %s" % words)
+def test_debians_kernel_over_a_tap(debian, tmp_path):
+    """The stock kernel, with its modules as a user would have them."""
+    digest = blob(tmp_path, 1)
+    r = run(debian, tmp_path, "tap", "tap=mvt0", ADDRESS + "ping -c 3 172.30.77.1; "
+            "busybox wget -q -O - http://172.30.77.1:8000/blob | sha256sum")
+    assert "3 packets received" in r.text and digest in r.text, r
+
+
+def iperf3(guest, tmp_path, words, kind="tap", net="tap=mvt0", *options):
+    script = ADDRESS + "iperf3 -c 172.30.77.1 -t 3 -f m "
+    if kind == "user":
+        script = LEASE + "iperf3 -c 10.0.2.2 -t 3 -f m "
+    r = run(guest, tmp_path, kind, net, script + words, *options)
     assert "iperf Done." in r.text, r
     line = [t for t in r.text.splitlines() if "receiver" in t][-1]
     print(words, line)
@@ -81,6 +92,15 @@ def test_iperf3_over_a_tap(machine, tmp_path, words):
 def test_iperf3_with_udp(machine, tmp_path, words):
     """Not on ring3, whose kernel hangs when iperf3 paces itself, under Firecracker too."""
     assert iperf3(machine, tmp_path, "-u -b 1M " + words) > 0.3
+
+
+@pytest.mark.parametrize("words", ["", "-R"])
+def test_iperf3_over_the_user_network(machine, tmp_path, words):
+    netd = os.environ.get("MICROVM_NETD")
+    if not netd:
+        pytest.skip("microvm-netd is not built")
+    assert iperf3(machine, tmp_path, words, "user", "user", "--netd", netd) > \
+        (0.5 if machine.slow else 20)
 
 
 def test_a_limit_is_kept(quick, tmp_path):
