@@ -2,7 +2,7 @@
 """A computer's network and resolver that a test may have to itself: runs a command in
 namespaces where /etc is a copy, 127.0.0.1 and 127.0.0.2 are DNS servers that disagree, and
 port 8000 of every address serves HTTP. Addresses for documentation (RFC 5737) stand for the
-internet's.
+internet's. Nobody ever hears of the name deaf.test, nor of a connection to port 8001.
 
     unshare -mn python3 dnsbox.py FOLDER COMMAND...
 
@@ -64,6 +64,8 @@ def serve_dns(server):
     s.bind(("127.0.0.%d" % server, 53))
     while True:
         message, peer = s.recvfrom(4096)
+        if question(message)[0] == "deaf.test":
+            continue
         s.sendto(answer(message, server), peer)
 
 
@@ -89,6 +91,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+def deaf(port):
+    """A listener whose queue is full: what comes waits. Kept by who holds these sockets."""
+    listener = socket.socket()
+    listener.bind(("0.0.0.0", port))
+    listener.listen(0)
+    callers = [socket.socket() for _ in range(4)]
+    for s in callers:
+        s.setblocking(False)
+        s.connect_ex(("127.0.0.1", port))
+    return [listener] + callers
+
+
 def main():
     folder, command = sys.argv[1], sys.argv[2:]
     copy = os.path.join(folder, "etc")
@@ -103,9 +117,12 @@ def main():
     resolver(1)
     for server in 1, 2:
         threading.Thread(target=serve_dns, args=(server,), daemon=True).start()
+    held = deaf(8001)
     web = http.server.ThreadingHTTPServer(("0.0.0.0", 8000), Handler)
     threading.Thread(target=web.serve_forever, daemon=True).start()
-    sys.exit(subprocess.run(command).returncode)
+    status = subprocess.run(command).returncode
+    del held
+    sys.exit(status)
 
 
 main()

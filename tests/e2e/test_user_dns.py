@@ -23,10 +23,10 @@ def box(guest_net, tmp_path):
             ["unshare", "-mn", "true"], stderr=subprocess.DEVNULL).returncode:
         pytest.skip("no mount and network namespaces can be had here: not root?")
 
-    def run(*args, do, net="user"):
+    def run(*args, do, net="user", programs=("curl",)):
         stats = tmp_path / "stats"
         shutil.rmtree(tmp_path / "etc", ignore_errors=True)
-        out = guest_net("--net", net, *args, "--stats", stats, do=do, programs=["curl"],
+        out = guest_net("--net", net, *args, "--stats", stats, do=do, programs=programs,
                         before=["unshare", "-mn", sys.executable, BOX, str(tmp_path)])
         return out, json.loads(stats.read_text())
 
@@ -104,3 +104,45 @@ def test_restrict_leaves_nothing_but_forwards(box, guest_net):
             time.sleep(0.3)
     p.kill()
     assert b"here" in said, (said, p.communicate())
+
+
+WAITS = """
+echo began $(cut -d' ' -f1 /proc/uptime)
+(curl -s -m 6 http://deaf.test:8000/ >/dev/null; echo name $? $(cut -d' ' -f1 /proc/uptime)) &
+(curl -s -m 6 http://203.0.113.10:8001/; echo tcp $? $(cut -d' ' -f1 /proc/uptime)) &
+(echo | socat -t 6 STDIO VSOCK-CONNECT:2:79 >/dev/null 2>&1; echo vsock $? $(cut -d' ' -f1 /proc/uptime)) &
+a=0 most=0 n=0
+while [ $n -lt 500 ]; do
+    read up idle </proc/uptime
+    b=$((${up%.*} * 100 + 1${up#*.} - 100)); [ $a -ne 0 ] || a=$b first=$b
+    [ $((b - a)) -le $most ] || most=$((b - a))
+    a=$b; n=$((n+1)); [ $((b - first)) -lt 500 ] || n=500; usleep 10000
+done
+echo centiseconds $most of $((b - first)); wait
+"""
+
+
+def test_the_guest_goes_on_while_the_host_waits(box, tmp_path):
+    """A name that nobody answers for and a connection that nobody takes wait for seconds, on
+    the host; a vsock connection to a listener whose queue is full is refused. The guest's one
+    vCPU, whose clock is read every ten milliseconds, never stands still for a second."""
+    path = str(tmp_path / "v.sock")
+    held = [socket.socket(socket.AF_UNIX)]
+    held[0].bind(path + "_79")
+    held[0].listen(0)
+    for _ in range(3):
+        s = socket.socket(socket.AF_UNIX)
+        s.setblocking(False)
+        s.connect_ex(path + "_79")
+        held.append(s)
+    out, _ = box("--vsock", "uds=" + path, do=WAITS, programs=["curl", "socat"])
+    for s in held:
+        s.close()
+    said = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.strip()}
+    most, _, whole = said["centiseconds"]
+    print("the longest step was %s of %s hundredths of a second" % (most, whole))
+    for what in "name", "tcp":  # curl: the time was over
+        status, ended = said[what]
+        assert status == "28" and float(ended) - float(said["began"][0]) > 5, out
+    assert said["vsock"][0] == "1" and float(said["vsock"][1]) < float(said["name"][1]), out
+    assert int(whole) >= 400 and int(most) < 100, out
