@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Becoming another program: this process is replaced, so signals, terminal and exit
- * status are the other one's without our help.
+ * status are the other one's without our help. Asking one: a child of ours, in our
+ * terminal's foreground, so that Ctrl-C ends both.
  */
 #define _GNU_SOURCE
 #include "handover.h"
@@ -12,7 +13,39 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+/* What it prints goes into the pipe; its words and its progress go where ours do. */
+static void child_become(const char *name, char *const *arguments, int to)
+{
+    (void)dup2(to, 1);
+    _exit(handover(name, arguments));
+}
+
+int handover_ask(const char *name, char *const *arguments, char *line, size_t size)
+{
+    int ends[2], status;
+    if (pipe(ends) != 0) {
+        say("pipe: %s", strerror(errno));
+        return STATUS_OURS;
+    }
+    pid_t child = fork();
+    if (child == 0)
+        child_become(name, arguments, ends[1]);
+    (void)close(ends[1]);
+    FILE *answer = fdopen(ends[0], "r");
+    if (!answer || !fgets(line, (int)size, answer))
+        line[0] = '\0';
+    line[strcspn(line, "\n")] = '\0';
+    (void)(answer ? fclose(answer) : close(ends[0]));
+    while (child > 0 && waitpid(child, &status, 0) < 0)
+        if (errno != EINTR)
+            return STATUS_OURS;
+    if (child < 0)
+        say("fork: %s", strerror(errno));
+    return child > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : STATUS_OURS;
+}
 
 int handover(const char *name, char *const *arguments)
 {

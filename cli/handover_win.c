@@ -12,3 +12,10 @@ int handover(const char *name, char *const *arguments)
     say("images need %s, which does not exist for this system yet", name);
     return STATUS_OURS;
 }
+
+int handover_ask(const char *name, char *const *arguments, char *line, size_t size)
+{
+    (void)size;
+    line[0] = '\0';
+    return handover(name, arguments);
+}

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * An image's file, and its own word on how it is started (docs/images.md).
+ * An image's file, and its own word on how it is started (docs/images.md). What is no
+ * file is a reference, which microvm-build brings and makes a disk of.
  */
 #include "image.h"
 
+#include "handover.h"
 #include "places.h"
 
 #include <errno.h>
@@ -12,14 +14,18 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* As docker and shells tell them apart: what begins with a dot or a slash is a file. */
+static bool image_is_reference(const char *word)
+{
+    struct stat info;
+    return stat(word, &info) < 0 && errno == ENOENT && *word != '.' && *word != '/';
+}
+
 static bool image_is_file(const char *word)
 {
     struct stat info;
     if (stat(word, &info) < 0) {
-        say("'%s': %s, and no image can be pulled by this name yet: make a file with "
-            "'microvm-build --base ... --output FILE', or start a kernel with --kernel "
-            "FILE",
-            word, strerror(errno));
+        say("'%s': %s", word, strerror(errno));
         return false;
     }
     if ((info.st_mode & S_IFMT) != S_IFDIR)
@@ -30,14 +36,31 @@ static bool image_is_file(const char *word)
     return false;
 }
 
+/* The disk of a reference, from the cache or made now; microvm-build has said what is
+ * wrong, where it is not. */
+static bool image_from_registry(struct image *image, const char *word)
+{
+    const char *argv[] = {"microvm-build", "cache", "disk", word, NULL};
+    image->disk = malloc(PLACE_BYTES);
+    if (!image->disk) {
+        say("no memory");
+        return false;
+    }
+    image->file = image->disk;
+    return handover_ask("microvm-build", (char *const *)(void *)argv, image->disk,
+                        PLACE_BYTES) == 0 &&
+           *image->disk;
+}
+
 bool image_open(struct image *image, const char *word)
 {
     char path[PLACE_BYTES];
     json_error_t error;
     *image = (struct image){.file = word};
-    if (!image_is_file(word))
+    if (image_is_reference(word) ? !image_from_registry(image, word)
+                                 : !image_is_file(word))
         return false;
-    if (snprintf(path, sizeof path, "%s.json", word) >= (int)sizeof path)
+    if (snprintf(path, sizeof path, "%s.json", image->file) >= (int)sizeof path)
         return true;
     FILE *file = fopen(path, "rb");
     if (!file)
@@ -54,6 +77,7 @@ void image_close(struct image *image)
 {
     json_decref(image->about);
     image_lists_free(image);
+    free(image->disk);
 }
 
 void image_lists_free(struct image *image)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The image that `microvm run IMAGE` starts: a file that microvm-build wrote, or any
- * that holds a root file system, and what stands beside it of how it is started.
+ * that holds a root file system, or an image of a registry; and how it is started.
  */
 #ifndef CLI_IMAGE_H
 #define CLI_IMAGE_H
@@ -10,6 +10,7 @@
 
 struct image {
     const char *file;
+    char *disk;        /* of a reference: the file, else NULL */
     json_t *about;     /* FILE.json, as microvm-build writes it; NULL: there is none */
     const char **argv; /* of image_command: lists that end with NULL */
     const char **env;

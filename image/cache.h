@@ -6,6 +6,8 @@
  *     blobs/sha256/HEX.part   one that is being downloaded, or was broken off
  *     refs/HEX                what a reference and architecture stand for, as JSON; HEX
  *                             is the digest of both
+ *     disks/HEX.ext4          an image as a disk, HEX being its manifest's digest, and
+ *     disks/HEX.ext4.json     how it is started: disk.c
  *     lock                    shared while the cache is used, exclusive to remove
  *
  * Files appear under their names complete, by renaming, so a reader needs no lock but

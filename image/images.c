@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAME_ROOM = 128 };
+enum { NAME_ROOM = 128, HEX = 64 };
 
 /* ---- pull and list --------------------------------------------------------------- */
 
@@ -146,12 +146,21 @@ static int sweep_order(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-static void sweep_blob(struct sweep *s, const char *folder, const char *name)
+/* A blob, a disk, what describes a disk; all else is a remnant. */
+static bool sweep_is_whole(const char *name)
+{
+    static const char *const ends[] = {"", ".ext4", ".ext4.json"};
+    bool whole = false;
+    for (unsigned i = 0; strlen(name) >= HEX && i < MV_ARRAY_LEN(ends); i++)
+        whole |= !strcmp(name + HEX, ends[i]);
+    return whole;
+}
+
+static void sweep_file(struct sweep *s, const char *folder, const char *name)
 {
     char path[MV_FILES_PATH_MAX], digest[MV_DIGEST_TEXT];
     (void)snprintf(digest, sizeof digest, "sha256:%.64s", name);
-    bool whole = strlen(name) == MV_DIGEST_TEXT - 1 - 7;
-    if (whole && s->kept &&
+    if (sweep_is_whole(name) && s->kept &&
         bsearch(digest, s->keep, s->kept, sizeof *s->keep, sweep_order))
         return;
     (void)snprintf(path, sizeof path, "%.*s/%.110s", MV_FILES_PATH_MAX - NAME_ROOM,
@@ -160,22 +169,31 @@ static void sweep_blob(struct sweep *s, const char *folder, const char *name)
     mv_files_remove(path);
 }
 
-static int sweep_blobs(struct sweep *s, microvm_error *err)
+/* Files whose names begin with a digest. */
+static int sweep_folder(struct sweep *s, const char *where, microvm_error *err)
 {
     char folder[MV_FILES_PATH_MAX], **names = NULL;
-    (void)snprintf(folder, sizeof folder, "%.*s/blobs/sha256",
-                   MV_FILES_PATH_MAX - NAME_ROOM, s->cache->folder);
-    int rc = mv_files_names(folder, &names, err);
+    (void)snprintf(folder, sizeof folder, "%.*s/%s", MV_FILES_PATH_MAX - NAME_ROOM,
+                   s->cache->folder, where);
+    int rc = mv_files_make_folder(folder, err);
+    if (!rc)
+        rc = mv_files_names(folder, &names, err);
     if (rc)
         return rc;
-    if (s->kept)
-        qsort(s->keep, s->kept, sizeof *s->keep, sweep_order);
     for (char **name = names; *name; name++) {
-        sweep_blob(s, folder, *name);
+        sweep_file(s, folder, *name);
         free(*name);
     }
     free(names);
     return 0;
+}
+
+static int sweep_files(struct sweep *s, microvm_error *err)
+{
+    if (s->kept)
+        qsort(s->keep, s->kept, sizeof *s->keep, sweep_order);
+    int rc = sweep_folder(s, "blobs/sha256", err);
+    return rc ? rc : sweep_folder(s, "disks", err);
 }
 
 static int sweep_run(struct sweep *s, const char *folder, uint64_t *freed,
@@ -193,7 +211,7 @@ static int sweep_run(struct sweep *s, const char *folder, uint64_t *freed,
         rc = mv_fail(err, MICROVM_E_INVALID, "image '%s' is not in the cache",
                      s->forget);
     if (!rc)
-        rc = sweep_blobs(s, err);
+        rc = sweep_files(s, err);
     mv_cache_close(&cache);
     free(s->keep);
     if (!rc && freed)

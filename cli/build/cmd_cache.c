@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { DISK_PATH = 4096 };
+
 struct listing {
     bool json;
     unsigned count;
@@ -60,6 +62,21 @@ static int cache_pull(const struct args *args, struct watch *watch, microvm_erro
     return 0;
 }
 
+static int cache_disk(const struct args *args, struct watch *watch, microvm_error *err)
+{
+    static char path[DISK_PATH];
+    const char *arch = args_get(args, "arch");
+    for (int i = 1; i < args->word_count; i++) {
+        int rc = microvm_image_disk(args->words[i], arch ? arch : MICROVM_ARCH,
+                                    &watch->options, path, sizeof path, err);
+        bar_end(&watch->bar);
+        if (rc)
+            return rc;
+        (void)printf("%s\n", path);
+    }
+    return 0;
+}
+
 static int cache_remove(const struct args *args, const char *cache, microvm_error *err)
 {
     uint64_t freed, all = 0;
@@ -89,12 +106,12 @@ static int cache_prune(const struct args *args, const char *cache, microvm_error
 /* Which word, and does it take others? */
 static bool cache_usage(const struct args *args)
 {
-    static const char *const words[] = {"list", "pull", "rm", "prune", NULL};
+    static const char *const words[] = {"list", "pull", "disk", "rm", "prune", NULL};
     const char *word = args->word_count ? args->words[0] : "";
     for (unsigned i = 0; words[i]; i++) {
         if (strcmp(word, words[i]))
             continue;
-        bool takes = i == 1 || i == 2;
+        bool takes = i >= 1 && i <= 3;
         if (takes && args->word_count < 2)
             say("cache %s: which image?", word);
         else if (!takes && args->word_count > 1)
@@ -105,7 +122,7 @@ static bool cache_usage(const struct args *args)
     if (nearest)
         say("cache: unknown word '%s': did you mean '%s'?", word, nearest);
     else
-        say("cache: one of list, pull, rm, prune is wanted");
+        say("cache: one of list, pull, disk, rm, prune is wanted");
     return false;
 }
 
@@ -125,6 +142,8 @@ static int cache_run(const struct args *args)
         rc = cache_list(args, cache, &err);
     else if (!strcmp(word, "pull"))
         rc = cache_pull(args, &watch, &err);
+    else if (!strcmp(word, "disk"))
+        rc = cache_disk(args, &watch, &err);
     else if (!strcmp(word, "rm"))
         rc = cache_remove(args, cache, &err);
     else
@@ -134,7 +153,7 @@ static int cache_run(const struct args *args)
 
 static const struct flag cache_flags[] = {
     {"all", 'a', NULL, "prune: the images too, not only what none of them has"},
-    {"arch", 0, "ARCH", "pull: x86_64 or arm64; this computer's without it"},
+    {"arch", 0, "ARCH", "pull, disk: x86_64 or arm64; this computer's without it"},
     {"json", 0, NULL, "list: as JSON"},
     {"quiet", 'q', NULL, "No progress"},
     {NULL, 0, NULL, NULL},
@@ -142,13 +161,15 @@ static const struct flag cache_flags[] = {
 
 const struct command cmd_cache = {
     .name = "cache",
-    .usage = "[OPTIONS] list | pull IMAGE... | rm IMAGE... | prune",
+    .usage = "[OPTIONS] list | prune | (pull | disk | rm) IMAGE...",
     .summary = "Images of registries on this computer",
-    .details = "Examples:\n"
-               "  microvm-build cache pull alpine:3.19\n"
-               "  microvm-build cache list\n"
-               "  microvm-build cache rm alpine:3.19\n"
-               "  microvm-build cache prune --all\n",
+    .details =
+        "Examples:\n"
+        "  microvm-build cache pull alpine:3.19\n"
+        "  microvm-build cache disk alpine:3.19    (as 'microvm run' does; its path)\n"
+        "  microvm-build cache list\n"
+        "  microvm-build cache rm alpine:3.19\n"
+        "  microvm-build cache prune --all\n",
     .flags = cache_flags,
     .words = true,
     .run = cache_run,

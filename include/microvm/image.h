@@ -19,6 +19,7 @@
 #define MICROVM_IMAGE_H
 
 #include <microvm/microvm.h>
+#include <stddef.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -131,6 +132,14 @@ MICROVM_API int microvm_image_pull(const char *reference, const char *arch,
                                    const microvm_image_options *options,
                                    microvm_cached_image *image, microvm_error *err);
 
+/* The image as a disk that a machine starts from (the key "image" of its
+ * configuration), with OUTPUT.json beside it as microvm_image_build writes it: pulled
+ * where the cache has it not, built where it was not built before. path: `size` bytes,
+ * the caller's; the file is the cache's, and stays until the image is removed there. */
+MICROVM_API int microvm_image_disk(const char *reference, const char *arch,
+                                   const microvm_image_options *options, char *path,
+                                   size_t size, microvm_error *err);
+
 /* Calls `each` for every image, sorted by reference and architecture, until it returns
  * something else than 0, which is then returned. */
 MICROVM_API int microvm_image_list(const char *cache,
@@ -139,7 +148,7 @@ MICROVM_API int microvm_image_list(const char *cache,
                                    void *opaque, microvm_error *err);
 
 /* Forgets a reference, of every architecture, and removes the blobs that no other image
- * has. freed_bytes may be NULL. */
+ * has, and its disk. freed_bytes may be NULL. */
 MICROVM_API int microvm_image_remove(const char *cache, const char *reference,
                                      uint64_t *freed_bytes, microvm_error *err);
 

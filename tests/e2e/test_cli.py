@@ -73,7 +73,7 @@ def test_help_of_each_command(microvm, command):
     (["run", "-k", "x", "--tty"], "--tty: standard input is no terminal"),
     (["run", "-k", "x", "--net", "tap"], "--net: 'tap' needs a value"),
     (["run", "-k", "x", "--stats", "/nowhere/s"], "--stats /nowhere/s: No such file"),
-    (["run", "alpine"], "'alpine': No such file or directory, and no image"),
+    (["run", "./alpine"], "'./alpine': No such file or directory"),
     (["run", "--config", "/nowhere/vm.json"], "configuration '/nowhere/vm.json'"),
     (["completion"], "completion: name one shell"),
     (["completion", "fsh"], "completion: unknown shell 'fsh'"),

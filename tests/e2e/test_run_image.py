@@ -7,6 +7,9 @@ import shutil
 import pytest
 
 from conftest import Microvm, MICROVM_BUILD
+from test_image import have
+from test_image import run as host_run
+from test_oci import registry  # noqa: F401: a fixture
 
 APPLETS = ["sh", "cat", "echo", "env", "id", "ip", "ls", "mount", "pwd", "touch", "sleep", "uname"]
 
@@ -130,9 +133,55 @@ def test_what_cannot_be_entered_is_said(run, tmp_path):
     assert b"microvm.root=/dev/vda: no file system that this kernel knows" in r.stderr
 
 
+@pytest.fixture(scope="module")
+def reference(registry, root, tmp_path_factory):  # noqa: F811
+    """The root file system in a registry, as umoci and skopeo put it there."""
+    have("umoci")
+    folder = tmp_path_factory.mktemp("umoci")
+    image = "%s:latest" % (folder / "layout")
+    rootless = [] if os.geteuid() == 0 else ["--rootless"]
+    host_run("umoci", "init", "--layout", folder / "layout")
+    host_run("umoci", "new", "--image", image)
+    host_run("umoci", "unpack", *rootless, "--image", image, folder / "bundle")
+    shutil.copytree(root, folder / "bundle/rootfs", symlinks=True, dirs_exist_ok=True)
+    host_run("umoci", "repack", "--image", image, folder / "bundle")
+    host_run("umoci", "config", "--image", image, "--config.cmd", "sh", "--config.cmd", "-c", "--config.cmd", "echo from $WHERE",
+             "--config.env", "WHERE=a registry")
+    name = "%s/tools/box:1" % registry
+    host_run("skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false", "oci:" + image, "docker://" + name)
+    return name
+
+
+def test_an_image_of_a_registry(run, build, reference, tmp_path):
+    """Pulled and made a disk of the first time; afterwards nothing is asked or made."""
+    env = {"XDG_CACHE_HOME": str(tmp_path), "DOCKER_CONFIG": str(tmp_path / "none")}
+    assert said(run("run", "--net", "none", reference, **env)) == "from a registry\n"
+    disks = tmp_path / "microvm/images/disks"
+    disk, = disks.glob("*.ext4")
+    made = os.stat(disk)
+    assert said(run("run", "--net", "none", reference, "--", "cat", "/etc/passwd", **env)).startswith("root:")
+    assert (os.stat(disk).st_ino, os.stat(disk).st_mtime_ns) == (made.st_ino, made.st_mtime_ns)
+    assert reference in said(run("images", **env))
+    assert run("rmi", reference, **env).returncode == 0
+    assert list(disks.iterdir()) == []
+    r = run("run", "--net", "none", reference.replace("box", "nothing"), **env)
+    assert r.returncode == 125 and r.stdout == b"" and b"not there, or not for everybody" in r.stderr
+
+
+def test_a_run_that_is_pulled_keeps_what_it_had(run, build, reference, tmp_path):
+    """`prune` leaves the disks of images that are there."""
+    env = {"XDG_CACHE_HOME": str(tmp_path), "DOCKER_CONFIG": str(tmp_path / "none")}
+    said(run("run", "--net", "none", reference, "--", "uname", **env))
+    stray = tmp_path / "microvm/images/disks" / ("0" * 64 + ".ext4")
+    stray.write_bytes(b"x")
+    assert run("prune", **env).returncode == 0
+    assert not stray.exists() and len(list(stray.parent.iterdir())) == 2
+
+
 def test_refusals(run, image, tmp_path):
     assert "write a command behind '--'" in run_refuses(run, image)
-    assert "no image can be pulled" in run_refuses(run, "alpine")
+    assert "'./alpine': No such file" in run_refuses(run, "./alpine")
+    assert "'Not a reference'" in run_refuses(run, "Not a reference")
     assert "is a folder: make an image of it with 'microvm-build --base dir:" in run_refuses(run, tmp_path)
     assert "write a command behind '--', as in" in run_refuses(run, image, "uname")
     assert "--entrypoint is for a command" in run_refuses(run, "-d", "--entrypoint", "x", image)
