@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The contract of hv.h for interrupts into the guest and bells out of it. The same
- * cases for every hypervisor and every rung: the first argument says which.
+ * The contract of hv.h for interrupts into the guest. The same cases for every
+ * hypervisor and every rung: the first argument says which.
  */
 #include "guests.h"
 
@@ -339,75 +339,6 @@ static void the_end_of_a_masked_one_comes_up_too(void **state)
     mini_close(&irqs.mini);
 }
 
-/* ---- bells ---- */
-
-static void heard(void *arg)
-{
-    unsigned *times = arg;
-    ++*times;
-}
-
-#define RUNG_AT(offset, value, size)                            \
-    {                                                           \
-        false, true, MINI_DEVICE + 0x50 + (offset), value, size \
-    }
-
-/* Runs guest_of_bell with a bell bound to writes of `size` bytes of `value`. */
-static void ring(unsigned size, uint64_t value, const struct mini_access *wanted,
-                 unsigned count, unsigned times_wanted)
-{
-    const uint64_t gpa = MINI_DEVICE + 0x50;
-    struct mini mini;
-    struct mv_loop loop;
-    struct mv_bell bell;
-    unsigned times = 0;
-    microvm_error err;
-    assert_ok(mv_loop_open(&loop, &err), &err);
-    assert_ok(mv_bell_open(&bell, &loop, heard, &times, &err), &err);
-    mini_start(&mini, &guest_of_bell);
-    assert_ok(mini.hv->bell_bind(mini.vm, gpa, size, value, &bell, &err), &err);
-    assert_int_equal(mini.hv->bell_bind(mini.vm, gpa, 4, 3, &bell, &err),
-                     MICROVM_E_HYPERVISOR);
-    if (times_wanted == 0) {
-        assert_ok(mini.hv->bell_unbind(mini.vm, gpa, size, value, &bell, &err), &err);
-        assert_int_equal(mini.hv->bell_unbind(mini.vm, gpa, size, value, &bell, &err),
-                         MICROVM_E_HYPERVISOR);
-    }
-    mini_run_until(&mini, 'Y');
-    mv_loop_turn(&loop);
-    mini_expect(&mini, wanted, count);
-    assert_int_equal(times, times_wanted);
-    mini_close(&mini);
-    mv_bell_close(&bell);
-    mv_loop_close(&loop);
-}
-
-static void a_bell_hears_its_value_only(void **state)
-{
-    const struct mini_access wanted[] = {RUNG_AT(0, 4, 4), RUNG_AT(0, 3, 2),
-                                         RUNG_AT(0, 5, 8), RUNG_AT(0, 6, 1),
-                                         RUNG_AT(1, 7, 2)};
-    (void)state;
-    ring(4, 3, wanted, 5, 1);
-}
-
-static void a_bell_without_size_hears_every_write_there(void **state)
-{
-    const struct mini_access wanted[] = {RUNG_AT(1, 7, 2)};
-    (void)state;
-    ring(0, 0, wanted, 1, 1); /* rings that nobody has heard are one */
-}
-
-static void an_unbound_bell_hears_nothing(void **state)
-{
-    const struct mini_access wanted[] = {RUNG_AT(0, 3, 4), RUNG_AT(0, 4, 4),
-                                         RUNG_AT(0, 3, 2), RUNG_AT(0, 5, 8),
-                                         RUNG_AT(0, 6, 1), RUNG_AT(1, 7, 2)};
-    (void)state;
-    ring(4, 3, wanted, 6, 0);
-    ring(0, 0, wanted, 6, 0);
-}
-
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -420,9 +351,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(every_message_goes_where_it_is_bound),
         cmocka_unit_test(the_end_of_a_level_interrupt_comes_up),
         cmocka_unit_test(the_end_of_a_masked_one_comes_up_too),
-        cmocka_unit_test(a_bell_hears_its_value_only),
-        cmocka_unit_test(a_bell_without_size_hears_every_write_there),
-        cmocka_unit_test(an_unbound_bell_hears_nothing),
     };
     subject = mini_subject(argc, argv);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,7 +81,9 @@ static uint64_t mini_mmio_read(void *ctx, uint64_t gpa, unsigned size)
 
 static void mini_mmio_write(void *ctx, uint64_t gpa, unsigned size, uint64_t value)
 {
-    mini_record(ctx, (struct mini_access){false, true, gpa, value, size});
+    struct mini *mini = ctx;
+    atomic_fetch_add(&mini->written, 1);
+    mini_record(mini, (struct mini_access){false, true, gpa, value, size});
 }
 
 static void mini_eoi(void *ctx, uint8_t vector)

@@ -49,10 +49,11 @@ struct mini {
     uint8_t *memory;
     struct mini_access access[MINI_ACCESSES_MAX];
     atomic_uint accesses;
-    atomic_uint said;                      /* bytes said so far */
-    atomic_uint ticks;                     /* 't' and 'u' among them */
-    atomic_int last;                       /* the last of them */
-    atomic_int eoi;                        /* the last vector whose EOI came up, -1 */
+    atomic_uint written; /* to device memory, also past those that are recorded */
+    atomic_uint said;    /* bytes said so far */
+    atomic_uint ticks;   /* 't' and 'u' among them */
+    atomic_int last;     /* the last of them */
+    atomic_int eoi;      /* the last vector whose EOI came up, -1 */
     void (*in_service)(struct mini *mini); /* when it says 'm'; NULL: nothing */
 };
 

@@ -14,6 +14,7 @@ extern const struct mini_guest guest_of_spin, guest_of_halt, guest_of_ports,
     guest_of_nowhere;
 
 /* Machine code only. */
-extern const struct mini_guest guest_of_hi, guest_of_long, guest_of_cpuid, guest_of_smp;
+extern const struct mini_guest guest_of_hi, guest_of_long, guest_of_cpuid, guest_of_smp,
+    guest_of_ring;
 
 #endif
