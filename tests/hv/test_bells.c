@@ -87,7 +87,7 @@ static void an_unbound_bell_hears_nothing(void **state)
 
 /* ---- moving ---- */
 
-enum { RINGS = 5000, STAY_NS = 50000 };
+enum { RINGS = 5000, STAY_NS = 50000, ROUNDS_MAX = 50 };
 
 struct moved {
     struct mini mini;
@@ -119,18 +119,14 @@ static uint64_t bell_count(const struct mv_bell *bell)
     return read((int)bell->fd, &count, sizeof count) == sizeof count ? count : 0;
 }
 
-/* Each write either comes up or rings. */
-static void no_write_is_lost_while_a_bell_moves(void **state)
+/* Each write either comes up or rings. How many rang. */
+static uint64_t ring_moving(void)
 {
     static struct moved m;
     struct mv_loop loop;
     uv_thread_t mover;
     microvm_error err;
-    (void)state;
-    if (subject.hv == &mv_fake_ops) {
-        print_message("skipped: the fake has no eventfds that count\n");
-        skip();
-    }
+    m = (struct moved){.moves = 0};
     assert_ok(mv_loop_open(&loop, &err), &err);
     assert_ok(mv_bell_open(&m.bell, &loop, heard, &m.heard, &err), &err);
     mini_start(&m.mini, &guest_of_ring);
@@ -142,10 +138,26 @@ static void no_write_is_lost_while_a_bell_moves(void **state)
     print_message("%u moves, %u writes came up, %u rang\n", m.moves,
                   atomic_load(&m.mini.written), (unsigned)rung);
     assert_int_equal(atomic_load(&m.mini.written) + rung, RINGS);
-    assert_true(m.moves > 3 && rung > 0 && rung < RINGS);
     mini_close(&m.mini);
     mv_bell_close(&m.bell);
     mv_loop_close(&loop);
+    return rung;
+}
+
+/* On a busy host the mover may miss a whole round. */
+static void no_write_is_lost_while_a_bell_moves(void **state)
+{
+    unsigned both = 0;
+    (void)state;
+    if (subject.hv == &mv_fake_ops) {
+        print_message("skipped: the fake has no eventfds that count\n");
+        skip();
+    }
+    for (unsigned round = 0; round < ROUNDS_MAX && both < 3; round++) {
+        uint64_t rung = ring_moving();
+        both += rung > 0 && rung < RINGS;
+    }
+    assert_int_equal(both, 3);
 }
 
 int main(int argc, char **argv)
