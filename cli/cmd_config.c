@@ -22,7 +22,7 @@ static bool config_is_right(const microvm_config *config)
 static int config_run(const struct args *args)
 {
     int status = STATUS_OURS;
-    microvm_config *config = settings_from_args(args);
+    microvm_config *config = settings_from_args(args, NULL);
     if (config && config_is_right(config)) {
         char *text = microvm_config_to_json(config, args_get(args, "defaults") != NULL);
         if (text)

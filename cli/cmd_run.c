@@ -29,7 +29,7 @@ struct run {
 
 static struct image *run_image(struct run *run)
 {
-    return run->has_image ? &run->image : NULL;
+    return run->image.file ? &run->image : NULL;
 }
 
 /* ---- what the flags mean -------------------------------------------------------- */
@@ -48,7 +48,7 @@ static bool run_refuse(struct run *run)
             return true;
         run->has_image = true;
     }
-    run->command = args->tail_count || (run->has_image && !run->detach);
+    run->command = args->tail_count || (run->image.file && !run->detach);
     static const char *const with_command[] = {"env", "workdir", "user", "entrypoint"};
     for (unsigned i = 0; i < 4 && !run->command; i++) {
         if (args_get(args, with_command[i])) {
@@ -216,7 +216,7 @@ static bool run_split(struct run *run, int *status)
 static int run_here(struct run *run)
 {
     int status = STATUS_OURS;
-    microvm_config *config = settings_from_args(run->args);
+    microvm_config *config = settings_from_args(run->args, run->image.bundle);
     bool ok =
         config && (!run->has_image || image_settings(&run->image, config, run->args));
     if (ok && run->command)
@@ -290,7 +290,8 @@ const struct command cmd_run = {
         "  microvm run guest.img -- sh -c 'cat /etc/os-release'\n"
         "  microvm run docker.io/library/alpine:3.19 -- cat /etc/os-release\n\n"
         "An IMAGE is a file that microvm-build wrote, or any with a root file system\n"
-        "that the kernel can mount; else an image of a registry, which is pulled where\n"
+        "that the kernel can mount; a bundle, which is a folder with a config.json\n"
+        "whose paths are in the folder; else an image of a registry, which is pulled where\n"
         "the cache has it not. It is only read: what the guest writes lies in its\n"
         "memory and ends with it. The network is --net user. Without COMMAND the\n"
         "image's own is run, with -d none.\n\n"

@@ -30,10 +30,46 @@ static bool image_is_file(const char *word)
     }
     if ((info.st_mode & S_IFMT) != S_IFDIR)
         return true;
-    say("'%s' is a folder: make an image of it with 'microvm-build --base dir:%s "
+    say("'%s' is a folder without a config.json: make an image of it with 'microvm-build --base dir:%s "
         "--output FILE', and run that",
         word, word);
     return false;
+}
+
+static bool image_is_bundle(const char *word)
+{
+    char path[PLACE_BYTES];
+    struct stat info;
+    return snprintf(path, sizeof path, "%s/config.json", word) < (int)sizeof path &&
+           stat(path, &info) == 0;
+}
+
+static json_t *config_json(const microvm_config *config)
+{
+    char *text = microvm_config_to_json(config, 0);
+    json_t *json = text ? json_loads(text, 0, NULL) : NULL;
+    microvm_string_free(text);
+    return json;
+}
+
+/* Read here for the image that it names, and again with the flags over it. */
+static bool image_from_bundle(struct image *image, const char *word)
+{
+    microvm_error err;
+    microvm_config *config = microvm_config_new();
+    if (!config || microvm_config_load_bundle(config, word, &err)) {
+        say("%s", config ? err.message : "no memory");
+        microvm_config_free(config);
+        return false;
+    }
+    json_t *json = config_json(config);
+    const char *file =
+        json_string_value(json_object_get(json_object_get(json, "image"), "path"));
+    image->bundle = word;
+    image->file = image->disk = file ? strdup(file) : NULL;
+    json_decref(json);
+    microvm_config_free(config);
+    return true;
 }
 
 /* The disk of a reference, from the cache or made now; microvm-build has said what is
@@ -57,9 +93,13 @@ bool image_open(struct image *image, const char *word)
     char path[PLACE_BYTES];
     json_error_t error;
     *image = (struct image){.file = word};
-    if (image_is_reference(word) ? !image_from_registry(image, word)
-                                 : !image_is_file(word))
+    if (image_is_bundle(word)) {
+        if (!image_from_bundle(image, word) || !image->file)
+            return image->bundle != NULL;
+    } else if (image_is_reference(word) ? !image_from_registry(image, word)
+                                        : !image_is_file(word)) {
         return false;
+    }
     if (snprintf(path, sizeof path, "%s.json", image->file) >= (int)sizeof path)
         return true;
     FILE *file = fopen(path, "rb");
@@ -111,29 +151,36 @@ static bool image_ramdisk(microvm_config *config)
     return false;
 }
 
-bool image_settings(const struct image *image, microvm_config *config,
-                    const struct args *args)
+/* A comma in a path is written twice. */
+static bool image_set_file(microvm_config *config, const char *path)
 {
-    char *text = microvm_config_to_json(config, 0);
-    json_t *json = text ? json_loads(text, 0, NULL) : NULL;
-    microvm_string_free(text);
-    bool initrd = json_object_get(json, "initrd") != NULL;
-    bool net = json_object_get(json, "nets") != NULL || flag_given(args, "net");
-    json_decref(json);
-    /* A comma in a path is written twice. */
-    char *file = malloc(2 * strlen(image->file) + 1), *to = file;
-    for (const char *at = image->file; file && *at; at++) {
-        if (*at == ',')
-            *to++ = ',';
-        *to++ = *at;
-    }
-    if (!file) {
+    char *text = malloc(2 * strlen(path) + 1), *to = text;
+    if (!text) {
         say("no memory");
         return false;
     }
+    for (; *path; path++) {
+        if (*path == ',')
+            *to++ = ',';
+        *to++ = *path;
+    }
     *to = '\0';
-    microvm_config_set(config, "image", file);
-    free(file);
+    microvm_config_set(config, "image", text);
+    free(text);
+    return true;
+}
+
+bool image_settings(const struct image *image, microvm_config *config,
+                    const struct args *args)
+{
+    if (!image->file)
+        return true;
+    json_t *json = config_json(config);
+    bool initrd = json_object_get(json, "initrd") != NULL;
+    bool net = json_object_get(json, "nets") != NULL || flag_given(args, "net");
+    json_decref(json);
+    if (!image->bundle && !image_set_file(config, image->file))
+        return false;
     if (!net)
         microvm_config_set(config, "net", "user");
     settings_want_vsock(config);

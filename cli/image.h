@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The image that `microvm run IMAGE` starts: a file that microvm-build wrote, or any
- * that holds a root file system, or an image of a registry; and how it is started.
+ * that holds a root file system, a bundle, or an image of a registry; and how it is
+ * started.
  */
 #ifndef CLI_IMAGE_H
 #define CLI_IMAGE_H
@@ -9,10 +10,11 @@
 #include "exec.h"
 
 struct image {
-    const char *file;
-    char *disk;        /* of a reference: the file, else NULL */
-    json_t *about;     /* FILE.json, as microvm-build writes it; NULL: there is none */
-    const char **argv; /* of image_command: lists that end with NULL */
+    const char *bundle; /* a folder with a config.json; NULL: it is none */
+    const char *file;   /* NULL: a bundle without an image */
+    char *disk;         /* of a reference or bundle: the file, else NULL */
+    json_t *about;      /* FILE.json, as microvm-build writes it; NULL: there is none */
+    const char **argv;  /* of image_command: lists that end with NULL */
     const char **env;
 };
 
@@ -22,8 +24,9 @@ void image_close(struct image *image);
 /* What image_command has made. */
 void image_lists_free(struct image *image);
 
-/* What a machine of it needs, wherever nobody has said anything else: the initial RAM
- * disk with microvm-init, the user network, a socket device. False after a message. */
+/* Of a file: what a machine of it needs, wherever nobody has said anything else: the
+ * initial RAM disk with microvm-init, the user network, a socket device. False after a
+ * message. */
 bool image_settings(const struct image *image, microvm_config *config,
                     const struct args *args);
 

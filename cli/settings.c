@@ -56,14 +56,23 @@ static void settings_rule(microvm_config *config, const struct flag_use *use)
     microvm_config_set(config, "egress", rule);
 }
 
-microvm_config *settings_from_args(const struct args *args)
+static bool settings_load_bundle(microvm_config *config, const char *bundle)
+{
+    microvm_error err;
+    int rc = bundle ? microvm_config_load_bundle(config, bundle, &err) : 0;
+    if (rc)
+        say("%s", err.message);
+    return !rc;
+}
+
+microvm_config *settings_from_args(const struct args *args, const char *bundle)
 {
     microvm_config *config = microvm_config_new();
     if (!config) {
         say("no memory");
         return NULL;
     }
-    bool ok = true;
+    bool ok = settings_load_bundle(config, bundle);
     for (int i = 0; i < args->use_count && ok; i++) {
         const struct flag_use *use = &args->uses[i];
         if (use->own && !strcmp(use->own->name, "config"))

@@ -230,6 +230,10 @@ MICROVM_API int microvm_config_load_json(microvm_config *config, const char *tex
 /* The same from a file. Relative paths inside stay relative to the process. */
 MICROVM_API int microvm_config_load_file(microvm_config *config, const char *path,
                                          microvm_error *err);
+/* The same from FOLDER/config.json, a bundle: relative paths of its kernel, initial RAM
+ * disk and disks are in the folder, wherever that is. */
+MICROVM_API int microvm_config_load_bundle(microvm_config *config, const char *folder,
+                                           microvm_error *err);
 /* The effective settings as JSON, indented; the caller's, freed by microvm_string_free.
  * with_defaults 0 leaves out what has its default value. NULL: no memory. */
 MICROVM_API char *microvm_config_to_json(const microvm_config *config,

@@ -133,6 +133,30 @@ def test_what_cannot_be_entered_is_said(run, tmp_path):
     assert b"microvm.root=/dev/vda: no file system that this kernel knows" in r.stderr
 
 
+def test_a_bundle_goes_wherever_it_is_put(run, build, tmp_path):
+    """A folder with kernel, image and config.json, run from somewhere else, and moved."""
+    bundle = tmp_path / "here"
+    bundle.mkdir()
+    build(bundle / "rootfs.squashfs", "--cmd", "/bin/echo", "--cmd", "from the bundle")
+    shutil.copy(run.env["MICROVM_KERNEL"], bundle / "vmlinux")
+    (bundle / "config.json").write_text(json.dumps({"kernel": "vmlinux", "image": "rootfs.squashfs", "memory": "128M"}))
+    env = {"MICROVM_KERNEL": "/nowhere"}
+    assert said(run("run", "--net", "none", bundle, **env)) == "from the bundle\n"
+    moved = bundle.rename(tmp_path / "there, now")
+    assert said(run("run", "--net", "none", "-m", "96M", moved, "--", "sh", "-c", "cat /proc/cmdline", **env)).count("microvm.root=/dev/vda") == 1
+
+
+def test_a_bundle_of_a_kernel_and_a_ram_disk(run, tmp_path):
+    """Without an image it is a machine like one of --config: its console, until it ends."""
+    shutil.copy(run.env["MICROVM_KERNEL"], tmp_path / "vmlinux")
+    shutil.copy(os.path.join(os.path.dirname(os.environ["MICROVM_INIT"]), "microvm-init.cpio"), tmp_path / "init.cpio")
+    (tmp_path / "config.json").write_text(json.dumps({"kernel": "vmlinux", "initrd": "init.cpio", "cmdline": "quiet -- /nothing"}))
+    r = run("run", tmp_path)
+    assert r.returncode == 0 and b"/nothing: No such file" in r.stdout
+    (tmp_path / "config.json").write_text("{\"kernl\": 1}")
+    assert "config.json: unknown key 'kernl'" in run_refuses(run, tmp_path)
+
+
 @pytest.fixture(scope="module")
 def reference(registry, root, tmp_path_factory):  # noqa: F811
     """The root file system in a registry, as umoci and skopeo put it there."""
@@ -182,7 +206,7 @@ def test_refusals(run, image, tmp_path):
     assert "write a command behind '--'" in run_refuses(run, image)
     assert "'./alpine': No such file" in run_refuses(run, "./alpine")
     assert "'Not a reference'" in run_refuses(run, "Not a reference")
-    assert "is a folder: make an image of it with 'microvm-build --base dir:" in run_refuses(run, tmp_path)
+    assert "is a folder without a config.json: make an image of it with 'microvm-build --base dir:" in run_refuses(run, tmp_path)
     assert "write a command behind '--', as in" in run_refuses(run, image, "uname")
     assert "--entrypoint is for a command" in run_refuses(run, "-d", "--entrypoint", "x", image)
     (tmp_path / "bad").write_bytes(b"")

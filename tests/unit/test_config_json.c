@@ -6,6 +6,7 @@
 #include "check.h"
 
 #include "core/config.h"
+#include "scratch.h"
 #include "util/bytes.h"
 
 #include <stdio.h>
@@ -230,6 +231,45 @@ static void reads_files(void **state)
     microvm_config_free(config);
 }
 
+/* What its files' names lead to, and what does not lead there. */
+static void a_bundle_is_where_its_folder_is(void **state)
+{
+    static const char text[] =
+        "{\"kernel\": \"vmlinuz\", \"initrd\": \"/boot/i.cpio\", \"image\": \"a,,b.img\","
+        " \"disks\": [\"d.img,ro\", {\"path\": \"/data\"}], \"memory\": \"64M\","
+        " \"vsock\": \"uds=v.sock\"}";
+    char folder[SCRATCH_PATH], path[SCRATCH_PATH + 16], wanted[SCRATCH_PATH + 16];
+    microvm_config *config = microvm_config_new();
+    microvm_error err;
+    (void)state;
+    (void)scratch_special(folder, SCRATCH_DIRECTORY);
+    assert_error(microvm_config_load_bundle(config, folder, &err), &err, MICROVM_E_IO,
+                 "config.json");
+    microvm_config_free(config);
+    (void)snprintf(path, sizeof path, "%s/config.json", folder);
+    write_file(path, text, sizeof text - 1);
+    config = microvm_config_new();
+    microvm_config_set(config, "cpus", "3"); /* stays */
+    assert_ok(microvm_config_load_bundle(config, folder, &err), &err);
+    const struct mv_config *values = &config->values;
+    (void)snprintf(wanted, sizeof wanted, "%s/vmlinuz", folder);
+    assert_string_equal(values->kernel, wanted);
+    assert_string_equal(values->initrd, "/boot/i.cpio");
+    (void)snprintf(wanted, sizeof wanted, "%s/a,b.img", folder);
+    assert_string_equal(values->disk[0].path, wanted);
+    assert_int_equal(values->root, MV_ROOT_IMAGE);
+    (void)snprintf(wanted, sizeof wanted, "%s/d.img", folder);
+    assert_string_equal(values->disk[1].path, wanted);
+    assert_true(values->disk[1].read_only);
+    assert_string_equal(values->disk[2].path, "/data");
+    assert_string_equal(values->vsock.uds, "v.sock");
+    assert_int_equal(values->memory_bytes, 64 << 20);
+    assert_int_equal(values->cpus, 3);
+    microvm_config_free(config);
+    assert_int_equal(remove(path), 0);
+    scratch_remove(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -239,6 +279,7 @@ int main(void)
         cmocka_unit_test(json_goes_round),
         cmocka_unit_test(json_leaves_defaults_out),
         cmocka_unit_test(reads_files),
+        cmocka_unit_test(a_bundle_is_where_its_folder_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
