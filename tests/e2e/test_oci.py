@@ -445,7 +445,7 @@ def test_microvm_has_the_names_of_docker(fake, microvm, build, tmp_path):  # noq
 
 
 @pytest.mark.parametrize("args, words", [
-    ([], "one of list, pull, rm, prune"), (["lst"], "did you mean 'list'?"), (["pull"], "which image?"),
+    ([], "one of list, pull, disk, rm, prune"), (["lst"], "did you mean 'list'?"), (["pull"], "which image?"),
     (["list", "x"], "one word too many"), (["pull", "UPPER"], "lower-case"),
 ])
 def test_cache_refusals(cache, args, words):
