@@ -30,8 +30,8 @@ static bool image_is_file(const char *word)
     }
     if ((info.st_mode & S_IFMT) != S_IFDIR)
         return true;
-    say("'%s' is a folder without a config.json: make an image of it with 'microvm-build --base dir:%s "
-        "--output FILE', and run that",
+    say("'%s' is a folder without a config.json: make an image of it with "
+        "'microvm-build --base dir:%s --output FILE', and run that",
         word, word);
     return false;
 }
@@ -88,29 +88,38 @@ static bool image_from_registry(struct image *image, const char *word)
            *image->disk;
 }
 
-bool image_open(struct image *image, const char *word)
+/* Sets the file, unless a bundle has none. */
+static bool image_find(struct image *image, const char *word)
+{
+    if (image_is_bundle(word))
+        return image_from_bundle(image, word);
+    if (image_is_reference(word))
+        return image_from_registry(image, word);
+    image->file = word;
+    return image_is_file(word);
+}
+
+/* What stands beside the file; there need not be anything. */
+static bool image_read_about(struct image *image)
 {
     char path[PLACE_BYTES];
     json_error_t error;
-    *image = (struct image){.file = word};
-    if (image_is_bundle(word)) {
-        if (!image_from_bundle(image, word) || !image->file)
-            return image->bundle != NULL;
-    } else if (image_is_reference(word) ? !image_from_registry(image, word)
-                                        : !image_is_file(word)) {
-        return false;
-    }
-    if (snprintf(path, sizeof path, "%s.json", image->file) >= (int)sizeof path)
-        return true;
-    FILE *file = fopen(path, "rb");
+    FILE *file = NULL;
+    if (snprintf(path, sizeof path, "%s.json", image->file) < (int)sizeof path)
+        file = fopen(path, "rb");
     if (!file)
-        return true; /* an image without a word on how to start it */
+        return true;
     image->about = json_loadf(file, 0, &error);
     (void)fclose(file);
-    if (image->about)
-        return true;
-    say("%s:%d: %s", path, error.line, error.text);
-    return false;
+    if (!image->about)
+        say("%s:%d: %s", path, error.line, error.text);
+    return image->about != NULL;
+}
+
+bool image_open(struct image *image, const char *word)
+{
+    *image = (struct image){.file = NULL};
+    return image_find(image, word) && (!image->file || image_read_about(image));
 }
 
 void image_close(struct image *image)
