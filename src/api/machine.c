@@ -100,11 +100,13 @@ int microvm_shutdown(microvm *vm, int64_t timeout_ms, microvm_error *err)
     int rc = mv_machine_begin(vm, MICROVM_OP_SHUTDOWN, &ticket, &failure);
     int64_t left_ms = mv_agent_left_ms(timeout_ms, began_ms);
     if (rc == 0)
-        return mv_machine_await(vm, MICROVM_OP_SHUTDOWN, ticket, left_ms, err);
-    /* It has no button, or is off already. */
-    if (asked && (rc == MICROVM_E_UNSUPPORTED || rc == MICROVM_E_NOT_RUNNING))
-        return mv_machine_wait(vm, left_ms, NULL, err);
-    return mv_fail_again(err, &failure);
+        rc = mv_machine_await(vm, MICROVM_OP_SHUTDOWN, ticket, left_ms, &failure);
+    else if (asked && (rc == MICROVM_E_UNSUPPORTED || rc == MICROVM_E_NOT_RUNNING))
+        rc = mv_machine_wait(vm, left_ms, NULL, &failure); /* no button, or off */
+    if (rc == MICROVM_E_TIMEOUT) /* of all that was waited for */
+        return mv_fail(err, rc, "shutdown: not done after %lld ms",
+                       (long long)timeout_ms);
+    return rc ? mv_fail_again(err, &failure) : 0;
 }
 
 int microvm_kill(microvm *vm, microvm_error *err)
