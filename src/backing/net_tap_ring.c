@@ -34,6 +34,9 @@ struct mv_tap_ring {
     uint8_t header[RING_FRAMES][MV_NET_HEADER_BYTES];
     unsigned given, taken; /* of the answers, in the order in which they came */
     int nothing;           /* what a read said last that found none */
+    /* Of an answer that came: which read it was, for one before it may have found none,
+     * and its bytes. */
+    unsigned which[RING_ANSWERS];
     size_t length[RING_ANSWERS];
     uint8_t answer[RING_ANSWERS][RING_FRAME];
 };
@@ -96,12 +99,15 @@ static bool ring_submit(struct mv_tap_ring *ring, unsigned count)
 static void ring_complete(struct mv_tap_ring *ring, const struct io_uring_cqe *cqe,
                           unsigned *refused)
 {
-    if (io_uring_cqe_get_data64(cqe) < RING_FRAMES)
+    uint64_t number = io_uring_cqe_get_data64(cqe);
+    if (number < RING_FRAMES) {
         *refused += cqe->res < 0;
-    else if (cqe->res > 0)
+    } else if (cqe->res > 0) {
+        ring->which[ring->taken] = (unsigned)number - RING_FRAMES;
         ring->length[ring->taken++] = (size_t)cqe->res;
-    else
+    } else {
         ring->nothing = cqe->res;
+    }
 }
 
 bool mv_tap_ring_send(struct mv_tap_ring *ring, unsigned *refused)
@@ -135,7 +141,7 @@ unsigned mv_tap_ring_held(const struct mv_tap_ring *ring)
 size_t mv_tap_ring_receive(struct mv_tap_ring *ring, const struct mv_span *span,
                            unsigned spans)
 {
-    const uint8_t *from = ring->answer[ring->given];
+    const uint8_t *from = ring->answer[ring->which[ring->given]];
     size_t length = ring->length[ring->given++], done = 0;
     for (unsigned i = 0; i < spans && done < length; i++) {
         size_t n = MV_MIN(span[i].length, length - done);

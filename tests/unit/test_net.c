@@ -12,6 +12,8 @@
 #include "backing/net_callback.h"
 #include "util/bytes.h"
 
+#include <stdatomic.h>
+
 /* -- the application -- */
 
 static void calls_carry_frames_both_ways(void **state)
@@ -205,6 +207,71 @@ static void tap_carries_bursts(struct netend *t, int packet)
     }
 }
 
+enum { STREAM_FRAMES = 3000, STREAM_BYTES = 100 };
+
+struct stream {
+    int packet;
+    atomic_bool over;
+};
+
+/* Numbered in bytes 14 to 17, and filled by their numbers. */
+static void stream_frame(uint8_t frame[STREAM_BYTES], uint32_t number)
+{
+    netend_fill(frame, STREAM_BYTES, number);
+    memset(frame, 0xff, 6);
+    frame[12] = 0x88;
+    frame[13] = 0xb5;
+    mv_store32(frame + 14, number);
+}
+
+static void stream_send(void *arg)
+{
+    struct stream *stream = arg;
+    uint8_t frame[STREAM_BYTES];
+    for (uint32_t i = 1; i <= STREAM_FRAMES; i++) {
+        uint64_t until = uv_hrtime() + i % 13 * 3000;
+        stream_frame(frame, i);
+        (void)send(stream->packet, frame, sizeof frame, MSG_DONTWAIT);
+        while (uv_hrtime() < until)
+            continue;
+    }
+    atomic_store(&stream->over, true);
+}
+
+/* What arrives between two looks, also between the reads of one call: each frame whole,
+ * none twice, in order. */
+static void tap_receives_while_it_sends(struct netend *t, int packet)
+{
+    static uint8_t large[TAP_BYTES], got[12 + MV_NET_FRAME_MAX], wanted[STREAM_BYTES];
+    const struct mv_span out[] = {{large, 12}, {large + 12, TAP_BYTES - 12}};
+    const struct mv_span in[] = {{got, 12}, {got + 12, sizeof got - 12}};
+    struct stream stream = {.packet = packet};
+    uv_thread_t thread;
+    uint32_t last = 0, count = 0;
+    memset(large + 12, 0xff, 6);
+    assert_int_equal(uv_thread_create(&thread, stream_send, &stream), 0);
+    for (bool over = false; !over;) {
+        over = atomic_load(&stream.over);
+        for (unsigned i = 0; i < 4; i++)
+            (void)t->net->ops->send(t->net, out, 2, TAP_BYTES);
+        t->net->ops->commit(t->net);
+        size_t n;
+        while ((n = t->net->ops->receive(t->net, in, 2)) > 0) {
+            if (got[24] != 0x88 || got[25] != 0xb5)
+                continue;
+            uint32_t number = mv_load32(got + 26);
+            assert_int_equal(n, 12 + STREAM_BYTES);
+            assert_true(number > last);
+            stream_frame(wanted, number);
+            assert_memory_equal(got + 12, wanted, STREAM_BYTES);
+            last = number;
+            count++;
+        }
+    }
+    assert_int_equal(uv_thread_join(&thread), 0);
+    assert_true(count > STREAM_FRAMES / 30); /* the queue of a tap has an end */
+}
+
 static void tap_in_namespace(void)
 {
     struct netend t;
@@ -249,6 +316,7 @@ static void tap_in_namespace(void)
     t.net->ops->commit(t.net);
     assert_int_equal(t.net->sent_drops, 1);
     tap_carries_bursts(&t, packet);
+    tap_receives_while_it_sends(&t, packet);
     (void)close(packet);
     netend_close(&t);
 }
