@@ -18,6 +18,9 @@ import guests
 ROOT = guests.ROOT
 KVMBOX = os.path.join(ROOT, "tools", "kvmbox")
 PROBE_SECONDS = 15
+TRIES = 6  # in kvmbox, where it is to blame
+TROUBLES = ((b"PANIC: double fault", "gave a double fault"), (b"Oops: ", "gave an Oops"),
+            (b"BUG: kernel NULL pointer", "gave a null pointer"))
 
 
 class Result:
@@ -62,11 +65,14 @@ class Bed:
         """Runs to the end; `timeout` is native, and six times that elsewhere."""
         timeout *= 6 if self.slow else 1
         argv = self.limited(argv, timeout)
-        r = self.once(argv, timeout, share, mem, give)
-        trouble = self.trouble(r)
-        if not trouble:
-            return r
-        again.append("kvmbox itself %s, once: %s" % (trouble, " ".join(argv[-4:])))
+        stood = 0
+        for _ in range(TRIES - 1):
+            r = self.once(argv, timeout, share, mem, give)
+            trouble = self.trouble(r)
+            stood += trouble == "stood still"  # which takes all its time
+            if not trouble or stood > 1:
+                return r
+            again.append("kvmbox itself %s: %s" % (trouble, " ".join(argv[-4:])))
         return self.once(argv, timeout, share, mem, give)
 
     def limited(self, argv, timeout):
@@ -79,13 +85,17 @@ class Bed:
 
     def trouble(self, r):
         """QEMU's emulation of nested virtualization hangs or panics now and then, and
-        gives Linux 6.12 a double fault in its early boot (under QEMU's own VMM, too);
-        when it does, nothing has been said about us."""
+        gives Linux wrong flags and old instructions in its early boot, under QEMU's own
+        VMM, too (EFLAGS 41ca320a): a double fault, a breakpoint that nobody set.
+        When it does, nothing has been said about us; the closing lines name each."""
         if self.name != "kvmbox":
             return None
         if b"kvmbox: time-out" in r.err or b"kvmbox: L1 ended by itself" in r.err:
             return "stood still"
-        return "gave a double fault" if b"PANIC: double fault" in r.out else None
+        for mark, words in TROUBLES:
+            if mark in r.out or mark in r.err:
+                return words
+        return None
 
     def once(self, argv, timeout, share, mem, give):
         began = time.time()
