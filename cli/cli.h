@@ -104,6 +104,8 @@ const char *args_get(const struct args *args, const char *name);
 /* The machine that the flags describe: the bundle's folder (NULL: none) and --config
  * files first, then the other flags over them. NULL after an error message. */
 microvm_config *settings_from_args(const struct args *args, const char *bundle);
+/* What is not as by default, as JSON, the caller's; NULL: no memory. */
+json_t *settings_json(const microvm_config *config);
 /* The machine's name, "" when it has none. */
 void settings_name(const microvm_config *config, char *name, size_t size);
 /* The default kernel, where none is named but something for it to start. False after

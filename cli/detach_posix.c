@@ -8,12 +8,12 @@
 #include "detach.h"
 
 #include "cli.h"
+#include "process_posix.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 static int name_pipe = -1;
@@ -28,15 +28,6 @@ static void become_nobodys(int fd)
         (void)close(null);
 }
 
-static int wait_status(pid_t child)
-{
-    int status;
-    while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR)
-            return STATUS_OURS;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
 /* The old process: the name, a line, or how it ended instead. */
 static int wait_for_name(int pipe, pid_t child, char *name, size_t size)
 {
@@ -49,7 +40,7 @@ static int wait_for_name(int pipe, pid_t child, char *name, size_t size)
         length += n > 0 ? 1 : 0;
     }
     name[length] = '\0';
-    return length ? 0 : wait_status(child);
+    return length ? 0 : process_status(child);
 }
 
 /* In the new process true, with the pipe to the old one, which is told the name. */
@@ -58,12 +49,8 @@ static bool split(char *name, size_t size, int *status, int *pipe_end)
     int ends[2];
     *name = '\0';
     *status = STATUS_OURS;
-    if (pipe(ends) != 0) {
-        say("pipe: %s", strerror(errno));
+    if (!process_pipe(ends))
         return false;
-    }
-    (void)fcntl(ends[0], F_SETFD, FD_CLOEXEC);
-    (void)fcntl(ends[1], F_SETFD, FD_CLOEXEC);
     pid_t child = fork();
     *pipe_end = ends[child == 0];
     (void)close(ends[child != 0]);

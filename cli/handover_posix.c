@@ -9,11 +9,11 @@
 
 #include "cli.h"
 #include "places.h"
+#include "process_posix.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 /* What it prints goes into the pipe; its words and its progress go where ours do. */
@@ -25,11 +25,9 @@ static void child_become(const char *name, char *const *arguments, int to)
 
 int handover_ask(const char *name, char *const *arguments, char *line, size_t size)
 {
-    int ends[2], status;
-    if (pipe(ends) != 0) {
-        say("pipe: %s", strerror(errno));
+    int ends[2];
+    if (!process_pipe(ends))
         return STATUS_OURS;
-    }
     pid_t child = fork();
     if (child == 0)
         child_become(name, arguments, ends[1]);
@@ -39,12 +37,10 @@ int handover_ask(const char *name, char *const *arguments, char *line, size_t si
         line[0] = '\0';
     line[strcspn(line, "\n")] = '\0';
     (void)(answer ? fclose(answer) : close(ends[0]));
-    while (child > 0 && waitpid(child, &status, 0) < 0)
-        if (errno != EINTR)
-            return STATUS_OURS;
-    if (child < 0)
-        say("fork: %s", strerror(errno));
-    return child > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : STATUS_OURS;
+    if (child > 0)
+        return process_status(child);
+    say("fork: %s", strerror(errno));
+    return STATUS_OURS;
 }
 
 int handover(const char *name, char *const *arguments)

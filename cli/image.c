@@ -44,14 +44,6 @@ static bool image_is_bundle(const char *word)
            stat(path, &info) == 0;
 }
 
-static json_t *config_json(const microvm_config *config)
-{
-    char *text = microvm_config_to_json(config, 0);
-    json_t *json = text ? json_loads(text, 0, NULL) : NULL;
-    microvm_string_free(text);
-    return json;
-}
-
 /* Read here for the image that it names, and again with the flags over it. */
 static bool image_from_bundle(struct image *image, const char *word)
 {
@@ -62,7 +54,7 @@ static bool image_from_bundle(struct image *image, const char *word)
         microvm_config_free(config);
         return false;
     }
-    json_t *json = config_json(config);
+    json_t *json = settings_json(config);
     const char *file =
         json_string_value(json_object_get(json_object_get(json, "image"), "path"));
     image->bundle = word;
@@ -184,7 +176,7 @@ bool image_settings(const struct image *image, microvm_config *config,
 {
     if (!image->file)
         return true;
-    json_t *json = config_json(config);
+    json_t *json = settings_json(config);
     bool initrd = json_object_get(json, "initrd") != NULL;
     bool net = json_object_get(json, "nets") != NULL || flag_given(args, "net");
     json_decref(json);

@@ -91,7 +91,7 @@ microvm_config *settings_from_args(const struct args *args, const char *bundle)
     return NULL;
 }
 
-static json_t *settings_json(const microvm_config *config)
+json_t *settings_json(const microvm_config *config)
 {
     char *text = microvm_config_to_json(config, 0);
     json_t *json = text ? json_loads(text, 0, NULL) : NULL;

@@ -9,6 +9,7 @@
 #include "child.h"
 
 #include "cli.h"
+#include "process_posix.h"
 #include "signals.h"
 
 #include <errno.h>
@@ -17,7 +18,6 @@
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum { LINE_BYTES = 1024 };
@@ -46,12 +46,8 @@ static void become(const char *const argv[], int output)
 static bool child_start(struct child *child, const char *const argv[])
 {
     int ends[2];
-    if (pipe(ends) != 0) {
-        say("pipe: %s", strerror(errno));
+    if (!process_pipe(ends))
         return false;
-    }
-    (void)fcntl(ends[0], F_SETFD, FD_CLOEXEC);
-    (void)fcntl(ends[1], F_SETFD, FD_CLOEXEC);
     child->pid = fork();
     if (child->pid == 0)
         become(argv, ends[1]);
@@ -103,13 +99,8 @@ static void child_signal(struct child *child)
 
 static int child_wait(const struct child *child)
 {
-    int status = 0;
-    while (waitpid(child->pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return STATUS_OURS;
-    if (child->signal)
-        return 128 + child->signal;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    int status = process_status(child->pid);
+    return child->signal ? 128 + child->signal : status;
 }
 
 int child_run(const char *const argv[], child_line_fn *line, void *opaque)
