@@ -13,7 +13,7 @@ CASES = [
     ("default", 2, "256M", ("--balloon",)),
     ("fast", 1, "128M", ()),
     ("debian-cloud-6.1", 1, "512M", ()),
-    ("debian-cloud-6.12", 1, "512M", ()),
+    ("debian-cloud-6.12", 4, "512M", ()),
     ("debian-6.1", 1, "3584M", ()),
     ("debian-6.12", 4, "1G", ("--interrupts", "split")),
 ]
