@@ -17,7 +17,7 @@ test="flex bison bc libelf-dev clang-14 libclang-rt-14-dev llvm-14 clang-format-
 cross="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
     gcc-mingw-w64-x86-64-win32 wine64 python3-venv dpkg-dev patch xz-utils"
 demo="busybox-static kmod xz-utils zstd lz4 qemu-system-x86 ca-certificates"
-bench="qemu-system-x86 xz-utils cpio strace"
+bench="qemu-system-x86 xz-utils cpio strace squashfs-tools-ng"
 
 wanted=$build
 for set in "${@:-build}"; do
