@@ -19,7 +19,8 @@
 struct run {
     const struct args *args;
     bool quiet, input, raw, detach;
-    bool command; /* there is one, which the guest's agent runs */
+    bool command; /* there is one, which the guest's agent runs: with -d as the guest's
+                     main command */
     bool has_image;
     struct image image;
     FILE *stats;
@@ -48,7 +49,8 @@ static bool run_refuse(struct run *run)
             return true;
         run->has_image = true;
     }
-    run->command = args->tail_count || (run->image.file && !run->detach);
+    run->command = args->tail_count || (run->image.file && !run->detach) ||
+                   image_has_command(run_image(run), args);
     static const char *const with_command[] = {"env", "workdir", "user", "entrypoint"};
     for (unsigned i = 0; i < 4 && !run->command; i++) {
         if (args_get(args, with_command[i])) {
@@ -203,13 +205,23 @@ static int run_config(struct run *run, microvm_config *config)
 static bool run_split(struct run *run, int *status)
 {
     char name[NAMED_BYTES];
-    if (!run->command)
-        return !run->detach || detach(status);
-    run->detach = true;
-    if (detach_for(name, sizeof name, status))
+    bool background = run->detach;
+    run->detach = background || run->command;
+    if (!run->detach)
         return true;
-    if (*name)
+    if (background ? detach(name, sizeof name, status)
+                   : detach_for(name, sizeof name, status))
+        return true;
+    if (!*name)
+        return false;
+    if (!background)
         *status = run_command(run_image(run), run->args, name);
+    else
+        *status = run->command ? run_main_command(run_image(run), run->args, name) : 0;
+    if (background && *status == 0) {
+        (void)puts(name);
+        *status = finish(0);
+    }
     return false;
 }
 
@@ -257,7 +269,7 @@ static const struct flag run_flags[] = {
      "Give the terminal to the guest. Without -i and -t, on a terminal, both are the "
      "default; Ctrl-] Ctrl-] stops the machine and leaves"},
     {"detach", 'd', NULL,
-     "Run in the background; prints the machine's name when it runs"},
+     "Run in the background; prints the machine's name when it runs, and COMMAND in it"},
     {"allow", 0, "TARGET",
      "The user network leads to this NAME, *.NAME or CIDR, with :PORT and /udp or "
      "without; the first of all --allow and --deny that matches decides, and with any "
@@ -294,17 +306,19 @@ const struct command cmd_run = {
         "whose paths are in the folder; else an image of a registry, which is pulled\n"
         "where the cache has it not. It is only read: what the guest writes lies in its\n"
         "memory and ends with it. The network is --net user. Without COMMAND the\n"
-        "image's own is run, with -d none.\n\n"
+        "image's own is run.\n\n"
         "With a COMMAND the guest's agent (microvm-init) runs it, as 'microvm exec'\n"
         "does, and the machine ends with it; -i and -t are the command's then, and\n"
-        "'microvm logs' shows the console.\n\n"
+        "'microvm logs' shows the console. With -d the console is the command's, so\n"
+        "'microvm logs' shows what it says, and 'microvm wait' how it ended.\n\n"
         "Without --kernel the default kernel is started: $MICROVM_KERNEL, what\n"
         "'microvm-build kernel' made, or the installed one.\n\n"
         "Standard output is the guest's console alone; microvm's own words go to\n"
         "standard error. On a terminal all keys go to the guest, Ctrl-C too.\n"
         "Otherwise Ctrl-C presses the power button, and a second one stops the\n"
         "machine at once.\n\n"
-        "Exit status (that of COMMAND where there is one):\n"
+        "Exit status (that of COMMAND where there is one, or of the command that the\n"
+        "kernel handed to microvm-init, with --vsock):\n"
         "  0    the guest powered off or rebooted\n"
         "  1    the guest's kernel panicked or crashed\n"
         "  124  the time limit was reached\n"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Commands that change a running machine and have nothing to show for it but its name:
- * stop, kill, pause, resume.
+ * stop, kill, pause, resume; and wait, which only wants to see the end.
  */
 #include "cli.h"
 #include "named.h"
@@ -88,6 +88,23 @@ static int kill_run(const struct args *args)
     return each_name(args, "kill");
 }
 
+static int wait_run(const struct args *args)
+{
+    int status = 0;
+    if (!args->word_count || args->tail_count)
+        return no_names("wait");
+    for (int i = 0; i < args->word_count; i++) {
+        json_t *answer = named_ask(args->words[i], "end", NULL, NULL);
+        const json_t *code = json_object_get(answer, "code");
+        if (code)
+            (void)printf("%lld\n", (long long)json_integer_value(code));
+        else
+            status = STATUS_OURS;
+        json_decref(answer);
+    }
+    return finish(status);
+}
+
 static int pause_run(const struct args *args)
 {
     return each_name(args, "pause");
@@ -147,4 +164,17 @@ const struct command cmd_resume = {
     .details = "Examples:\n  microvm resume web\n",
     .words = true,
     .run = resume_run,
+};
+
+const struct command cmd_wait = {
+    .name = "wait",
+    .usage = "NAME...",
+    .summary = "Wait until machines have ended, print their exit statuses",
+    .details =
+        "One line for each: what 'microvm run' would have ended with there, the\n"
+        "main command's status where the guest has one.\n\n"
+        "Examples:\n"
+        "  microvm wait $(microvm run -d job.img)\n",
+    .words = true,
+    .run = wait_run,
 };

@@ -26,6 +26,7 @@ enum verb_then {
     THEN_STOP,   /* shut the machine down; the answer comes when it has ended */
     THEN_ASKED,  /* the same, and the guest has been asked already */
     THEN_WAIT,   /* the same, and only after the time it is shut down */
+    THEN_END,    /* the answer comes when it has ended by itself */
     THEN_STREAM  /* hand `stream` to the client when it is connected */
 };
 

@@ -223,18 +223,20 @@ static void client_do(struct control *control, struct client *client)
     free(client->line);
     client->line = NULL;
     client->waits = result.then == THEN_STOP || result.then == THEN_ASKED ||
-                    result.then == THEN_WAIT;
+                    result.then == THEN_WAIT || result.then == THEN_END;
     client->follows = result.then == THEN_FOLLOW || result.then == THEN_LOGS ||
                       result.then == THEN_ATTACH;
     client->typing = result.then == THEN_ATTACH;
     client->ending = result.then == THEN_NOTHING || result.then == THEN_LOGS;
     client->at = client->typing ? control->end : ring_start(control);
     if (client->waits) {
+        json_decref(answer);
+        if (result.then == THEN_END)
+            return;
         control->guest_asked = result.then == THEN_ASKED;
         control->stop = result.then == THEN_STOP || control->guest_asked;
         control->wait = result.then == THEN_WAIT;
         control->stop_ms = result.timeout_ms;
-        json_decref(answer);
     } else if (result.then == THEN_STREAM) {
         json_decref(answer);
         client->stream = (int)result.stream;
@@ -273,6 +275,20 @@ static void client_hear(struct control *control, struct client *client)
 
 /* ---- in the poll loop ------------------------------------------------------------ */
 
+/* Who comes while all places are taken waits for one in the backlog, unless nobody is
+ * about to leave: then he is refused. */
+static bool control_receives(const struct control *control)
+{
+    unsigned staying = 0;
+    for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
+        const struct client *client = &control->client[i];
+        if (client->fd < 0)
+            return true;
+        staying += client->waits || client->follows;
+    }
+    return staying == CONTROL_CLIENTS;
+}
+
 static void control_accept(struct control *control)
 {
     int fd = accept(control->claim->listener, NULL, NULL);
@@ -295,7 +311,8 @@ static void control_accept(struct control *control)
 int control_interest(struct control *control, struct pollfd *fds, bool input_wanted)
 {
     int count = 0;
-    fds[count++] = (struct pollfd){control->claim->listener, POLLIN, 0};
+    fds[count++] = (struct pollfd){
+        control_receives(control) ? control->claim->listener : -1, POLLIN, 0};
     for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
         struct client *client = &control->client[i];
         if (client->fd < 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * `microvm run -d`: the machine lives on in a process of its own. The one that was
- * started waits until the machine runs, prints its name and ends; or passes on how it
+ * started waits until the machine runs, and is given its name; or passes on how it
  * failed. detach_posix.c; detach_win.c refuses.
  */
 #ifndef CLI_DETACH_H
@@ -12,10 +12,10 @@
 
 /* Splits the process in two, while it is still small. In the new one, which runs the
  * machine, true. The old one does not come back before the machine runs or has failed:
- * false then, with its exit status in *status. */
-bool detach(int *status);
-/* The same for a machine that lives no longer than the old process, which comes back
- * with the name of its machine in `name`, or "" and its exit status. */
+ * false then, with the machine's name in `name`, or "" and the exit status in *status.
+ */
+bool detach(char *name, size_t size, int *status);
+/* The same for a machine that lives no longer than the old process. */
 bool detach_for(char *name, size_t size, int *status);
 /* In the new one: the pipe that tells of the old one's end; -1: it ends by itself. */
 int detach_life(void);

@@ -67,17 +67,10 @@ static bool split(char *name, size_t size, int *status, int *pipe_end)
     return false;
 }
 
-bool detach(int *status)
+bool detach(char *name, size_t size, int *status)
 {
-    char name[128];
     int end;
-    if (split(name, sizeof name, status, &end))
-        return true;
-    if (*name) {
-        (void)puts(name);
-        *status = finish(0);
-    }
-    return false;
+    return split(name, size, status, &end);
 }
 
 bool detach_for(char *name, size_t size, int *status)

@@ -6,8 +6,10 @@
 
 #include "cli.h"
 
-bool detach(int *status)
+bool detach(char *name, size_t size, int *status)
 {
+    (void)size;
+    *name = '\0';
     say("--detach is not in this build for Windows");
     *status = STATUS_OURS;
     return false;

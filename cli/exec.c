@@ -83,3 +83,13 @@ int exec_in(const struct exec *exec, const char *name)
     int fd = exec_connect(name, exec->wait_ms);
     return fd < 0 ? STATUS_OURS : exec_run(exec, fd);
 }
+
+int exec_refused(const microvm_error *err)
+{
+    if (err->code == MICROVM_E_INVALID && err->os_code) {
+        say("exec: %s", err->message);
+        return err->os_code;
+    }
+    say_error(err);
+    return STATUS_OURS;
+}

@@ -26,6 +26,8 @@ bool exec_streams(struct exec *exec, bool interactive, bool tty);
 int exec_connect(const char *name, int64_t wait_ms);
 /* Runs it there and returns the exit status. What went wrong has been said. */
 int exec_in(const struct exec *exec, const char *name);
+/* Says why the agent has refused a command; the exit status, which is its own. */
+int exec_refused(const microvm_error *err);
 /* The same over a connection to the agent, which it takes over. */
 int exec_run(const struct exec *exec, int connection);
 

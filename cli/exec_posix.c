@@ -140,17 +140,6 @@ static bool pump_turn(struct pump *pump)
     return !pump->failed;
 }
 
-/* The agent's refusals have an exit status of their own. */
-static int exec_refused(const microvm_error *err)
-{
-    if (err->code == MICROVM_E_INVALID && err->os_code) {
-        say("exec: %s", err->message);
-        return err->os_code;
-    }
-    say_error(err);
-    return STATUS_OURS;
-}
-
 int exec_run(const struct exec *exec, int connection)
 {
     static struct pump pump;

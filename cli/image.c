@@ -212,6 +212,15 @@ static const char **words_new(struct words *words, size_t most)
     return words->at;
 }
 
+bool image_has_command(const struct image *image, const struct args *args)
+{
+    const char *flag = args_get(args, "entrypoint");
+    return image && image->file &&
+           (args->tail_count || (flag && *flag) ||
+            (!flag && json_array_size(json_object_get(image->about, "entrypoint")) +
+                          json_array_size(json_object_get(image->about, "cmd"))));
+}
+
 static bool command_words(struct image *image, const struct args *args)
 {
     const json_t *entry = json_object_get(image->about, "entrypoint");

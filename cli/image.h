@@ -30,6 +30,9 @@ void image_lists_free(struct image *image);
 bool image_settings(const struct image *image, microvm_config *config,
                     const struct args *args);
 
+/* There is something to run, in the image's own word or in the flags'. NULL: no image,
+ * and nothing. */
+bool image_has_command(const struct image *image, const struct args *args);
 /* The command as docker composes it: the image's entrypoint, or --entrypoint, and the
  * words behind "--", or the image's own; its variables under those of --env. False
  * after a message. */

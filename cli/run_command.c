@@ -18,7 +18,8 @@ enum { BOOT_MS = 60000, END_MS = 8000 };
 static bool command_compose(struct exec *exec, struct image *image,
                             const struct args *args)
 {
-    bool asked = args_get(args, "interactive") || args_get(args, "tty");
+    bool asked = args_get(args, "interactive") || args_get(args, "tty") ||
+                 args_get(args, "detach");
     return exec_from_args(exec, args) &&
            (args->tail_count || asked || !term_is_terminal(0) || !term_is_terminal(1) ||
             exec_streams(exec, true, true)) &&
@@ -28,11 +29,6 @@ static bool command_compose(struct exec *exec, struct image *image,
 bool run_command_check(struct image *image, const struct args *args)
 {
     struct exec exec = {.command = MICROVM_COMMAND_INIT};
-    if (args_get(args, "detach")) {
-        say("--detach: there is no command with it; start the machine, then use "
-            "'microvm exec'");
-        return false;
-    }
     bool fits = command_compose(&exec, image, args);
     free(exec.env);
     if (image)
@@ -62,6 +58,22 @@ int run_command(struct image *image, const struct args *args, const char *name)
             machine_end(name);
         }
     }
+    free(exec.env);
+    return status;
+}
+
+int run_main_command(struct image *image, const struct args *args, const char *name)
+{
+    struct exec exec = {.command = MICROVM_COMMAND_INIT, .wait_ms = BOOT_MS};
+    microvm_error err;
+    int status = STATUS_OURS;
+    int fd = command_compose(&exec, image, args) ? exec_connect(name, BOOT_MS) : -1;
+    if (fd >= 0 && microvm_main_on(fd, &exec.command, BOOT_MS, &err))
+        status = exec_refused(&err);
+    else if (fd >= 0)
+        status = 0;
+    if (status)
+        json_decref(named_try(name, "kill", NULL, NULL));
     free(exec.env);
     return status;
 }

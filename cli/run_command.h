@@ -13,5 +13,8 @@ bool run_command_check(struct image *image, const struct args *args);
 /* In the process whose machine runs under `name`: the command, then the machine's end.
  * The exit status. */
 int run_command(struct image *image, const struct args *args, const char *name);
+/* The same for a machine that goes on in the background: returns when the command runs,
+ * as the guest's main one. When it cannot, the machine is killed. */
+int run_main_command(struct image *image, const struct args *args, const char *name);
 
 #endif

@@ -148,6 +148,14 @@ static json_t *verb_wait(const struct verb_machine *machine, const json_t *reque
     return ask_for_end(request, THEN_WAIT, result);
 }
 
+static json_t *verb_end(const struct verb_machine *machine, const json_t *request,
+                        struct verb_result *result)
+{
+    (void)machine, (void)request;
+    result->then = THEN_END;
+    return json_object();
+}
+
 /* Answered when it has ended, too. */
 static json_t *verb_kill(const struct verb_machine *machine, const json_t *request,
                          struct verb_result *result)
@@ -283,6 +291,7 @@ static const struct verb {
     {"kill", verb_kill},     {"logs", verb_logs},       {"attach", verb_attach},
     {"resize", verb_resize}, {"publish", verb_publish}, {"connect", verb_connect},
     {"limit", verb_limit},   {"wait", verb_wait},       {"net", verb_net},
+    {"end", verb_end},
 };
 
 json_t *verb_do(const struct verb_machine *machine, const char *line,

@@ -104,6 +104,12 @@ int64_t agent_strings_number(const uint8_t *data, size_t length, const char *key
     return n >= least && n <= most ? n : -1;
 }
 
+int agent_version(const uint8_t *data, size_t length)
+{
+    int64_t other = agent_strings_number(data, length, "version", 1, 1, INT32_MAX);
+    return other < AGENT_VERSION ? (int)other : AGENT_VERSION;
+}
+
 void agent_put(struct agent_writer *w, const char *key, const char *value)
 {
     size_t key_length = strlen(key), value_length = strlen(value);

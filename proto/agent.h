@@ -20,6 +20,7 @@ enum {
         262144,          /* of a request: twice what Linux takes for one string */
     AGENT_WINDOW = 65536 /* of input that the agent has not acknowledged */
 };
+#define AGENT_TIMEOUT_MAX_MS (INT64_MAX / 4)
 
 enum agent_type {
     AGENT_REQUEST = 0, /* strings; the first frame of a client, and no other */
@@ -62,6 +63,10 @@ const char *agent_strings_get(const uint8_t *data, size_t length, const char *ke
  * else stands there. Of a valid list. */
 int64_t agent_strings_number(const uint8_t *data, size_t length, const char *key,
                              int64_t usual, int64_t least, int64_t most);
+
+/* The version of the protocol that both ends speak: the lower one of ours and of what
+ * the other says ("version", 1 without); -1: it says no number. Of a valid list. */
+int agent_version(const uint8_t *data, size_t length);
 
 /* Puts strings behind each other. `full` tells that not all had room. */
 struct agent_writer {

@@ -30,7 +30,7 @@ LAYERS = {
     "chip": {"util", "os", "core"},
     "backing": {"util", "os", "core"},
     "virtio": {"util", "os", "core", "pci", "backing"},
-    "machine": {"util", "os", "core", "pci", "arch", "hv", "chip", "backing", "virtio"},
+    "machine": {"proto", "util", "os", "core", "pci", "arch", "hv", "chip", "backing", "virtio"},
     "copy": {"proto", "util", "os"},
     "api": {"proto", "util", "os", "core", "machine", "copy"},
     "image": {"util", "os"},

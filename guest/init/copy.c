@@ -9,17 +9,17 @@
 
 #include "copy/copy.h"
 #include "link.h"
+#include "procs.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 /* FAILED: the code of what cannot be done. */
-enum { COPIES_MAX = 64, FAILED = 1, LINK_FD = 3, FDS_MAX = 4096 };
+enum { COPIES_MAX = 64, FAILED = 1, LINK_FD = 3 };
 
 static pid_t copies[COPIES_MAX];
 
@@ -72,7 +72,7 @@ static int say_reply(struct link *link, int rc, const struct mv_tree_entry *root
     if (rc) {
         put_failure(&w, failure);
     } else {
-        agent_put_number(&w, "version", AGENT_VERSION);
+        agent_put_number(&w, "version", link->version);
         if (root) {
             agent_put(&w, "type", mv_copy_type_name(root->type));
             agent_put_number(&w, "size", (int64_t)root->size);
@@ -149,12 +149,7 @@ static bool keep_only(int fd)
 {
     if (fd != LINK_FD && dup2(fd, LINK_FD) < 0)
         return false;
-#ifdef SYS_close_range
-    if (syscall(SYS_close_range, LINK_FD + 1, ~0u, 0) == 0)
-        return true;
-#endif
-    for (int i = LINK_FD + 1; i < FDS_MAX; i++)
-        (void)close(i);
+    procs_close_from(LINK_FD + 1);
     return true;
 }
 
@@ -163,7 +158,7 @@ static void child_run(const struct session *session, const struct agent_frame *r
 {
     static struct link link;
     int64_t timeout_ms = agent_strings_number(request->data, request->length,
-                                              "timeout_ms", 0, 0, INT64_MAX / 4);
+                                              "timeout_ms", 0, 0, AGENT_TIMEOUT_MAX_MS);
     const uint8_t *rest = request->data + request->length;
     (void)prctl(PR_SET_NAME, "microvm-copy");
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -171,6 +166,7 @@ static void child_run(const struct session *session, const struct agent_frame *r
     if (!keep_only(session->socket.fd) || chdir("/"))
         return;
     link.fd = LINK_FD;
+    link.version = session->version;
     link.deadline_ms = timeout_ms > 0 ? loop_now_ms() + timeout_ms : 0;
     /* What came behind the request. */
     link.length = (size_t)(session->in + session->in_length - rest);

@@ -9,7 +9,7 @@
 #define _GNU_SOURCE
 #include "exec.h"
 
-#include "launch.h"
+#include "command.h"
 #include "procs.h"
 
 #include <errno.h>
@@ -24,8 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { STRINGS_MAX = 4096, HOME_BYTES = 4096 };
-enum { NOT_RUNNABLE = 126, NOT_FOUND = 127, TIME_OVER = 124 };
+enum { TIME_OVER = 124 };
 
 struct exec {
     struct session *session; /* NULL: the client has gone, the process not yet */
@@ -299,23 +298,6 @@ void exec_reaped(int pid, int status)
 
 /* ---- the beginning --------------------------------------------------------------- */
 
-/* All strings with that key, as a list that ends with NULL; false: too many. */
-static bool strings_all(const struct agent_frame *request, const char *key,
-                        const char *list[STRINGS_MAX + 1])
-{
-    const char *at = (const char *)request->data, *end = at + request->length;
-    size_t key_length = strlen(key), count = 0;
-    for (; at < end; at += strlen(at) + 1) {
-        if (strncmp(at, key, key_length) || at[key_length] != '=')
-            continue;
-        if (count == STRINGS_MAX)
-            return false;
-        list[count++] = at + key_length + 1;
-    }
-    list[count] = NULL;
-    return true;
-}
-
 /* The streams' ends for the process, which are ours to close, and in *exec our own. */
 static bool exec_open_pipes(struct exec *exec, bool input, int theirs[3])
 {
@@ -376,62 +358,9 @@ static bool exec_open_streams(struct exec *exec, const struct agent_frame *reque
     return ok;
 }
 
-/* A variable that the client has not set. */
-static void env_default(const char *env[], const char *string)
-{
-    size_t name = strcspn(string, "=") + 1, i = 0;
-    while (env[i] && strncmp(env[i], string, name) != 0)
-        i++;
-    if (env[i])
-        return;
-    env[i] = string;
-    env[i + 1] = NULL;
-}
-
-/* What stands in the request's strings; false after a refusal. `home` is given "HOME=".
- */
-static bool exec_read(struct session *session, const struct agent_frame *request,
-                      struct launch *launch, const char *argv[], const char *env[],
-                      char home[HOME_BYTES])
-{
-    const char *user = agent_strings_get(request->data, request->length, "user", 0);
-    if (!strings_all(request, "arg", argv) || !strings_all(request, "env", env)) {
-        session_refuse(session, NOT_RUNNABLE, "more than %d arguments or variables",
-                       STRINGS_MAX);
-        return false;
-    }
-    if (!argv[0] || !*argv[0]) {
-        session_refuse(session, NOT_RUNNABLE, "there is no command");
-        return false;
-    }
-    (void)strcpy(home, "HOME=/");
-    if (user && *user && !launch_user(launch, user, home + 5, HOME_BYTES - 5)) {
-        session_refuse(session, NOT_RUNNABLE, "there is no user or group '%s'", user);
-        return false;
-    }
-    env_default(env, "PATH=" LAUNCH_PATH);
-    env_default(env, home);
-    if (agent_strings_number(request->data, request->length, "tty", 0, 0, 1) == 1)
-        env_default(env, "TERM=linux");
-    launch->argv = (char *const *)(uintptr_t)argv;
-    launch->env = (char *const *)(uintptr_t)env;
-    launch->cwd = agent_strings_get(request->data, request->length, "cwd", 0);
-    return true;
-}
-
-static void exec_say_failure(struct session *session, const struct launch *launch,
-                             const struct launch_failure *failure)
-{
-    bool missing = failure->what == launch->argv[0] && failure->error == ENOENT;
-    bool folder = !strcmp(failure->what, "chdir");
-    session_refuse(session, missing ? NOT_FOUND : NOT_RUNNABLE, "%s%s: %s",
-                   folder ? "the working directory " : "",
-                   folder ? launch->cwd : failure->what, strerror(failure->error));
-}
-
 /* Starts the process; from here on the session is its own. */
 static void exec_start(struct session *session, struct exec *exec,
-                       const struct launch *launch, int64_t timeout_ms)
+                       const struct launch *launch, const struct agent_frame *request)
 {
     struct launch_failure failure;
     uint8_t strings[64];
@@ -440,7 +369,7 @@ static void exec_start(struct session *session, struct exec *exec,
     if (exec->pid < 0) {
         exec_close_streams(exec);
         loop_later(&exec->free, exec_free);
-        exec_say_failure(session, launch, &failure);
+        command_refuse(session, launch, &failure);
         return;
     }
     exec->session = session;
@@ -449,24 +378,20 @@ static void exec_start(struct session *session, struct exec *exec,
     execs = exec;
     session->ops = &exec_ops;
     session->request = exec;
-    session->deadline_ms = timeout_ms ? loop_now_ms() + timeout_ms : 0;
-    agent_put_number(&w, "version", AGENT_VERSION);
+    session_limit(session, request);
+    agent_put_number(&w, "version", session->version);
     agent_put_number(&w, "pid", exec->pid);
     session_send(session, AGENT_REPLY, strings, w.length);
 }
 
 void exec_begin(struct session *session, const struct agent_frame *request)
 {
-    static const char *argv[STRINGS_MAX + 1], *env[STRINGS_MAX + 4];
-    char home[HOME_BYTES];
     struct launch launch = {.fd = {-1, -1, -1}};
-    int64_t timeout_ms = agent_strings_number(request->data, request->length,
-                                              "timeout_ms", 0, 0, INT64_MAX / 4);
-    if (!exec_read(session, request, &launch, argv, env, home))
+    if (!command_read(session, request, &launch))
         return;
     struct exec *exec = calloc(1, sizeof *exec);
     if (!exec) {
-        session_refuse(session, NOT_RUNNABLE, "no memory");
+        session_refuse(session, COMMAND_NOT_RUNNABLE, "no memory");
         return;
     }
     exec->terminal = -1;
@@ -475,9 +400,10 @@ void exec_begin(struct session *session, const struct agent_frame *request)
         launch.tty = exec->tty;
         if (exec->tty && launch.as_user)
             (void)fchown(launch.fd[0], launch.uid, (gid_t)-1);
-        exec_start(session, exec, &launch, timeout_ms);
+        exec_start(session, exec, &launch, request);
     } else {
-        session_refuse(session, NOT_RUNNABLE, "its streams: %s", strerror(errno));
+        session_refuse(session, COMMAND_NOT_RUNNABLE, "its streams: %s",
+                       strerror(errno));
         exec_close_streams(exec);
         loop_later(&exec->free, exec_free);
     }

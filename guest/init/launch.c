@@ -107,10 +107,19 @@ static void child_exec(const struct launch *launch)
     errno = error;
 }
 
+/* Who is not there yet may not say so without being stopped. */
+static bool child_to_front(void)
+{
+    (void)signal(SIGTTOU, SIG_IGN);
+    bool ok = setpgid(0, 0) == 0 && tcsetpgrp(0, getpid()) == 0;
+    (void)signal(SIGTTOU, SIG_DFL);
+    return ok;
+}
+
 static bool child_become(const struct launch *launch, const char *volatile *what)
 {
     *what = "setsid";
-    if (setsid() < 0)
+    if (!launch->foreground && setsid() < 0)
         return false;
     *what = "its standard streams";
     for (int i = 0; i < 3; i++) {
@@ -118,6 +127,8 @@ static bool child_become(const struct launch *launch, const char *volatile *what
             return false;
     }
     if (launch->tty && ioctl(0, TIOCSCTTY, 0) < 0)
+        return false;
+    if (launch->foreground && !child_to_front())
         return false;
     *what = "its user";
     if (launch->as_user && (setgroups((size_t)launch->groups, launch->group) < 0 ||

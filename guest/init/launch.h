@@ -19,7 +19,9 @@ struct launch {
     const char *cwd;   /* NULL: / */
     int fd[3];         /* its standard streams */
     bool tty;          /* fd[0] is a terminal, and becomes its controlling one */
-    bool as_user;      /* the next four count */
+    bool foreground; /* in our session, which has fd[0] as its terminal; else in one of
+                        its own */
+    bool as_user;    /* the next four count */
     uid_t uid;
     gid_t gid, group[LAUNCH_GROUPS];
     int groups;
@@ -34,7 +36,8 @@ struct launch_failure {
 /* Looks a user up: "name", "uid", or either with ":group". With a name come its groups
  * and, into `home`, its home directory. False: there is no such user or group. */
 bool launch_user(struct launch *launch, const char *user, char *home, size_t size);
-/* Starts it as the leader of a session of its own. Its id, or -1 with *failure. */
+/* Starts it as the leader of a session or a process group. Its id, or -1 with *failure.
+ */
 pid_t launch_run(const struct launch *launch, struct launch_failure *failure);
 
 #endif

@@ -13,7 +13,7 @@
 enum { LINK_TIME_OVER = 124 /* os_code of that failure */ };
 
 struct link {
-    int fd;
+    int fd, version;
     int64_t deadline_ms; /* 0: none */
     size_t length, at;   /* received, in `in`; of it used */
     uint8_t in[AGENT_HEADER_BYTES + AGENT_REQUEST_MAX];

@@ -11,10 +11,12 @@
 #define _GNU_SOURCE
 #include "copy.h"
 #include "exec.h"
-#include "launch.h"
+#include "main_command.h"
 #include "net.h"
 #include "power.h"
+#include "report.h"
 #include "root.h"
+#include "sync.h"
 #include "system.h"
 
 #include <errno.h>
@@ -34,8 +36,6 @@
 
 #include <linux/vm_sockets.h>
 
-static pid_t main_command = -1;
-
 /* ---- children and signals -------------------------------------------------------- */
 
 static void reap(void)
@@ -45,11 +45,8 @@ static void reap(void)
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         exec_reaped(pid, status);
         copy_reaped(pid);
-        if (pid == main_command) {
-            main_command = -1;
-            system_say_end(status);
-            (void)power_begin(false);
-        }
+        sync_reaped(pid);
+        main_command_reaped(pid, status);
     }
     power_reaped(pid == 0);
 }
@@ -125,26 +122,6 @@ static bool listen_path(const char *path)
     return listen_at(&address, sizeof address);
 }
 
-/* ---- the command that the kernel was given --------------------------------------- */
-
-static void start_command(char *argv[])
-{
-    static char *env[64];
-    unsigned count = 0;
-    for (char **at = environ; *at && count < 62; at++)
-        env[count++] = *at;
-    if (!getenv("PATH"))
-        env[count++] = (char *)(uintptr_t) "PATH=" LAUNCH_PATH;
-    struct launch launch = {
-        .argv = argv, .env = env, .fd = {0, 1, 2}, .tty = isatty(0)};
-    struct launch_failure failure;
-    main_command = launch_run(&launch, &failure);
-    if (main_command < 0) {
-        system_say("%s: %s", failure.what, strerror(failure.error));
-        (void)power_begin(false);
-    }
-}
-
 static void run(void)
 {
     for (;;) {
@@ -179,11 +156,13 @@ int main(int argc, char **argv)
         if (!first)
             return 1;
     }
-    if (first)
+    if (first) {
         power_hear_button();
-    else
+        report_open();
+    } else {
         (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+    }
     if (first && argc > 1)
-        start_command(argv + 1);
+        main_command_start(argv + 1);
     run();
 }

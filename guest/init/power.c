@@ -21,11 +21,12 @@
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* LAST_WORD: for the answer to who asked for it, which the kernel sends in its own
  * time. */
-enum { GRACE_MS = 5000, LAST_WORD_MS = 20, BUTTONS = 8, MOUNTS = 64 };
+enum { GRACE_MS = 5000, LAST_WORD_MS = 20, DRAIN_MS = 1000, BUTTONS = 8, MOUNTS = 64 };
 
 static struct {
     bool begun, reboot;
@@ -74,11 +75,22 @@ static void unmount_all(void)
     (void)mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
 }
 
+/* What was written to the console and is not on the line yet is lost with the power. A
+ * host that does not read it keeps nobody here. */
+static void drain_console(void)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    int left = 0;
+    for (unsigned ms = 0; ms < DRAIN_MS && ioctl(2, TIOCOUTQ, &left) == 0 && left; ms++)
+        (void)nanosleep(&pause, NULL);
+}
+
 static void power_end(void)
 {
     (void)kill(-1, SIGKILL);
     sync();
     unmount_all();
+    drain_console();
     /* Without ACPI Linux cannot tell anybody that it is off; a reset ends it, too. */
     bool can = access("/sys/firmware/acpi", F_OK) == 0;
     (void)reboot(power.reboot || !can ? RB_AUTOBOOT : RB_POWER_OFF);

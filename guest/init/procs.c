@@ -12,9 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-enum { LOOKS = 16 };
+enum { LOOKS = 16, FDS_MAX = 4096 };
 
 /* Of /proc/PID/stat: the session of a process that lives; -1: it does not. The name
  * before it, in parentheses, may have any bytes, parentheses too. */
@@ -66,4 +67,14 @@ pid_t procs_foreground(int terminal, pid_t pid)
 {
     pid_t group = tcgetpgrp(terminal);
     return group > 0 ? -group : -pid;
+}
+
+void procs_close_from(int first)
+{
+#ifdef SYS_close_range
+    if (syscall(SYS_close_range, first, ~0u, 0) == 0)
+        return;
+#endif
+    for (int i = first; i < FDS_MAX; i++)
+        (void)close(i);
 }

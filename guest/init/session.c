@@ -134,6 +134,17 @@ void session_refuse(struct session *session, int code, const char *format, ...)
     session_end(session);
 }
 
+void session_answer(struct session *session, struct agent_writer *w)
+{
+    uint8_t strings[32];
+    struct agent_writer none = {.data = strings, .size = sizeof strings};
+    if (!w)
+        w = &none;
+    agent_put_number(w, "version", session->version);
+    session_send(session, AGENT_REPLY, w->data, w->length);
+    session_end(session);
+}
+
 /* ---- receiving ------------------------------------------------------------------- */
 
 static bool session_frame(struct session *session, const struct agent_frame *frame)
@@ -239,6 +250,13 @@ void session_open(int fd)
 }
 
 /* ---- deadlines ------------------------------------------------------------------- */
+
+void session_limit(struct session *session, const struct agent_frame *request)
+{
+    int64_t ms = agent_strings_number(request->data, request->length, "timeout_ms", 0,
+                                      0, AGENT_TIMEOUT_MAX_MS);
+    session->deadline_ms = ms > 0 ? loop_now_ms() + ms : 0;
+}
 
 int64_t sessions_expire(void)
 {

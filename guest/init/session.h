@@ -33,6 +33,7 @@ struct session {
     const struct session_ops *ops; /* NULL before the request */
     void *request;                 /* of ops */
     int64_t deadline_ms;           /* 0: none */
+    int version;                   /* of the protocol, that both ends speak */
     bool ending;                   /* closes when all is sent */
     uint8_t *in;                   /* what has come and is no whole frame yet */
     size_t in_size, in_length;
@@ -58,6 +59,12 @@ void session_end(struct session *session);
 
 /* How long the loop may wait for deadlines (-1: no deadline); calls those that came. */
 int64_t sessions_expire(void);
+
+/* The time that a request gives, from now on. */
+void session_limit(struct session *session, const struct agent_frame *request);
+/* A reply that is all there is to say: the strings that have room in `w` for one more,
+ * NULL for none. */
+void session_answer(struct session *session, struct agent_writer *w);
 
 /* verbs.c: begins the request of a session. */
 void verb_begin(struct session *session, const struct agent_frame *request);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What a client can ask for. A verb is a row of the table; exec, put and get go on
- * after their reply, all others are answered at once and leave nothing behind.
+ * What a client can ask for. A verb is a row of the table. Those that may have to wait
+ * for a disk are files of their own; the others are answered at once.
  */
 #define _GNU_SOURCE
 #include "copy.h"
 #include "exec.h"
+#include "main_command.h"
 #include "power.h"
+#include "sync.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -17,13 +19,6 @@
 #include <unistd.h>
 
 enum { REPLY_BYTES = 2048, FAILED = 125 };
-
-static void answer(struct session *session, struct agent_writer *w)
-{
-    agent_put_number(w, "version", AGENT_VERSION);
-    session_send(session, AGENT_REPLY, w->data, w->length);
-    session_end(session);
-}
 
 /* Who answers: also how a client finds out whether somebody does. */
 static void verb_info(struct session *session, const struct agent_frame *request)
@@ -38,7 +33,7 @@ static void verb_info(struct session *session, const struct agent_frame *request
         agent_put(&w, "hostname", name.nodename);
     }
     agent_put_number(&w, "processors", sysconf(_SC_NPROCESSORS_ONLN));
-    answer(session, &w);
+    session_answer(session, &w);
 }
 
 static void verb_metrics(struct session *session, const struct agent_frame *request)
@@ -60,23 +55,12 @@ static void verb_metrics(struct session *session, const struct agent_frame *requ
     agent_put_number(&w, "memory_shared_bytes", (int64_t)info.sharedram * unit);
     agent_put_number(&w, "swap_bytes", (int64_t)info.totalswap * unit);
     agent_put_number(&w, "swap_free_bytes", (int64_t)info.freeswap * unit);
-    answer(session, &w);
-}
-
-static void verb_sync(struct session *session, const struct agent_frame *request)
-{
-    uint8_t strings[REPLY_BYTES];
-    struct agent_writer w = {.data = strings, .size = sizeof strings};
-    (void)request;
-    sync();
-    answer(session, &w);
+    session_answer(session, &w);
 }
 
 /* After a pause or a restored snapshot the host knows better. */
 static void verb_time(struct session *session, const struct agent_frame *request)
 {
-    uint8_t strings[REPLY_BYTES];
-    struct agent_writer w = {.data = strings, .size = sizeof strings};
     int64_t ns = agent_strings_number(request->data, request->length, "unix_ns", -1, 0,
                                       INT64_MAX / 2);
     struct timespec now = {.tv_sec = (time_t)(ns / 1000000000),
@@ -86,14 +70,12 @@ static void verb_time(struct session *session, const struct agent_frame *request
     else if (clock_settime(CLOCK_REALTIME, &now) < 0)
         session_refuse(session, FAILED, "time: %s", strerror(errno));
     else
-        answer(session, &w);
+        session_answer(session, NULL);
 }
 
 /* Answered before it is begun, for afterwards nobody is there to answer. */
 static void verb_shutdown(struct session *session, const struct agent_frame *request)
 {
-    uint8_t strings[REPLY_BYTES];
-    struct agent_writer w = {.data = strings, .size = sizeof strings};
     const char *how = agent_strings_get(request->data, request->length, "how", 0);
     bool reboot = how && !strcmp(how, "reboot");
     if (how && !reboot && strcmp(how, "poweroff") != 0) {
@@ -105,16 +87,16 @@ static void verb_shutdown(struct session *session, const struct agent_frame *req
         session_refuse(session, FAILED, "shutdown: this is not the first process");
         return;
     }
-    answer(session, &w);
+    session_answer(session, NULL);
 }
 
 static const struct {
     const char *name;
     void (*begin)(struct session *session, const struct agent_frame *request);
 } verbs[] = {
-    {"exec", exec_begin}, {"put", put_begin},          {"get", get_begin},
-    {"info", verb_info},  {"metrics", verb_metrics},   {"sync", verb_sync},
-    {"time", verb_time},  {"shutdown", verb_shutdown},
+    {"exec", exec_begin}, {"main", main_command_begin}, {"put", put_begin},
+    {"get", get_begin},   {"info", verb_info},          {"metrics", verb_metrics},
+    {"sync", sync_begin}, {"time", verb_time},          {"shutdown", verb_shutdown},
 };
 
 void verb_begin(struct session *session, const struct agent_frame *request)
@@ -122,6 +104,17 @@ void verb_begin(struct session *session, const struct agent_frame *request)
     session->deadline_ms = 0;
     if (!agent_strings_valid(request->data, request->length)) {
         session_refuse(session, FAILED, "the request is no list of strings");
+        return;
+    }
+    session->version = agent_version(request->data, request->length);
+    if (session->version < 0) {
+        session_refuse(session, FAILED, "the request's version is no number from 1 on");
+        return;
+    }
+    if (agent_strings_number(request->data, request->length, "timeout_ms", -1, 0,
+                             AGENT_TIMEOUT_MAX_MS) < 0) {
+        session_refuse(session, FAILED,
+                       "the request has no timeout_ms (0: it may take any time)");
         return;
     }
     const char *name = agent_strings_get(request->data, request->length, "do", 0);

@@ -309,8 +309,9 @@ typedef enum microvm_exit_reason {
 typedef struct microvm_exit {
     uint32_t size;
     int32_t reason; /* microvm_exit_reason */
-    int32_t code;   /* 0 power off, reset; 1 panic, crash; 124 time limit; 137 killed;
-                       125 failed */
+    int32_t code;   /* power off, reset: what the guest's main command ended with, if
+                       it has told (see microvm_wait_ready), else 0; 1 panic, crash;
+                       124 time limit; 137 killed; 125 failed */
     char message[248];
 } microvm_exit;
 #define MICROVM_EXIT_INIT              \
@@ -378,6 +379,13 @@ MICROVM_API int microvm_kill(microvm *vm, microvm_error *err);
  * MICROVM_FOREVER. *out may be NULL. TIMEOUT leaves the machine as it is. */
 MICROVM_API int microvm_wait(microvm *vm, int64_t timeout_ms, microvm_exit *out,
                              microvm_error *err);
+
+/* Waits until the guest says that it is ready: its first process, microvm-init, has set
+ * the system up and its agent takes requests (proto/agent.md, "The report"). Such a
+ * guest also tells what its main command ended with, in microvm_exit.code. TIMEOUT when
+ * it has not said so in time; NOT_RUNNING when the machine has ended before;
+ * UNSUPPORTED without a socket device. MICROVM_EVENT_READY is the same as an event. */
+MICROVM_API int microvm_wait_ready(microvm *vm, int64_t timeout_ms, microvm_error *err);
 
 MICROVM_API microvm_state microvm_get_state(microvm *vm);
 
@@ -494,7 +502,8 @@ typedef enum microvm_event_type {
     MICROVM_EVENT_ARRIVED = 6, /* connections to `port` wait for microvm_accept */
     /* What is behind a network device has gone by itself (code: MICROVM_E_IO), or is
      * back (0), and the guest sees its cable pulled or plugged in; message. */
-    MICROVM_EVENT_LINK = 7
+    MICROVM_EVENT_LINK = 7,
+    MICROVM_EVENT_READY = 8 /* the guest is ready, as microvm_wait_ready has it */
 } microvm_event_type;
 
 typedef struct microvm_event {
@@ -597,8 +606,8 @@ MICROVM_API int microvm_connect_begin_type(microvm *vm, microvm_socket_type type
                                            intptr_t *out, microvm_error *err);
 
 /* Listens for connections of the guest to `port` of the host (CID 2), before a UNIX
- * socket does; up to 64 ports. Up to 64 connections of each wait to be accepted, more
- * are refused. */
+ * socket does; up to 63 ports, 1024 is the library's own (microvm_wait_ready). Up to 64
+ * connections of each wait to be accepted, more are refused. */
 MICROVM_API int microvm_listen(microvm *vm, uint32_t port, microvm_error *err);
 /* The same for connections of one type; those of another are refused. */
 MICROVM_API int microvm_listen_type(microvm *vm, microvm_socket_type type,
@@ -696,6 +705,16 @@ MICROVM_API intptr_t microvm_process_handle(const microvm_process *process);
 /* A command that still runs is killed, with all that it has started. NULL is accepted.
  */
 MICROVM_API void microvm_process_free(microvm_process *process);
+
+/* Starts the guest's main command, once in its life: its streams are the guest's
+ * console, and when it has ended the guest powers off, with its exit status as
+ * microvm_exit.code. Returns when it runs; fails as microvm_exec does. No flags and no
+ * timeout_ms in *command. */
+MICROVM_API int microvm_main(microvm *vm, const microvm_command *command,
+                             int64_t timeout_ms, microvm_error *err);
+/* The same over a connection to the agent, which is taken over. */
+MICROVM_API int microvm_main_on(intptr_t connection, const microvm_command *command,
+                                int64_t timeout_ms, microvm_error *err);
 
 /* Asks the agent what it answers at once: "info", "metrics", "sync", "time", "shutdown"
  * (proto/agent.md says with which strings). `strings` are "key=value" and end with

@@ -112,6 +112,18 @@ static int send_request(struct mv_agent *agent, mv_agent_put *put, const void *w
     return rc;
 }
 
+/* It answers in our version or in an older one, of which there is none yet. */
+static int agent_speaks(const struct agent_frame *reply, microvm_error *err)
+{
+    int64_t version = agent_strings_number(reply->data, reply->length, "version", -1, 1,
+                                           AGENT_VERSION);
+    return version > 0 ? 0
+                       : mv_fail(err, MICROVM_E_IO,
+                                 "the guest's agent does not speak version %d of the "
+                                 "protocol",
+                                 AGENT_VERSION);
+}
+
 int mv_agent_request(struct mv_agent *agent, mv_agent_put *put, const void *what,
                      int64_t timeout_ms, struct agent_frame *reply, microvm_error *err)
 {
@@ -129,7 +141,7 @@ int mv_agent_request(struct mv_agent *agent, mv_agent_put *put, const void *what
         return rc;
     const char *error = agent_strings_get(reply->data, reply->length, "error", 0);
     if (!error)
-        return 0;
+        return agent_speaks(reply, err);
     int64_t code =
         agent_strings_number(reply->data, reply->length, "code", 126, 0, 255);
     rc = mv_fail(err, MICROVM_E_INVALID, "%s", error);
@@ -141,12 +153,15 @@ int mv_agent_request(struct mv_agent *agent, mv_agent_put *put, const void *what
 struct question {
     const char *what;
     const char *const *strings;
+    int64_t timeout_ms;
 };
 
 static void put_question(struct agent_writer *w, const void *what)
 {
     const struct question *q = what;
     agent_put(w, "do", q->what);
+    agent_put_number(w, "version", AGENT_VERSION);
+    agent_put_number(w, "timeout_ms", q->timeout_ms < 0 ? 0 : q->timeout_ms);
     for (const char *const *at = q->strings; at && *at; at++)
         agent_put_string(w, *at);
 }
@@ -167,17 +182,16 @@ static char *strings_json(const struct agent_frame *frame)
     return text;
 }
 
-int microvm_agent_ask(intptr_t connection, const char *what, const char *const *strings,
+int mv_agent_question(intptr_t connection, mv_agent_put *put, const void *what,
                       int64_t timeout_ms, char **reply, microvm_error *err)
 {
-    const struct question question = {what ? what : "", strings};
     struct agent_frame frame;
     struct mv_agent *agent = malloc(sizeof *agent);
     int rc = agent ? 0 : mv_fail(err, MICROVM_E_NO_MEMORY, "agent: no memory");
     if (!rc) {
         agent->socket = connection;
         agent->length = 0;
-        rc = mv_agent_request(agent, put_question, &question, timeout_ms, &frame, err);
+        rc = mv_agent_request(agent, put, what, timeout_ms, &frame, err);
     }
     if (!rc && reply) {
         *reply = strings_json(&frame);
@@ -186,4 +200,12 @@ int microvm_agent_ask(intptr_t connection, const char *what, const char *const *
     free(agent);
     mv_socket_close(connection);
     return rc;
+}
+
+int microvm_agent_ask(intptr_t connection, const char *what, const char *const *strings,
+                      int64_t timeout_ms, char **reply, microvm_error *err)
+{
+    const struct question question = {what ? what : "", strings, timeout_ms};
+    return mv_agent_question(connection, put_question, &question, timeout_ms, reply,
+                             err);
 }

@@ -44,4 +44,8 @@ typedef void mv_agent_put(struct agent_writer *w, const void *what);
 int mv_agent_request(struct mv_agent *agent, mv_agent_put *put, const void *what,
                      int64_t timeout_ms, struct agent_frame *reply, microvm_error *err);
 
+/* A whole conversation that is a request and its reply, as microvm_agent_ask. */
+int mv_agent_question(intptr_t connection, mv_agent_put *put, const void *what,
+                      int64_t timeout_ms, char **reply, microvm_error *err);
+
 #endif

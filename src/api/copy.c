@@ -187,8 +187,7 @@ static void put_request(struct agent_writer *w, const void *what)
     agent_put(w, "do", r->verb);
     agent_put_number(w, "version", AGENT_VERSION);
     agent_put(w, "path", r->path);
-    if (left > 0)
-        agent_put_number(w, "timeout_ms", left);
+    agent_put_number(w, "timeout_ms", left > 0 ? left : 0);
     if (r->name)
         agent_put(w, "name", r->name);
     if (put)

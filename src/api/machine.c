@@ -119,6 +119,11 @@ int microvm_wait(microvm *vm, int64_t timeout_ms, microvm_exit *out, microvm_err
     return vm ? mv_machine_wait(vm, timeout_ms, out, err) : no_machine(err);
 }
 
+int microvm_wait_ready(microvm *vm, int64_t timeout_ms, microvm_error *err)
+{
+    return vm ? mv_machine_wait_ready(vm, timeout_ms, err) : no_machine(err);
+}
+
 microvm_state microvm_get_state(microvm *vm)
 {
     if (!vm)

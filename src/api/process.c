@@ -34,10 +34,8 @@ static void put_all(struct agent_writer *w, const char *key, const char *const *
         agent_put(w, key, *list);
 }
 
-static void put_command(struct agent_writer *w, const void *what)
+static void put_words(struct agent_writer *w, const microvm_command *command)
 {
-    const microvm_command *command = what;
-    agent_put(w, "do", "exec");
     agent_put_number(w, "version", AGENT_VERSION);
     put_all(w, "arg", command->argv);
     put_all(w, "env", command->env);
@@ -54,6 +52,18 @@ static void put_command(struct agent_writer *w, const void *what)
     if (command->rows)
         agent_put_number(w, "rows", command->rows);
     agent_put_number(w, "timeout_ms", command->timeout_ms);
+}
+
+static void put_command(struct agent_writer *w, const void *what)
+{
+    agent_put(w, "do", "exec");
+    put_words(w, what);
+}
+
+static void put_main(struct agent_writer *w, const void *what)
+{
+    agent_put(w, "do", "main");
+    put_words(w, what);
 }
 
 static int command_check(const microvm_command *command, microvm_error *err)
@@ -108,6 +118,30 @@ int microvm_exec(microvm *vm, const microvm_command *command, int64_t timeout_ms
         return rc;
     return microvm_exec_on(connection, command, mv_agent_left_ms(timeout_ms, began),
                            out, err);
+}
+
+int microvm_main_on(intptr_t connection, const microvm_command *command,
+                    int64_t timeout_ms, microvm_error *err)
+{
+    int rc = command_check(command, err);
+    if (!rc && (command->flags || command->timeout_ms))
+        rc = mv_fail(err, MICROVM_E_INVALID,
+                     "main: its streams are the console's, and it has no time limit");
+    if (!rc)
+        return mv_agent_question(connection, put_main, command, timeout_ms, NULL, err);
+    mv_socket_close(connection);
+    return rc;
+}
+
+int microvm_main(microvm *vm, const microvm_command *command, int64_t timeout_ms,
+                 microvm_error *err)
+{
+    uint64_t began = mv_agent_now_ms();
+    intptr_t connection;
+    int rc = microvm_connect(vm, MICROVM_AGENT_PORT, timeout_ms, &connection, err);
+    return rc ? rc
+              : microvm_main_on(connection, command,
+                                mv_agent_left_ms(timeout_ms, began), err);
 }
 
 /* ---- to the agent ---------------------------------------------------------------- */

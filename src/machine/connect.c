@@ -175,6 +175,17 @@ struct listen {
     int rc;
 };
 
+/* Where the guest reports (report.c). */
+static int listen_taken(uint32_t port, microvm_error *err)
+{
+    return port == MICROVM_AGENT_PORT
+               ? mv_fail(err, MICROVM_E_INVALID,
+                         "vsock: port %u of the host is where guests say that they are "
+                         "ready, see microvm_wait_ready",
+                         port)
+               : 0;
+}
+
 static void listen_begin(void *arg)
 {
     struct listen *l = arg;
@@ -187,6 +198,8 @@ int mv_machine_listen(struct microvm *vm, microvm_socket_type type, uint32_t por
     struct listen l = {.vm = vm, .type = type, .port = port, .err = err};
     if (!vm->ops->connect)
         return connect_none(vm, err);
+    if (listen_taken(port, err))
+        return MICROVM_E_INVALID;
     mv_loop_run(&vm->loop, listen_begin, &l);
     return l.rc;
 }
@@ -202,6 +215,8 @@ int mv_machine_unlisten(struct microvm *vm, uint32_t port, microvm_error *err)
     struct listen l = {.vm = vm, .port = port, .err = err};
     if (!vm->ops->connect)
         return connect_none(vm, err);
+    if (listen_taken(port, err))
+        return MICROVM_E_INVALID;
     mv_loop_run(&vm->loop, listen_end, &l);
     return l.rc;
 }
@@ -214,6 +229,10 @@ static void accept_try(void *arg)
 
 void mv_machine_arrived(struct microvm *vm, uint32_t port)
 {
+    if (port == MICROVM_AGENT_PORT) {
+        mv_report_arrived(vm);
+        return;
+    }
     microvm_event event = {
         .type = MICROVM_EVENT_ARRIVED, .state = (int32_t)vm->state, .port = port};
     mv_events_push_once(&vm->events, event);
@@ -231,6 +250,8 @@ int mv_machine_accept(struct microvm *vm, uint32_t port, int64_t timeout_ms,
     uint64_t since_ns = uv_hrtime();
     if (!vm->ops->connect)
         return connect_none(vm, err);
+    if (listen_taken(port, err))
+        return MICROVM_E_INVALID;
     for (;;) {
         uv_mutex_lock(&vm->lock);
         unsigned seen = vm->arrivals;

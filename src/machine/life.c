@@ -62,13 +62,15 @@ void mv_machine_done(struct microvm *vm, int operation, microvm_state state,
     uv_mutex_unlock(&vm->lock);
 }
 
-static int exit_code(int reason)
+/* `reported` is what the guest has said of its main command; -1: nothing. */
+static int exit_code(int reason, int reported)
 {
     switch ((microvm_exit_reason)reason) {
     case MICROVM_EXIT_NONE:
+        return 0;
     case MICROVM_EXIT_POWER_OFF:
     case MICROVM_EXIT_RESET:
-        return 0;
+        return reported < 0 ? 0 : reported;
     case MICROVM_EXIT_PANIC:
     case MICROVM_EXIT_CRASH:
         return 1;
@@ -99,11 +101,12 @@ void mv_machine_ended(struct microvm *vm, int reason, const microvm_error *why)
 {
     if (vm->limit_open)
         (void)uv_timer_stop(&vm->limit);
+    int reported = mv_report_code(vm);
     uv_mutex_lock(&vm->lock);
     MV_ASSERT(!mv_machine_is_over(vm));
     vm->ended_ns = uv_hrtime();
     vm->exit.reason = reason;
-    vm->exit.code = exit_code(reason);
+    vm->exit.code = exit_code(reason, reported);
     life_text(vm->exit.message, sizeof vm->exit.message, why->message);
     life_enter(vm, reason == MICROVM_EXIT_FAILED ? MICROVM_FAILED : MICROVM_STOPPED,
                why->message);

@@ -99,7 +99,9 @@ struct microvm {
         unsigned begun, done; /* counted, so that a waiter knows its own */
         microvm_error result;
     } op[MV_OPERATIONS];
-    unsigned arrivals; /* connections of the guest, counted for who waits for them */
+    bool reports, ready; /* it can tell of itself (report.c), and has; reports is set
+                            before anything runs */
+    unsigned arrivals;   /* connections of the guest, counted for who waits for them */
     uint64_t created_ns, started_ns, ended_ns;
     uv_timer_t limit; /* run time limit */
     bool limit_open;
@@ -123,6 +125,12 @@ void mv_machine_ended(struct microvm *vm, int reason, const microvm_error *why);
 /* A connection of the guest waits at `port`. Loop thread. */
 void mv_machine_arrived(struct microvm *vm, uint32_t port);
 
+/* The guest's report about itself (proto/agent.md), report.c. Loop thread. It is taken
+ * at MICROVM_AGENT_PORT, on which the kind listens; that one has come; and what its
+ * main command ended with, -1 when it has not said. */
+void mv_report_arrived(struct microvm *vm);
+int mv_report_code(struct microvm *vm);
+
 /* -- for the API, any thread -- */
 
 /* Begins an operation; *ticket (may be NULL: announce by event) is for
@@ -134,6 +142,7 @@ int mv_machine_await(struct microvm *vm, int operation, unsigned ticket,
 int mv_machine_wait(struct microvm *vm, int64_t timeout_ms, microvm_exit *out,
                     microvm_error *err);
 int mv_machine_kill(struct microvm *vm, int reason, microvm_error *err);
+int mv_machine_wait_ready(struct microvm *vm, int64_t timeout_ms, microvm_error *err);
 /* With the lock held: has it ended; and: waits on `changed`, false when timeout_ms
  * after since_ns are over. */
 bool mv_machine_is_over(const struct microvm *vm);

@@ -60,13 +60,15 @@ class Client:
 
     def ask(self, *pairs):
         """The reply's strings as a dictionary."""
+        if not any(k == "timeout_ms" for k, _ in pairs):
+            pairs += (("timeout_ms", 20000),)
         self.send(REQUEST, strings(pairs))
         kind, data = self.receive()
         assert kind == REPLY
         return dict(s.split("=", 1) for s in data.decode().split("\0")[:-1])
 
     def command(self, *argv, **options):
-        pairs = [("do", "exec"), ("timeout_ms", 20000)] + [("arg", a) for a in argv]
+        pairs = [("do", "exec")] + [("arg", a) for a in argv]
         return self.ask(*pairs, *options.items())
 
     def write(self, data):
@@ -325,7 +327,14 @@ def test_info_and_metrics(agent):
         assert c.ask(("do", "sync")) == {"version": "1"}
 
 
+def test_a_newer_client_is_answered_in_our_version(agent):
+    with agent() as c:
+        assert c.ask(("do", "info"), ("version", 7))["version"] == "1"
+
+
 def test_only_the_first_process_powers_off(agent):
+    with agent() as c:
+        assert "not the first process" in c.ask(("do", "main"), ("arg", "true"))["error"]
     with agent() as c:
         assert "not the first process" in c.ask(("do", "shutdown"))["error"]
     with agent() as c:
@@ -335,12 +344,16 @@ def test_only_the_first_process_powers_off(agent):
 # ---- nonsense -----------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("data, words", [
-    (frame(REQUEST), "cannot do ''"),
-    (frame(REQUEST, b"do=fly\0"), "cannot do 'fly'"),
+    (frame(REQUEST), "no timeout_ms"),
+    (frame(REQUEST, b"do=info\0"), "no timeout_ms"),
+    (frame(REQUEST, b"do=info\0timeout_ms=soon\0"), "no timeout_ms"),
+    (frame(REQUEST, b"do=info\0version=0\0timeout_ms=0\0"), "version"),
+    (frame(REQUEST, b"timeout_ms=0\0"), "cannot do ''"),
+    (frame(REQUEST, b"do=fly\0timeout_ms=0\0"), "cannot do 'fly'"),
     (frame(REQUEST, b"do=exec"), "no list of strings"),
     (frame(REQUEST, b"=x\0"), "no list of strings"),
     (frame(REQUEST, b"do\0"), "no list of strings"),
-    (frame(REQUEST, strings([("do", "time"), ("unix_ns", "-5")])), "no number"),
+    (frame(REQUEST, strings([("do", "time"), ("unix_ns", "-5"), ("timeout_ms", 0)])), "no number"),
     (frame(INPUT, b"x"), None),
     (frame(9, b""), None),
     (frame(SIGNAL, b"12"), None),
@@ -370,7 +383,7 @@ def test_nonsense_after_a_request(agent):
 
 def test_a_request_in_pieces(agent):
     with agent() as c:
-        for byte in frame(REQUEST, b"do=info\0"):
+        for byte in frame(REQUEST, b"do=info\0timeout_ms=0\0"):
             c.socket.sendall(bytes([byte]))
         assert c.receive()[0] == REPLY
 

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-COMMANDS = ["run", "ps", "stop", "kill", "pause", "resume", "exec", "shell", "cp", "logs", "attach",
+COMMANDS = ["run", "ps", "stop", "kill", "pause", "resume", "wait", "exec", "shell", "cp", "logs", "attach",
             "port", "net", "limit", "connect", "images", "pull", "rmi", "prune", "inspect",
             "stats", "info", "config", "version", "help", "completion"]
 

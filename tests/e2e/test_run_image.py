@@ -3,12 +3,14 @@
 import json
 import os
 import shutil
+import subprocess
 
 import pytest
 
 from conftest import Microvm, MICROVM_BUILD
 from test_image import have
 from test_image import run as host_run
+from test_named import wait_until
 from test_oci import registry  # noqa: F401: a fixture
 
 APPLETS = ["sh", "cat", "echo", "env", "id", "ip", "ls", "mount", "pwd", "touch", "sleep", "uname"]
@@ -61,7 +63,7 @@ def run(kvm, tmp_path_factory):
 
     def run(*args, **kw):
         return kvm(*args, **dict(env, **kw))
-    run.env = env
+    run.env, run.path = env, kvm.path
     return run
 
 
@@ -123,6 +125,19 @@ def test_detached_it_waits_for_commands(run, image):
         assert said(run("exec", "box", "cat", "/tmp/kept")) == "1\n"
     finally:
         run("kill", "box")
+
+
+def test_detached_it_runs_the_images_own_command(run, build, tmp_path):
+    path = build(tmp_path / "own", "--entrypoint", "/bin/sh", "--entrypoint", "-c", "--env", "A=1", "--workdir", "/home", "--user", "guest",
+                 "--cmd", "pwd; id -u; echo $A; until test -e go; do sleep 0.05; done; exit 7")
+    assert said(run("run", "-d", "--name", "own", "--net", "none", path)) == "own\n"
+    try:
+        with subprocess.Popen([run.path, "wait", "own"], env=dict(os.environ, **run.env), stdout=subprocess.PIPE) as waiter:
+            wait_until(lambda: b"/home\r\n1000\r\n1\r\n" in run("logs", "own").stdout)
+            said(run("exec", "own", "touch", "/home/go"))
+            assert waiter.communicate(timeout=20)[0] == b"7\n"
+    finally:
+        run("kill", "own")
 
 
 def test_what_cannot_be_entered_is_said(run, tmp_path):
@@ -208,7 +223,7 @@ def test_refusals(run, image, tmp_path):
     assert "'Not a reference'" in run_refuses(run, "Not a reference")
     assert "is a folder without a config.json: make an image of it with 'microvm-build --base dir:" in run_refuses(run, tmp_path)
     assert "write a command behind '--', as in" in run_refuses(run, image, "uname")
-    assert "--entrypoint is for a command" in run_refuses(run, "-d", "--entrypoint", "x", image)
+    assert "--entrypoint is for a command" in run_refuses(run, "-d", "--entrypoint", "", image)
     (tmp_path / "bad").write_bytes(b"")
     (tmp_path / "bad.json").write_text("{")
     assert "bad.json:1: " in run_refuses(run, tmp_path / "bad", "--", "x")

@@ -92,7 +92,7 @@ static void asks_for_what_it_was_given(void **state)
 {
     static const char *const argv[] = {"sh", "-c", "", NULL};
     static const char *const env[] = {"A=b=c", "B=", NULL};
-    static const char reply[] = "pid=7\0";
+    static const char reply[] = "version=1\0pid=7\0";
     microvm_command command = MICROVM_COMMAND_INIT;
     struct agent agent;
     struct agent_frame f;

@@ -20,9 +20,12 @@ int hv_ports_open(struct hv_machine *m, const struct mv_vdev_host *host,
     struct mv_vsock_host ports = mv_vsock_ports_host(&m->ports);
     m->ports.arrived = ports_arrived;
     m->ports.ctx = m;
-    rc = mv_vsock_open(host, config->cid, &ports, &m->ports.device, out, err);
+    rc = mv_vsock_listen(&m->ports, MICROVM_SOCKET_STREAM, MICROVM_AGENT_PORT, err);
+    if (!rc)
+        rc = mv_vsock_open(host, config->cid, &ports, &m->ports.device, out, err);
     if (rc)
         mv_vsock_ports_close(&m->ports);
+    m->base.reports = rc == 0;
     return rc;
 }
 
