@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What passes. While there is a policy:
+ * What passes. Nothing to a loopback or unspecified address, ever: libslirp would take
+ * it to connect() as it is, and a guest has no business there. While there is a policy:
  *
- * - ARP, neighbour discovery and DHCP pass: they end in our stack.
+ * - ARP, neighbour discovery and DHCP pass, where they end in our stack; libslirp has
+ *   other addresses' DHCP and pings of multicast go out.
  * - UDP to our DNS passes when the name may be asked for; its answers are read before
  *   the guest sees them. One that points inside is refused (DNS rebinding), and so is
  *   one that cannot be read, because its addresses would belong to nobody.
@@ -38,18 +40,43 @@ static bool gate_is_dns(const struct gate *gate, const struct address *address)
     return same(address, &gate->dns[0]) || same(address, &gate->dns[1]);
 }
 
-/* Neighbour discovery and router solicitation go to multicast or link-local addresses,
- * which nothing forwards. */
-static bool gate_is_local(const struct packet *p)
+/* Listener discovery (RFC 2710, 3810) and neighbour discovery (RFC 4861): what has
+ * these types is not forwarded, wherever it is sent. */
+static bool gate_is_discovery(uint8_t icmp6_type)
 {
-    const uint8_t *to = p->to.byte;
+    return icmp6_type == 131 || icmp6_type == 132 || icmp6_type == 143 ||
+           (icmp6_type >= 133 && icmp6_type <= 136);
+}
+
+static bool gate_is_dhcp(const struct gate *gate, const struct packet *p)
+{
+    static const struct address broadcast = {{[10] = 255, 255, 255, 255, 255, 255}};
+    static const struct address agents = {{0xff, 2, [13] = 1, [15] = 2}};
+    return p->v6 ? p->to_port == PORT_DHCPV6_SERVER &&
+                       (same(&p->to, &gate->host[1]) || same(&p->to, &agents))
+                 : p->from_port == PORT_DHCP_CLIENT && p->to_port == PORT_DHCP_SERVER &&
+                       (same(&p->to, &gate->host[0]) || same(&p->to, &broadcast));
+}
+
+/* Does it end in our stack? */
+static bool gate_is_local(const struct gate *gate, const struct packet *p)
+{
     if (p->protocol == PROTOCOL_ICMPV6)
-        return to[0] == 0xff || (to[0] == 0xfe && (to[1] & 0xc0) == 0x80);
-    if (p->protocol != PROTOCOL_UDP)
+        return gate_is_discovery(p->icmp6_type);
+    return p->protocol == PROTOCOL_UDP && gate_is_dhcp(gate, p);
+}
+
+/* 127.0.0.0/8, 0.0.0.0/8, ::1, ::. Fragments have addresses, too; what has none that
+ * could be read goes nowhere. */
+static bool gate_is_loopback(const struct packet *p)
+{
+    static const struct address mapped = {{[10] = 255, 255}};
+    const uint8_t *to = p->to.byte;
+    if (p->kind == PACKET_ARP || p->transport == 0)
         return false;
-    return (!p->v6 && p->from_port == PORT_DHCP_CLIENT &&
-            p->to_port == PORT_DHCP_SERVER) ||
-           (p->v6 && p->to_port == PORT_DHCPV6_SERVER);
+    if (!memcmp(to, mapped.byte, 12))
+        return to[12] == 127 || to[12] == 0;
+    return !memcmp(to, (const uint8_t[15]){0}, 15) && to[15] <= 1;
 }
 
 static enum gate_verdict gate_refuse(struct gate *gate, const uint8_t *frame,
@@ -94,16 +121,18 @@ enum gate_verdict gate_from_guest(struct gate *gate, const uint8_t *frame,
 {
     struct packet p;
     *reply_length = 0;
+    packet_read(frame, length, &p);
+    if (gate_is_loopback(&p))
+        return gate_refuse(gate, frame, &p, reply, reply_length);
     if (gate->policy.rules == 0)
         return GATE_PASS;
-    packet_read(frame, length, &p);
     if (p.kind == PACKET_ARP)
         return GATE_PASS;
     if (p.kind != PACKET_IP) {
         gate->malformed++;
         return GATE_DROP;
     }
-    if (gate_is_local(&p))
+    if (gate_is_local(gate, &p))
         return GATE_PASS;
     if (p.protocol == PROTOCOL_UDP && p.to_port == PORT_DNS && gate_is_dns(gate, &p.to))
         return gate_question(gate, frame, &p, reply, reply_length);

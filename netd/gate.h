@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The gate between guest and network stack: every frame passes it, in both directions.
- * With no policy it only adds what the stack's DHCP leaves out. With one, it lets
+ * With no policy it adds what the stack's DHCP leaves out, and keeps the guest
+ * from the loopback of the process that it runs in. With one, it lets
  * through what the policy allows, answers what it refuses so that nobody waits, and
  * looks at what our DNS is asked and answers. Pure, but for the clock it is given.
  */
@@ -14,7 +15,7 @@ enum { GATE_FRAME_MAX = 65535 + 18 };
 
 struct gate {
     struct policy policy;
-    struct address dns[2]; /* where our DNS is, IPv4 and IPv6 */
+    struct address host[2], dns[2]; /* our own, IPv4 and IPv6 */
     uint16_t mtu;
     /* What was refused. */
     uint64_t connections, names, answers, malformed;

@@ -14,7 +14,7 @@ enum {
     IPV6_BYTES = 40,
     UDP_BYTES = 8,
     TCP_BYTES = 20,
-    ICMP_BYTES = 8,
+    ICMP_BYTES = 8,  /* of which 4 are never missing: RFC 4443, 2.1 */
     ICMP_QUOTED = 8, /* bytes behind the IP header that an ICMP error quotes */
     NEXT_FRAGMENT = 44,
     TCP_FIN = 1,
@@ -101,6 +101,11 @@ static bool read_transport(const uint8_t *frame, struct packet *p)
             return false;
         p->syn = (header[13] & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
         p->payload = p->end;
+    } else if (p->protocol == PROTOCOL_ICMPV6) {
+        if (room < ICMP_BYTES / 2)
+            return false;
+        p->icmp6_type = header[0];
+        return true;
     } else {
         return true;
     }

@@ -27,8 +27,9 @@ struct packet {
     uint8_t protocol;            /* IANA's number */
     uint16_t from_port, to_port; /* TCP, UDP */
     bool syn;                    /* TCP: opens a connection */
-    size_t network, transport;   /* offsets of the headers */
-    size_t payload, end;         /* what UDP carries; the end of the packet */
+    uint8_t icmp6_type;
+    size_t network, transport; /* offsets of the headers */
+    size_t payload, end;       /* what UDP carries; the end of the packet */
 };
 
 enum { PROTOCOL_ICMP = 1, PROTOCOL_TCP = 6, PROTOCOL_UDP = 17, PROTOCOL_ICMPV6 = 58 };

@@ -173,6 +173,8 @@ bool stack_open(struct stack *stack, const struct stack_options *options)
     stack->timer_ms = -1;
     stack->ipv6 = options->ipv6;
     stack->gate.mtu = options->mtu;
+    stack->gate.host[0] = address_v4((const uint8_t[4]){10, 0, 2, 2});
+    memcpy(stack->gate.host[1].byte, &config.vhost6, 16);
     stack->gate.dns[0] = address_v4(dns);
     memcpy(stack->gate.dns[1].byte, &config.vnameserver6, 16);
     stack->slirp = slirp_new(&config, &callbacks, stack);

@@ -92,13 +92,13 @@ def checksum(data):
     return ~(total + (total >> 16)) & 0xffff
 
 
-def tcp(port, sequence, acknowledged, flags, window, options=b""):
+def tcp(port, sequence, acknowledged, flags, window, options=b"", to="10.0.2.2"):
     """To the host itself."""
     head = struct.pack(">HHIIBBHHH", 40000, port, sequence, acknowledged,
                        (20 + len(options)) << 2, flags, window, 0, 0) + options
-    pseudo = socket.inet_aton("10.0.2.15") + socket.inet_aton("10.0.2.2") + \
+    pseudo = socket.inet_aton("10.0.2.15") + socket.inet_aton(to) + \
         struct.pack(">HH", 6, len(head))
-    return ipv4("10.0.2.15", "10.0.2.2", 6,
+    return ipv4("10.0.2.15", to, 6,
                 head[:16] + struct.pack(">H", checksum(pseudo + head)) + head[18:])
 
 
@@ -230,6 +230,27 @@ def test_a_policy_resets_what_it_refuses(start):
     assert netd.receive(lambda f: f[23] == 6)[47] == 0x14
     assert netd.ask({"do": "stats"})["refused_connections"] == 2
     assert "neither an address nor a name" in start(rules=["allow a b"]).opened["error"]
+
+
+@pytest.mark.parametrize("options", [{}, {"host": False}, {"rules": ["allow 127.0.0.0/8"]}])
+def test_the_hosts_loopback_is_not_reached_by_its_own_addresses(start, options):
+    """libslirp would take them to connect() and sendto() as they are."""
+    netd = start(**options)
+    discover(netd)
+    with socket.socket() as server, socket.socket(type=socket.SOCK_DGRAM) as taker:
+        for s in server, taker:
+            s.bind(("127.0.0.1", 0))
+            s.settimeout(0.3)
+        server.listen()
+        for to in "127.0.0.1", "0.0.0.0":
+            netd.frames.send(tcp(server.getsockname()[1], 1, 0, 2, 65535, to=to))
+            reset = netd.receive(lambda f: f[12:14] == b"\x08\0" and f[23] == 6)
+            assert reset[47] == 0x14 and reset[26:30] == socket.inet_aton(to)
+            netd.frames.send(udp("10.0.2.15", 5000, to, taker.getsockname()[1], b"x"))
+        for call in server.accept, lambda: taker.recv(1):
+            with pytest.raises(socket.timeout):
+                call()
+    assert netd.ask({"do": "stats"})["refused_connections"] == 4
 
 
 def test_frames_of_every_kind_harm_nobody(start):
