@@ -70,6 +70,7 @@ bool dns_read_question(const uint8_t *message, size_t length, struct dns_questio
         at += n;
     }
     out->name[used] = '\0';
+    out->id = load16(message);
     out->end = at + 4; /* type and class */
     out->is_response = message[2] & FLAG_RESPONSE;
     return out->end <= length;

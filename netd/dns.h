@@ -16,7 +16,8 @@ enum {
 
 struct dns_question {
     char name[DNS_NAME_MAX]; /* lower case, no dot at the end; the root is "" */
-    size_t end;              /* bytes of header and question */
+    uint16_t id;
+    size_t end; /* bytes of header and question */
     bool is_response;
 };
 

@@ -70,6 +70,11 @@ const char *forward_parse(struct forward *f, const char *text)
                                                               : "that is no address";
 }
 
+uint16_t forward_guest_port(const struct forward *f)
+{
+    return ntohs(f->v6 ? f->guest.v6.sin6_port : f->guest.v4.sin_port);
+}
+
 void forward_show(const struct forward *f, char at[FORWARD_AT_MAX])
 {
     char host[INET6_ADDRSTRLEN] = "";

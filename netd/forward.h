@@ -9,6 +9,8 @@
 #ifndef NETD_FORWARD_H
 #define NETD_FORWARD_H
 
+#include "gate.h"
+
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <sys/socket.h>
@@ -28,8 +30,10 @@ struct forward {
 /* NULL, or what is wrong. */
 const char *forward_parse(struct forward *f, const char *text);
 
+uint16_t forward_guest_port(const struct forward *f);
+
 /* Where it listens, always written in one way: "127.0.0.1:8080/tcp". */
-enum { FORWARD_AT_MAX = 64 };
+enum { FORWARD_AT_MAX = GATE_AT_MAX };
 void forward_show(const struct forward *f, char at[FORWARD_AT_MAX]);
 
 #endif

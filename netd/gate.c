@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * What passes. Nothing to a loopback or unspecified address, ever: libslirp would take
- * it to connect() as it is, and a guest has no business there. While there is a policy:
+ * it to connect() as it is, and a guest has no business there. While there is a policy,
+ * or the guest is restricted to forwards, which is one that allows nothing:
  *
  * - ARP, neighbour discovery and DHCP pass, where they end in our stack; libslirp has
  *   other addresses' DHCP and pings of multicast go out.
@@ -9,8 +10,9 @@
  *   the guest sees them. One that points inside is refused (DNS rebinding), and so is
  *   one that cannot be read, because its addresses would belong to nobody.
  * - DNS over TCP is refused: it could not be read without putting streams together.
+ *   What was not asked for is no answer; fragments of one cannot be read either.
  * - A connection is decided by its SYN: without one the stack knows no connection. UDP
- *   is decided by each datagram.
+ *   is decided by each datagram, but who has sent one by a forward may be answered.
  * - Fragments do not pass: their ports cannot be told, and with an MTU as large as ours
  *   no client makes them.
  */
@@ -18,6 +20,7 @@
 
 #include "dns.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -88,9 +91,19 @@ static enum gate_verdict gate_refuse(struct gate *gate, const uint8_t *frame,
     return *reply_length ? GATE_REPLY : GATE_DROP;
 }
 
+static bool gate_is_open(const struct gate *gate)
+{
+    return gate->policy.rules == 0 && !gate->restricted;
+}
+
+static bool gate_allows_name(const struct gate *gate, const char *name)
+{
+    return !gate->restricted && policy_allows_name(&gate->policy, name);
+}
+
 static enum gate_verdict gate_question(struct gate *gate, const uint8_t *frame,
-                                       const struct packet *p, uint8_t *reply,
-                                       size_t *reply_length)
+                                       const struct packet *p, uint64_t now_ms,
+                                       uint8_t *reply, size_t *reply_length)
 {
     struct dns_question question;
     size_t bytes = p->end - p->payload;
@@ -99,8 +112,10 @@ static enum gate_verdict gate_question(struct gate *gate, const uint8_t *frame,
         gate->malformed++;
         return GATE_DROP;
     }
-    if (policy_allows_name(&gate->policy, question.name))
+    if (gate_allows_name(gate, question.name)) {
+        recent_asked(&gate->recent, &question, p->from_port, now_ms);
         return GATE_PASS;
+    }
     gate->names++;
     memcpy(reply, frame, p->end);
     bytes = dns_refuse(reply + p->payload, &question);
@@ -124,9 +139,7 @@ enum gate_verdict gate_from_guest(struct gate *gate, const uint8_t *frame,
     packet_read(frame, length, &p);
     if (gate_is_loopback(&p))
         return gate_refuse(gate, frame, &p, reply, reply_length);
-    if (gate->policy.rules == 0)
-        return GATE_PASS;
-    if (p.kind == PACKET_ARP)
+    if (gate_is_open(gate) || p.kind == PACKET_ARP)
         return GATE_PASS;
     if (p.kind != PACKET_IP) {
         gate->malformed++;
@@ -135,12 +148,13 @@ enum gate_verdict gate_from_guest(struct gate *gate, const uint8_t *frame,
     if (gate_is_local(gate, &p))
         return GATE_PASS;
     if (p.protocol == PROTOCOL_UDP && p.to_port == PORT_DNS && gate_is_dns(gate, &p.to))
-        return gate_question(gate, frame, &p, reply, reply_length);
+        return gate_question(gate, frame, &p, now_ms, reply, reply_length);
     if (p.protocol == PROTOCOL_TCP && !p.syn)
         return GATE_PASS;
-    bool to_dns = gate_is_dns(gate, &p.to);
-    if (!to_dns &&
+    if (!gate->restricted && !gate_is_dns(gate, &p.to) &&
         policy_allows(&gate->policy, &p.to, p.to_port, gate_protocol(&p), now_ms))
+        return GATE_PASS;
+    if (p.protocol == PROTOCOL_UDP && recent_is_answer(&gate->recent, &p, now_ms))
         return GATE_PASS;
     return gate_refuse(gate, frame, &p, reply, reply_length);
 }
@@ -169,7 +183,8 @@ static size_t gate_answer(struct gate *gate, uint8_t *frame, const struct packet
     uint8_t *message = frame + p->payload;
     size_t bytes = p->end - p->payload;
     if (!dns_read_question(message, bytes, &question) || !question.is_response ||
-        !policy_allows_name(&gate->policy, question.name)) {
+        !gate_allows_name(gate, question.name) ||
+        !recent_answered(&gate->recent, &question, p->to_port, now_ms)) {
         gate->malformed++;
         return 0;
     }
@@ -198,18 +213,31 @@ static size_t gate_add_mtu(const struct gate *gate, uint8_t *frame,
 }
 
 /* What is not looked at passes as it is. */
-enum gate_look { LOOK_NOT, LOOK_DHCP, LOOK_DNS };
+enum gate_look { LOOK_NOT, LOOK_DHCP, LOOK_DNS, LOOK_UNREADABLE, LOOK_FORWARDED };
+
+static bool gate_forwards(const struct gate *gate, uint16_t guest_port)
+{
+    for (unsigned i = 0; i < gate->forwards; i++) {
+        if (gate->forward[i].guest_port == guest_port)
+            return true;
+    }
+    return false;
+}
 
 static enum gate_look gate_look(const struct gate *gate, const uint8_t *frame,
                                 size_t length, struct packet *p)
 {
     packet_read(frame, length, p);
+    bool open = gate_is_open(gate), dns = gate_is_dns(gate, &p->from);
+    if (!open && dns && p->kind == PACKET_FRAGMENT)
+        return LOOK_UNREADABLE;
     if (p->kind != PACKET_IP || p->protocol != PROTOCOL_UDP)
         return LOOK_NOT;
-    if (!p->v6 && p->from_port == PORT_DHCP_SERVER)
+    if (!p->v6 && p->from_port == PORT_DHCP_SERVER && same(&p->from, &gate->host[0]))
         return LOOK_DHCP;
-    bool dns = gate->policy.rules && p->from_port == PORT_DNS;
-    return dns && gate_is_dns(gate, &p->from) ? LOOK_DNS : LOOK_NOT;
+    if (!open && dns && p->from_port == PORT_DNS)
+        return LOOK_DNS;
+    return !open && gate_forwards(gate, p->to_port) ? LOOK_FORWARDED : LOOK_NOT;
 }
 
 bool gate_looks_at(const struct gate *gate, const uint8_t *frame, size_t length)
@@ -226,8 +254,30 @@ size_t gate_to_guest(struct gate *gate, uint8_t *frame, size_t length, uint64_t 
         return gate_add_mtu(gate, frame, &p, length);
     case LOOK_DNS:
         return gate_answer(gate, frame, &p, length, now_ms);
+    case LOOK_UNREADABLE:
+        gate->malformed++;
+        return 0;
+    case LOOK_FORWARDED:
+        recent_sent(&gate->recent, &p, now_ms);
+        break;
     case LOOK_NOT:
         break;
     }
     return length;
+}
+
+void gate_publish(struct gate *gate, const char *at, uint16_t guest_port)
+{
+    struct gate_forward *forward = &gate->forward[gate->forwards++];
+    (void)snprintf(forward->at, sizeof forward->at, "%s", at);
+    forward->guest_port = guest_port;
+}
+
+void gate_unpublish(struct gate *gate, const char *at)
+{
+    unsigned i = 0;
+    while (i < gate->forwards && strcmp(gate->forward[i].at, at) != 0)
+        i++;
+    if (i < gate->forwards)
+        gate->forward[i] = gate->forward[--gate->forwards];
 }

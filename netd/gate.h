@@ -10,11 +10,26 @@
 #define NETD_GATE_H
 
 #include "packet.h"
+#include "recent.h"
 
-enum { GATE_FRAME_MAX = 65535 + 18 };
+enum {
+    GATE_FRAME_MAX = 65535 + 18,
+    GATE_FORWARDS = 256, /* of UDP, at a time */
+    GATE_AT_MAX = 64
+};
+
+/* Datagrams that come to `at`, of the host's, go to this port of the guest's. */
+struct gate_forward {
+    char at[GATE_AT_MAX];
+    uint16_t guest_port;
+};
 
 struct gate {
     struct policy policy;
+    bool restricted; /* nothing is allowed but to answer */
+    struct recent recent;
+    struct gate_forward forward[GATE_FORWARDS];
+    unsigned forwards;
     struct address host[2], dns[2]; /* our own, IPv4 and IPv6 */
     uint16_t mtu;
     /* What was refused. */
@@ -32,6 +47,10 @@ enum gate_verdict {
 enum gate_verdict gate_from_guest(struct gate *gate, const uint8_t *frame,
                                   size_t length, uint64_t now_ms, uint8_t *reply,
                                   size_t *reply_length);
+
+/* Who sends by this forward may be answered; fewer than GATE_FORWARDS are there. */
+void gate_publish(struct gate *gate, const char *at, uint16_t guest_port);
+void gate_unpublish(struct gate *gate, const char *at);
 
 /* Could gate_to_guest change or drop this frame? */
 bool gate_looks_at(const struct gate *gate, const uint8_t *frame, size_t length);

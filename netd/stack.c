@@ -154,7 +154,6 @@ bool stack_open(struct stack *stack, const struct stack_options *options)
     const uint8_t dns[4] = {10, 0, 2, 3};
     SlirpConfig config = {
         .version = 4,
-        .restricted = options->restrict_to_forwards,
         .in_enabled = true,
         .vnetwork.s_addr = htonl(0x0a000200),
         .vnetmask.s_addr = htonl(0xffffff00),
@@ -173,6 +172,8 @@ bool stack_open(struct stack *stack, const struct stack_options *options)
     stack->timer_ms = -1;
     stack->ipv6 = options->ipv6;
     stack->gate.mtu = options->mtu;
+    /* libslirp's own way of it would lose what answers a datagram, too. */
+    stack->gate.restricted = options->restrict_to_forwards;
     stack->gate.host[0] = address_v4((const uint8_t[4]){10, 0, 2, 2});
     memcpy(stack->gate.host[1].byte, &config.vhost6, 16);
     stack->gate.dns[0] = address_v4(dns);
@@ -345,14 +346,20 @@ const char *stack_forward(struct stack *stack, const char *text, bool add,
     int flags = (f.udp ? SLIRP_HOSTFWD_UDP : 0) | (f.v6 ? SLIRP_HOSTFWD_V6ONLY : 0);
     if (add && f.v6 && !stack->ipv6)
         return "the guest has no IPv6 (ipv6=off)";
+    if (add && f.udp && stack->gate.forwards == GATE_FORWARDS)
+        return "there are 256 of UDP already";
     int rc = add ? slirp_add_hostxfwd(stack->slirp, &f.host.any, f.bytes, &f.guest.any,
                                       f.bytes, flags)
                  : slirp_remove_hostxfwd(stack->slirp, &f.host.any, f.bytes, flags);
-    if (rc == 0 && add)
+    if (rc != 0)
+        return add ? strerror(errno) : "there is no such forward";
+    if (f.udp && add)
+        gate_publish(&stack->gate, at, forward_guest_port(&f));
+    else if (f.udp)
+        gate_unpublish(&stack->gate, at);
+    else if (add)
         forwards_lengthen_queues();
-    if (rc == 0)
-        return NULL;
-    return add ? strerror(errno) : "there is no such forward";
+    return NULL;
 }
 
 json_t *stack_stats(const struct stack *stack)

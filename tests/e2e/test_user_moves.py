@@ -227,9 +227,11 @@ done""" % (sink.port, source.port))
     assert all(0.8 * mib <= rate <= 1.05 * mib for _, mib, rate in rates), rates
 
 
-def test_datagrams_go_both_ways(guest_net):
-    """The guest asks the host, and the host the guest, by a forward; each datagram is its
-    own, up to the largest that IPv4 has."""
+@pytest.mark.parametrize("how", [["user"], ["user", "--allow", "203.0.113.10"],
+                                 ["user", "--deny", "203.0.113.10"], ["user,restrict"]])
+def test_datagrams_go_both_ways(guest_net, how):
+    """The guest asks the host, which a policy stops, and the host the guest, by a forward,
+    which none does; each datagram is its own, up to the largest that IPv4 has."""
     host = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     host.bind(("127.0.0.1", 0))
     host.settimeout(60)
@@ -242,7 +244,7 @@ def test_datagrams_go_both_ways(guest_net):
     threading.Thread(target=echo, daemon=True).start()
     port = free_port(socket.SOCK_DGRAM)
     p = guest_net.start(
-        "--net", "user", "-p", "%d:5353/udp" % port, programs=["socat"], do="""
+        "--net", *how, "-p", "%d:5353/udp" % port, programs=["socat"], do="""
 for n in 1 2 3; do echo -n abc$n | socat -t 1 - UDP4:10.0.2.2:%d; echo; done
 socat -b 66000 UDP4-RECVFROM:5353,fork EXEC:cat""" % host.getsockname()[1])
     try:
@@ -261,7 +263,8 @@ socat -b 66000 UDP4-RECVFROM:5353,fork EXEC:cat""" % host.getsockname()[1])
     finally:
         p.kill()
     out = p.communicate()[0].decode().replace("\r", "")
-    assert "1cba\n2cba\n3cba\n" in out
+    assert ("1cba\n2cba\n3cba\n" in out) == (how == ["user"]) and ("cba" in out) == (
+        how == ["user"]), out
 
 
 def test_curl_in_the_guest(guest_net):

@@ -43,11 +43,16 @@ static bool ends_here(const struct packet *p)
     return p->to_port == 547 && (is(to, "ff02::1:2") || is(to, "fec0::2"));
 }
 
+static bool is_open(const struct gate *gate)
+{
+    return gate->policy.rules == 0 && !gate->restricted;
+}
+
 static void passed(const struct gate *gate, const uint8_t *frame, size_t length)
 {
     struct packet p;
     packet_read(frame, length, &p);
-    if (p.kind == PACKET_ARP || (p.kind != PACKET_IP && gate->policy.rules == 0))
+    if (p.kind == PACKET_ARP || (p.kind != PACKET_IP && is_open(gate)))
         return;
     MV_ASSERT(p.kind == PACKET_IP);
     MV_ASSERT(!is(&p.to, "127.0.0.1") && !is(&p.to, "0.0.0.0") && !is(&p.to, "::1"));
@@ -56,7 +61,8 @@ static void passed(const struct gate *gate, const uint8_t *frame, size_t length)
     enum policy_protocol protocol = p.protocol == PROTOCOL_TCP   ? POLICY_TCP
                                     : p.protocol == PROTOCOL_UDP ? POLICY_UDP
                                                                  : POLICY_OTHER;
-    MV_ASSERT(policy_allows(&gate->policy, &p.to, p.to_port, protocol, 0));
+    MV_ASSERT(!gate->restricted &&
+              policy_allows(&gate->policy, &p.to, p.to_port, protocol, 0));
 }
 
 static void from_guest(struct gate *gate, const uint8_t *frame, size_t length,
@@ -75,9 +81,21 @@ static void from_guest(struct gate *gate, const uint8_t *frame, size_t length,
     }
 }
 
+/* As if the guest had asked for it. */
+static void ask(struct gate *gate, const uint8_t *frame, size_t length)
+{
+    struct packet p;
+    struct dns_question question;
+    packet_read(frame, length, &p);
+    if (p.kind == PACKET_IP && p.protocol == PROTOCOL_UDP &&
+        dns_read_question(frame + p.payload, p.end - p.payload, &question))
+        recent_asked(&gate->recent, &question, p.to_port, 0);
+}
+
 static void to_guest(struct gate *gate, uint8_t *frame, size_t length,
                      const uint8_t *before)
 {
+    ask(gate, frame, length);
     bool looked = gate_looks_at(gate, frame, length);
     size_t n = gate_to_guest(gate, frame, length, 0);
     MV_ASSERT(n <= GATE_FRAME_MAX);
@@ -102,6 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             if (data[1] >> i & 1)
                 (void)policy_add(&gate->policy, data[1] & 0x80, rules[i]);
         }
+        gate->restricted = data[1] & 0x40;
         memcpy(frame, data + 2, size - 2);
         if (data[0] & 1)
             to_guest(gate, frame, size - 2, data + 2);

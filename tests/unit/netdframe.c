@@ -141,6 +141,13 @@ enum gate_verdict from_guest(void)
     return gate_from_guest(&gate, frame, length, 0, reply, &reply_length);
 }
 
+void resolve(const char *name, const char *address)
+{
+    ask(name);
+    assert_int_equal(from_guest(), GATE_PASS);
+    answer(name, address);
+}
+
 bool reaches(const char *to, uint16_t port)
 {
     put_syn(to, port);

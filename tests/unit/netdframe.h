@@ -29,6 +29,8 @@ size_t put_question(uint8_t *message, const char *name, bool response);
 /* The guest's question to our DNS; our DNS's answer with an alias and one address. */
 void ask(const char *name);
 void answer(const char *name, const char *address);
+/* Both: asks, and puts the answer. */
+void resolve(const char *name, const char *address);
 
 /* What the gate does with the frame. */
 enum gate_verdict from_guest(void);
