@@ -6,7 +6,9 @@
 #include "control.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <uv.h>
 
 enum { LIMITS_MAX = 24 }; /* the library's */
 
@@ -218,6 +220,50 @@ static json_t *verb_limit(const struct verb_machine *machine, const json_t *requ
 
 /* ---- the network ----------------------------------------------------------------- */
 
+/* Where a forward listens, "[ADDR:]HOST:GUEST[/udp]", which can be written in many
+ * ways: zero where it is none. */
+struct place {
+    bool v6, udp;
+    uint8_t address[16];
+    unsigned long port;
+};
+
+static struct place place_of(const char *text)
+{
+    struct place place = {.port = 0}, none = {.port = 0};
+    char copy[128] = "", usual[] = "127.0.0.1", *end;
+    (void)snprintf(copy, sizeof copy, "%s", text);
+    char *slash = strrchr(copy, '/');
+    place.udp = slash && !strcmp(slash, "/udp");
+    char *guest = strrchr(copy, ':');
+    if (!guest)
+        return none;
+    *guest = '\0';
+    char *port = strrchr(copy, ':');
+    char *address = port ? copy : usual;
+    if (port)
+        *port++ = '\0';
+    place.port = strtoul(port ? port : copy, &end, 10);
+    address[strcspn(address, "]")] = '\0';
+    address += *address == '[';
+    place.v6 = strchr(address, ':') != NULL;
+    bool ok = uv_inet_pton(place.v6 ? AF_INET6 : AF_INET, address, place.address) == 0;
+    return ok && !*end ? place : none;
+}
+
+/* The forward among those that are open which listens where `text` says; -1: none. */
+static int port_find(const json_t *ports, const char *text)
+{
+    struct place wanted = place_of(text);
+    for (size_t i = 0; i < json_array_size(ports); i++) {
+        struct place is = place_of(json_string_value(json_array_get(ports, i)));
+        if (is.port == wanted.port && is.v6 == wanted.v6 && is.udp == wanted.udp &&
+            !memcmp(is.address, wanted.address, sizeof is.address))
+            return (int)i;
+    }
+    return -1;
+}
+
 static json_t *verb_publish(const struct verb_machine *machine, const json_t *request,
                             struct verb_result *result)
 {
@@ -225,17 +271,15 @@ static json_t *verb_publish(const struct verb_machine *machine, const json_t *re
     const char *add = json_string_value(json_object_get(request, "add"));
     const char *remove = json_string_value(json_object_get(request, "remove"));
     (void)result;
+    int at = remove ? port_find(machine->ports, remove) : -1;
+    if (at >= 0)
+        remove = json_string_value(json_array_get(machine->ports, (size_t)at));
     int rc = add ? microvm_publish(machine->vm, add, &err)
                  : microvm_unpublish(machine->vm, remove, &err);
     if (!rc && add)
         (void)json_array_append_new(machine->ports, json_string(add));
-    for (size_t i = 0; !rc && !add && i < json_array_size(machine->ports); i++) {
-        const char *port = json_string_value(json_array_get(machine->ports, i));
-        if (port && !strcmp(port, remove)) {
-            (void)json_array_remove(machine->ports, i);
-            break;
-        }
-    }
+    else if (!rc && at >= 0)
+        (void)json_array_remove(machine->ports, (size_t)at);
     return answer_of(rc, &err);
 }
 

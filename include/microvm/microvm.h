@@ -427,7 +427,8 @@ MICROVM_API int microvm_set_limits_text(microvm *vm, const char *const *text,
  * Opens or closes a forward of the user network while the machine runs, in the form of
  * the setting publish: "8080:80", "0.0.0.0:8443:443", "5353:53/udp". INVALID with the
  * reason, such as a port that is taken; UNSUPPORTED without a user network. Blocks for
- * as long as the helper takes. Not from the log function.
+ * as long as the helper takes. Not from the log function. Where the helper is gone, one
+ * is closed that was opened with these words.
  */
 MICROVM_API int microvm_publish(microvm *vm, const char *forward, microvm_error *err);
 MICROVM_API int microvm_unpublish(microvm *vm, const char *forward, microvm_error *err);
@@ -850,6 +851,9 @@ typedef struct microvm_stats {
     uint64_t net_refused_names;       /* that were asked for */
     uint64_t net_refused_answers;     /* of DNS, that pointed inside */
     uint64_t transport; /* of virtio devices: 0 not started, 1 MMIO, 2 PCI */
+    /* Frames that the egress policy could not read, so let nowhere: fragments, VLAN
+     * tags, DNS that is malformed or answers what nobody asked. */
+    uint64_t net_refused_frames;
 } microvm_stats;
 
 /* Fills *out up to out->size. Works in every state. */

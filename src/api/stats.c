@@ -46,6 +46,7 @@ static const struct field {
     FIELD(net_refused_connections),
     FIELD(net_refused_names),
     FIELD(net_refused_answers),
+    FIELD(net_refused_frames),
 #undef FIELD
 };
 

@@ -37,6 +37,7 @@ struct user {
     uv_mutex_t lock;         /* one asks at a time; what follows */
     struct mv_helper helper;
     intptr_t control;
+    bool deaf;        /* an answer did not come, and may still: not asked again */
     json_t *forwards; /* that are open: where each one listens, and its text */
     struct mv_net_user_stats last, before; /* of this helper, of those before it */
 };
@@ -120,25 +121,37 @@ static int control_ask(intptr_t control, json_t *request, json_t **answer,
     return rc;
 }
 
+/* As control_ask, with the lock held. An answer that is late would be taken for that of
+ * the next request, and who waits for one stands still: so the first one that does not
+ * come is the last one that is waited for, until the next restart. */
+static int user_ask(struct user *user, json_t *request, json_t **answer,
+                    microvm_error *err)
+{
+    if (user->deaf) {
+        json_decref(request);
+        return control_failed(err);
+    }
+    int rc = control_ask(user->control, request, answer, err);
+    user->deaf = rc == MICROVM_E_IO;
+    return rc;
+}
+
 /* ---- forwards and counters ------------------------------------------------------- */
 
-/* The helper says where a forward listens, which can be written in many ways. */
-static int forward_ask(intptr_t control, json_t *forwards, const char *text, bool add,
-                       microvm_error *err)
+static json_t *forward_request(const char *text, bool add)
 {
-    json_t *answer;
-    int rc = control_ask(
-        control, json_pack("{s:s, s:s}", "do", "forward", add ? "add" : "remove", text),
-        &answer, err);
-    if (rc)
-        return rc;
+    return json_pack("{s:s, s:s}", "do", "forward", add ? "add" : "remove", text);
+}
+
+/* The helper says where a forward listens, which can be written in many ways. */
+static void forward_note(json_t *forwards, const json_t *answer, const char *text,
+                         bool add)
+{
     const char *at = json_string_value(json_object_get(answer, "at"));
     if (at && add)
         (void)json_object_set_new(forwards, at, json_string(text));
     else if (at)
         (void)json_object_del(forwards, at);
-    json_decref(answer);
-    return 0;
 }
 
 /* Without a helper to ask: true if there was one of this text. */
@@ -159,8 +172,12 @@ int mv_net_user_forward(struct mv_net *net, const char *text, bool add,
 {
     struct user *user = user_of(net);
     microvm_error why;
+    json_t *answer = NULL;
     uv_mutex_lock(&user->lock);
-    int rc = forward_ask(user->control, user->forwards, text, add, &why);
+    int rc = user_ask(user, forward_request(text, add), &answer, &why);
+    if (!rc)
+        forward_note(user->forwards, answer, text, add);
+    json_decref(answer);
     if (rc == MICROVM_E_IO && !add && forward_forget(user->forwards, text))
         rc = 0;
     uv_mutex_unlock(&user->lock);
@@ -176,13 +193,13 @@ static uint64_t counter(const json_t *answer, const char *key)
 static int user_count(struct user *user, microvm_error *err)
 {
     json_t *answer;
-    int rc =
-        control_ask(user->control, json_pack("{s:s}", "do", "stats"), &answer, err);
+    int rc = user_ask(user, json_pack("{s:s}", "do", "stats"), &answer, err);
     if (rc)
         return rc;
     user->last.refused_connections = counter(answer, "refused_connections");
     user->last.refused_names = counter(answer, "refused_names");
     user->last.refused_answers = counter(answer, "refused_answers");
+    user->last.refused_frames = counter(answer, "refused_malformed");
     json_decref(answer);
     return 0;
 }
@@ -192,7 +209,8 @@ static struct mv_net_user_stats stats_sum(const struct mv_net_user_stats *a,
 {
     return (struct mv_net_user_stats){a->refused_connections + b->refused_connections,
                                       a->refused_names + b->refused_names,
-                                      a->refused_answers + b->refused_answers};
+                                      a->refused_answers + b->refused_answers,
+                                      a->refused_frames + b->refused_frames};
 }
 
 void mv_net_user_stats(struct mv_net *net, struct mv_net_user_stats *out)
@@ -266,18 +284,29 @@ struct end {
 };
 
 static int end_ask(intptr_t control, json_t *open, const json_t *texts,
-                   json_t *forwards, microvm_error *err)
+                   json_t *forwards, const struct mv_log *log, microvm_error *err)
 {
-    int rc = control_ask(control, json_incref(open), NULL, err);
-    for (size_t i = 0; !rc && i < json_array_size(texts); i++)
-        rc = forward_ask(control, forwards, json_string_value(json_array_get(texts, i)),
-                         true, err);
+    json_t *answer = NULL;
+    int rc = control_ask(control, json_incref(open), &answer, err);
+    if (!rc && json_is_false(json_object_get(answer, "landlock")))
+        mv_log(log, MICROVM_LOG_WARNING,
+               "net 'user': the kernel has no Landlock: microvm-netd may open files");
+    for (size_t i = 0; !rc && i < json_array_size(texts); i++) {
+        const char *text = json_string_value(json_array_get(texts, i));
+        json_decref(answer);
+        answer = NULL;
+        rc = control_ask(control, forward_request(text, true), &answer, err);
+        if (!rc)
+            forward_note(forwards, answer, text, true);
+    }
+    json_decref(answer);
     return rc;
 }
 
 /* Starts a helper and opens `texts`, which fills `forwards`. */
 static int end_open(const char *program, json_t *open, const json_t *texts,
-                    json_t *forwards, struct end *out, microvm_error *err)
+                    json_t *forwards, const struct mv_log *log, struct end *out,
+                    microvm_error *err)
 {
     intptr_t frames[2] = {MV_SOCKET_NONE, MV_SOCKET_NONE};
     intptr_t control[2] = {MV_SOCKET_NONE, MV_SOCKET_NONE};
@@ -291,7 +320,7 @@ static int end_open(const char *program, json_t *open, const json_t *texts,
         mv_socket_close(frames[1]); /* so that its end is seen */
         mv_socket_close(control[1]);
         frames[1] = control[1] = MV_SOCKET_NONE;
-        rc = end_ask(control[0], open, texts, forwards, err);
+        rc = end_ask(control[0], open, texts, forwards, log, err);
     }
     if (rc) {
         mv_helper_stop(&helper);
@@ -342,10 +371,9 @@ int mv_net_user_open(const struct mv_net_config *config, struct mv_loop *loop,
     json_t *open = open_request(config), *texts = list_of(config->user->forward);
     json_t *forwards = json_object();
     struct end end = {MV_HELPER_NONE, MV_SOCKET_NONE, MV_SOCKET_NONE};
-    (void)log;
     int rc = !open || !texts || !forwards || (name && !program)
                  ? mv_fail(err, MICROVM_E_NO_MEMORY, "net 'user': no memory")
-                 : end_open(program, open, texts, forwards, &end, err);
+                 : end_open(program, open, texts, forwards, log, &end, err);
     if (!rc)
         rc = user_new(&end, loop, program, open, forwards, out, err);
     json_decref(texts);
@@ -410,13 +438,14 @@ static int user_renew(struct user *user, int *frames, microvm_error *err)
 {
     json_t *texts = forward_texts(user->forwards), *forwards = json_object();
     struct end end = {MV_HELPER_NONE, MV_SOCKET_NONE, MV_SOCKET_NONE};
+    const struct mv_log silent = {.fn = NULL}; /* not on a caller's thread */
     (void)user_count(user, NULL);
     mv_helper_stop(&user->helper);
     mv_socket_close(user->control);
     user->control = MV_SOCKET_NONE;
     user->before = stats_sum(&user->before, &user->last);
     user->last = (struct mv_net_user_stats){0};
-    int rc = end_open(user->program, user->open, texts, forwards, &end, err);
+    int rc = end_open(user->program, user->open, texts, forwards, &silent, &end, err);
     json_decref(texts);
     if (rc) {
         json_decref(forwards);
@@ -426,6 +455,7 @@ static int user_renew(struct user *user, int *frames, microvm_error *err)
     user->forwards = forwards;
     user->helper = end.helper;
     user->control = end.control;
+    user->deaf = false;
     *frames = end.frames;
     return 0;
 }

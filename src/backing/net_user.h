@@ -19,7 +19,7 @@ int mv_net_user_forward(struct mv_net *net, const char *text, bool add,
 /* What the policy has refused, helpers that are gone included as far as they were
  * asked. As above. */
 struct mv_net_user_stats {
-    uint64_t refused_connections, refused_names, refused_answers;
+    uint64_t refused_connections, refused_names, refused_answers, refused_frames;
 };
 void mv_net_user_stats(struct mv_net *net, struct mv_net_user_stats *out);
 

@@ -69,6 +69,7 @@ void mv_nic_stats(microvm_nic *nic, microvm_stats *out)
     out->net_refused_connections += stats.refused_connections;
     out->net_refused_names += stats.refused_names;
     out->net_refused_answers += stats.refused_answers;
+    out->net_refused_frames += stats.refused_frames;
 }
 
 const char *mv_nic_backing(const microvm_nic *nic)

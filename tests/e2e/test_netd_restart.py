@@ -148,6 +148,38 @@ def test_a_helper_that_lives_can_be_restarted_and_paused_machines_are_told(runni
     wait_until(lambda: fetch(first))
 
 
+def test_a_forward_is_closed_in_any_spelling(running):
+    """And while the helper is gone, too."""
+    first, second = running.ports
+    for add, rm in (("%d:80", "127.0.0.1:%d:80/tcp"), ("127.0.0.1:%d:81", "%d:7"),
+                    ("[::1]:%d:80", "[0:0::1]:%d:80")):
+        assert running.cli("port", "web", "add", add % second).returncode == 0
+        assert (add % second).encode() in running.cli("port", "web").stdout
+        assert running.cli("port", "web", "rm", "%d:80/udp" % second).returncode != 0
+        r = running.cli("port", "web", "rm", rm % second)
+        assert r.returncode == 0, r.stderr
+        assert running.cli("port", "web").stdout == b"%d:80\n" % first
+    os.kill(running.netd()[0], 9)
+    wait_until(lambda: running.link() == "down")
+    assert running.cli("port", "web", "rm", "127.0.0.1:%d:80/tcp" % first).returncode == 0
+    assert running.cli("port", "web").stdout == b""
+    assert running.cli("net", "web", "restart").returncode == 0
+    assert not fetch(first)
+
+
+def test_a_helper_that_hangs_holds_nobody_up_twice(running):
+    """The first question waits for its answer, until it is too late; no other one does."""
+    os.kill(running.netd()[0], 19)
+    assert b"does not answer" in running.cli("port", "web", "add", "1:1").stderr
+    began = time.monotonic()
+    for _ in range(3):
+        assert b"does not answer" in running.cli("port", "web", "add", "1:1").stderr
+        assert running.cli("stats", "web").returncode == 0
+    assert time.monotonic() - began < 5
+    assert running.cli("net", "web", "restart").returncode == 0
+    wait_until(lambda: fetch(running.ports[0]))
+
+
 def test_what_cannot_be_restarted(running):
     assert b"has no device 'net7'" in running.cli("net", "web", "restart", "net7").stderr
     assert b"net: write NAME" in running.cli("net", "web", "up").stderr

@@ -30,7 +30,13 @@ static void on_link(void *device)
 
 int netend_open(struct netend *t, struct mv_net_config config, microvm_error *err)
 {
-    *t = (struct netend){.links = 0};
+    return netend_open_logged(t, config, (struct mv_log){.fn = NULL}, err);
+}
+
+int netend_open_logged(struct netend *t, struct mv_net_config config, struct mv_log log,
+                       microvm_error *err)
+{
+    *t = (struct netend){.log = log};
     assert_ok(mv_loop_open(&t->loop, err), err);
     int rc = mv_net_open(&config, &t->loop, &t->log, &t->net, err);
     if (rc)

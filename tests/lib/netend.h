@@ -18,6 +18,8 @@ struct netend {
 
 /* The loop is open only if it succeeds. */
 int netend_open(struct netend *t, struct mv_net_config config, microvm_error *err);
+int netend_open_logged(struct netend *t, struct mv_net_config config, struct mv_log log,
+                       microvm_error *err);
 void netend_turn(struct netend *t);
 void netend_close(struct netend *t);
 

@@ -21,7 +21,7 @@
 /* Sockets are 3 and 4. A forward listens where its text says, "slow" or not. */
 static const char script[] =
     "#!/usr/bin/python3 -S\n"
-    "import json, os, socket, sys\n"
+    "import json, os, socket, sys, time\n"
     "path = sys.argv[0]\n"
     "control = socket.socket(fileno=4)\n"
     "control.setblocking(True)\n"
@@ -30,14 +30,18 @@ static const char script[] =
     "        log.write(line)\n"
     "    request = json.loads(line)\n"
     "    at = request.get('add', request.get('remove', '')).replace('slow ', '')\n"
-    "    answer = json.dumps({'ok': True, 'at': at, 'refused_names': 3})\n"
+    "    answer = json.dumps({'ok': True, 'at': at, 'refused_names': 3,\n"
+    "                         'refused_malformed': 4, 'landlock': False})\n"
     "    if at == 'dies':\n"
     "        os._exit(1)\n"
     "    if at == 'nonsense':\n"
     "        answer = 'x'\n"
     "    if at == 'taken' and os.path.exists(path + '.taken'):\n"
     "        answer = json.dumps({'error': 'taken: in use'})\n"
-    "    control.sendall(answer.encode() + b'\\n')\n";
+    "    control.sendall(answer.encode() + b'\\n')\n"
+    "    if at == 'nonsense':\n"
+    "        time.sleep(0.1)\n"
+    "        control.sendall(b'{\"ok\": true, \"at\": \"late\"}\\n')\n";
 
 struct bed {
     char folder[64], program[80], log[90], taken[90];
@@ -95,6 +99,7 @@ static int helpers_can_run(void **state)
 
 static int bed_open(struct bed *bed, char *first, microvm_error *err)
 {
+    struct mv_log log = bed->end.log;
     *bed = (struct bed){.folder = "/tmp/microvm-net-user-XXXXXX"};
     assert_non_null(mkdtemp(bed->folder));
     (void)snprintf(bed->program, sizeof bed->program, "%s/netd", bed->folder);
@@ -107,8 +112,9 @@ static int bed_open(struct bed *bed, char *first, microvm_error *err)
     bed->rules = (struct mv_config_list){.text = {bed->rule}, .count = 1};
     const struct mv_net_user_config user = {
         .program = bed->program, .forward = &bed->forwards, .rule = &bed->rules};
-    int rc = netend_open(
-        &bed->end, (struct mv_net_config){.kind = MV_NET_USER, .user = &user}, err);
+    int rc = netend_open_logged(
+        &bed->end, (struct mv_net_config){.kind = MV_NET_USER, .user = &user}, log,
+        err);
     if (!rc)
         bed->end.net->owner = (struct mv_net_owner){on_link, bed};
     return rc;
@@ -161,7 +167,7 @@ static void bed_let_it_die(struct bed *bed)
 static void an_end_is_told_although_nobody_listens(void **state)
 {
     (void)state;
-    struct bed bed;
+    struct bed bed = {.told = 0};
     microvm_error err;
     assert_ok(bed_open(&bed, (char[]){"80:80"}, &err), &err);
     assert_true(bed.end.net->link);
@@ -174,7 +180,7 @@ static void an_end_is_told_although_nobody_listens(void **state)
 static void a_new_helper_is_asked_for_what_was_open(void **state)
 {
     (void)state;
-    struct bed bed;
+    struct bed bed = {.told = 0};
     microvm_error err;
     assert_ok(bed_open(&bed, (char[]){"80:80"}, &err), &err);
     struct mv_net *net = bed.end.net;
@@ -201,25 +207,27 @@ static void a_new_helper_is_asked_for_what_was_open(void **state)
 static void counters_outlive_the_helper(void **state)
 {
     (void)state;
-    struct bed bed;
+    struct bed bed = {.told = 0};
     microvm_error err;
     struct mv_net_user_stats stats;
     assert_ok(bed_open(&bed, (char[]){"80:80"}, &err), &err);
     mv_net_user_stats(bed.end.net, &stats);
     assert_int_equal(stats.refused_names, 3);
+    assert_int_equal(stats.refused_frames, 4);
     bed_let_it_die(&bed);
     mv_net_user_stats(bed.end.net, &stats);
     assert_int_equal(stats.refused_names, 3);
     assert_ok(mv_net_user_restart(bed.end.net, &err), &err);
     mv_net_user_stats(bed.end.net, &stats);
     assert_int_equal(stats.refused_names, 6);
+    assert_int_equal(stats.refused_frames, 8);
     bed_close(&bed);
 }
 
 static void a_restart_that_fails_can_be_tried_again(void **state)
 {
     (void)state;
-    struct bed bed;
+    struct bed bed = {.told = 0};
     microvm_error err;
     assert_ok(bed_open(&bed, (char[]){"taken"}, &err), &err);
     bed_write(bed.taken, "");
@@ -244,7 +252,7 @@ static void helpers_that_misbehave_at_once_are_refused(void **state)
         int code;
     } cases[] = {{"dies", MICROVM_E_IO}, {"nonsense", MICROVM_E_IO}};
     for (unsigned i = 0; i < 2; i++) {
-        struct bed bed;
+        struct bed bed = {.told = 0};
         microvm_error err;
         char forward[16];
         (void)snprintf(forward, sizeof forward, "%s", cases[i].forward);
@@ -253,12 +261,55 @@ static void helpers_that_misbehave_at_once_are_refused(void **state)
     }
 }
 
+/* One that comes when nobody waits for it any more is not the next one's. */
+static void a_late_answer_is_nobodys(void **state)
+{
+    (void)state;
+    struct bed bed = {.told = 0};
+    microvm_error err;
+    struct mv_net_user_stats stats;
+    assert_ok(bed_open(&bed, (char[]){"80:80"}, &err), &err);
+    assert_int_equal(mv_net_user_forward(bed.end.net, "nonsense", true, &err),
+                     MICROVM_E_IO);
+    bed_write(bed.taken, "");
+    uv_sleep(300);
+    assert_int_equal(mv_net_user_forward(bed.end.net, "taken", true, &err),
+                     MICROVM_E_IO);
+    mv_net_user_stats(bed.end.net, &stats);
+    assert_int_equal(stats.refused_names, 0); /* nor asked */
+    assert_ok(mv_net_user_restart(bed.end.net, &err), &err);
+    assert_ok(mv_net_user_forward(bed.end.net, "81:81", true, &err), &err);
+    bed_close(&bed);
+}
+
+static void on_log(void *user, int level, const char *text)
+{
+    unsigned *warned = user;
+    assert_int_equal(level, MICROVM_LOG_WARNING);
+    assert_non_null(strstr(text, "the kernel has no Landlock"));
+    ++*warned;
+}
+
+static void a_helper_without_landlock_is_told(void **state)
+{
+    (void)state;
+    struct bed bed = {.told = 0};
+    microvm_error err;
+    unsigned warned = 0;
+    bed.end.log = (struct mv_log){on_log, &warned, MICROVM_LOG_WARNING};
+    assert_ok(bed_open(&bed, (char[]){"80:80"}, &err), &err);
+    assert_int_equal(warned, 1);
+    bed_close(&bed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_end_is_told_although_nobody_listens),
         cmocka_unit_test(a_new_helper_is_asked_for_what_was_open),
         cmocka_unit_test(counters_outlive_the_helper),
+        cmocka_unit_test(a_late_answer_is_nobodys),
+        cmocka_unit_test(a_helper_without_landlock_is_told),
         cmocka_unit_test(a_restart_that_fails_can_be_tried_again),
         cmocka_unit_test(helpers_that_misbehave_at_once_are_refused),
     };
