@@ -456,7 +456,8 @@ MICROVM_API int64_t microvm_nic_recv_packet(microvm_nic *nic, void *frame,
                                             size_t capacity, int64_t timeout_ms,
                                             microvm_error *err);
 /* A descriptor (Windows: event HANDLE) that is readable while frames from the guest
- * wait; -1 where the backing is another. It belongs to the machine. */
+ * wait, and from the machine's end on; -1 where the backing is another. It belongs to
+ * the machine. */
 MICROVM_API intptr_t microvm_nic_handle(microvm_nic *nic);
 
 /* Pulls the cable (up 0) or plugs it in again; the guest is told. What is sent while it

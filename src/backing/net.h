@@ -33,6 +33,7 @@ struct mv_net;
 enum {
     MV_NET_HEADER_BYTES = 12, /* virtio_net_hdr with num_buffers */
     MV_NET_FRAME_MIN = 14,    /* two addresses and a type */
+    MV_NET_RUNTS = 64,        /* frames that are dropped in one call of receive */
     /* What TCP segmentation hands over at once, and the largest MTU: 65535 bytes of
      * packet behind an Ethernet header with a VLAN tag. */
     MV_NET_FRAME_MAX = 65535 + 18
@@ -53,7 +54,8 @@ struct mv_net_ops {
 
     /* Moves the next frame into the spans, which hold at least MV_NET_FRAME_MAX bytes
      * (and the header's): its length in bytes, header included, or 0 when none waits.
-     * A frame that is not to be had whole is dropped in here. */
+     * A frame that is not to be had whole is dropped in here; after MV_NET_RUNTS of
+     * them it is 0, too, so that others have their turn. */
     size_t (*receive)(struct mv_net *net, const struct mv_span *span, unsigned spans);
 
     /* Takes one frame of `length` bytes (header included; the frame itself has

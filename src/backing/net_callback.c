@@ -251,7 +251,7 @@ static int64_t callback_take(struct callback *c, void *frame, size_t capacity,
                        capacity);
     ring_skip_length(r);
     ring_take(r, frame, length);
-    if (r->used == 0)
+    if (r->used == 0 && !c->ended)
         mv_notify_clear(&c->arrived);
     if (c->full)
         mv_loop_post(c->loop, &c->writable);

@@ -37,7 +37,7 @@ size_t mv_net_gram_receive(struct mv_net *net, const struct mv_span *span,
     struct msghdr msg = {.msg_iov = iov};
     spans = MV_MIN(spans, (unsigned)SPANS_MAX);
     gram_iovec(iov, span, spans);
-    while (!g->watch.lost) {
+    for (unsigned runts = 0; runts < MV_NET_RUNTS && !g->watch.lost;) {
         msg.msg_iovlen = (__typeof__(msg.msg_iovlen))spans;
         ssize_t n = recvmsg(g->watch.fd, &msg, 0);
         if (n < 0 && errno == EINTR)
@@ -50,6 +50,7 @@ size_t mv_net_gram_receive(struct mv_net *net, const struct mv_span *span,
             !(msg.msg_flags & MSG_TRUNC))
             return (size_t)n;
         net->received_drops++;
+        runts++;
     }
     return 0;
 }

@@ -46,40 +46,26 @@ static bool stream_would_block(void)
 
 /* -- receiving -- */
 
-/* The length of the frame at the front of what has arrived; 0: not known yet. */
-static uint32_t stream_length(const struct stream *s)
-{
-    const uint8_t *p = s->in + s->in_at;
-    if (s->in_used < LENGTH_BYTES)
-        return 0;
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
 static void stream_drop(struct stream *s, size_t bytes)
 {
     s->in_at += bytes;
     s->in_used -= bytes;
 }
 
-/* The length of the whole frame that lies at the front, or 0. Frames too short to be
- * any are thrown away here. */
-static size_t stream_next(struct stream *s)
+/* The length of the frame that lies at the front, if it is there whole; else -1. */
+static int32_t stream_next(struct stream *s)
 {
-    while (s->in_used >= LENGTH_BYTES) {
-        uint32_t length = stream_length(s);
-        if (length > MV_NET_FRAME_MAX) {
-            mv_net_watch_lost(&s->watch);
-            s->in_used = 0;
-            return 0;
-        }
-        if (s->in_used - LENGTH_BYTES < length)
-            return 0;
-        if (length >= MV_NET_FRAME_MIN)
-            return length;
-        s->watch.net.received_drops++;
-        stream_drop(s, LENGTH_BYTES + length);
+    const uint8_t *p = s->in + s->in_at;
+    if (s->in_used < LENGTH_BYTES)
+        return -1;
+    uint32_t length =
+        (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+    if (length > MV_NET_FRAME_MAX) {
+        mv_net_watch_lost(&s->watch);
+        s->in_used = 0;
+        return -1;
     }
-    return 0;
+    return s->in_used - LENGTH_BYTES < length ? -1 : (int32_t)length;
 }
 
 /* False: nothing has arrived. */
@@ -111,14 +97,21 @@ static size_t stream_receive(struct mv_net *net, const struct mv_span *span,
                              unsigned spans)
 {
     struct stream *s = stream_of(net);
-    size_t length = stream_next(s);
+    int32_t length = -1;
     (void)spans; /* they hold every frame */
-    while (length == 0 && !s->watch.lost && stream_read(s))
+    for (unsigned runts = 0; runts < MV_NET_RUNTS; runts++) {
         length = stream_next(s);
-    if (length > 0)
-        stream_give(s, span, length);
-    mv_net_watch_stage(&s->watch, stream_next(s) > 0);
-    return length;
+        while (length < 0 && !s->watch.lost && stream_read(s))
+            length = stream_next(s);
+        if (length < 0 || length >= MV_NET_FRAME_MIN)
+            break;
+        net->received_drops++;
+        stream_drop(s, LENGTH_BYTES + (size_t)length);
+    }
+    if (length >= MV_NET_FRAME_MIN)
+        stream_give(s, span, (size_t)length);
+    mv_net_watch_stage(&s->watch, stream_next(s) >= 0);
+    return length >= MV_NET_FRAME_MIN ? (size_t)length : 0;
 }
 
 /* -- sending -- */

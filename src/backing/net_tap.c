@@ -66,16 +66,18 @@ static size_t tap_receive(struct mv_net *net, const struct mv_span *span,
                           unsigned spans)
 {
     struct tap *tap = tap_of(net);
-    for (;;) {
+    for (unsigned runts = 0; runts < MV_NET_RUNTS;) {
         ssize_t n = net->held ? tap_receive_held(tap, span, spans)
                               : readv(tap->watch.fd, tap_iovec(span), (int)spans);
-        if (n >= MV_NET_HEADER_BYTES + MV_NET_FRAME_MIN)
-            return (size_t)n;
-        if (n > 0)
-            net->received_drops++;
-        else if (n == 0 || errno != EINTR)
+        if (n == 0 || (n < 0 && errno != EINTR))
             return 0; /* that it is gone is poll's to say */
+        if (n >= MV_NET_HEADER_BYTES + MV_NET_FRAME_MIN &&
+            n <= MV_NET_HEADER_BYTES + MV_NET_FRAME_MAX)
+            return (size_t)n;
+        net->received_drops += n > 0;
+        runts += n > 0;
     }
+    return 0;
 }
 
 /* What is held is most often given away at once, without a word to the poll. */

@@ -22,7 +22,8 @@ enum {
     RING_ENTRIES = 32,
     /* With its header more than an Ethernet frame: part of a stream. */
     RING_LARGE = 1600,
-    RING_FRAME = MV_NET_HEADER_BYTES + MV_NET_FRAME_MAX
+    /* A byte more than any that is taken: one that was cut is too long. */
+    RING_FRAME = MV_NET_HEADER_BYTES + MV_NET_FRAME_MAX + 1
 };
 
 struct mv_tap_ring {

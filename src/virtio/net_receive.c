@@ -203,7 +203,7 @@ static size_t receive_frame(struct net *net)
                 (struct mv_span){(uint8_t *)from->base + cut, from->length - cut};
         skip -= cut;
     }
-    if (room < NET_ROOM)
+    if (room <= NET_ROOM) /* one more, so that what is cut is seen to be too long */
         span[n++] = (struct mv_span){w->spill, NET_ROOM};
     size_t length = net->backing->ops->receive(net->backing, span, n);
     if (length == 0)

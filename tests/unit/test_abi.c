@@ -34,11 +34,12 @@ static void structs_are_laid_out_as_promised(void **state)
     FIELD(microvm_net, id, 24);
     SIZE(microvm_nic_info, 56);
     FIELD(microvm_nic_info, mac, 48);
-    SIZE(microvm_stats, 272);
+    SIZE(microvm_stats, 280);
     FIELD(microvm_stats, boot_mark_ns, 128);
     FIELD(microvm_stats, ended_ns, 160);
     FIELD(microvm_stats, vsock_connections, 168);
     FIELD(microvm_stats, transport, 264);
+    FIELD(microvm_stats, net_refused_frames, 272);
     SIZE(microvm_vsock, 16);
     SIZE(microvm_command, 56);
     FIELD(microvm_command, timeout_ms, 40);

@@ -94,6 +94,47 @@ static void a_stream_carries_the_largest_frames(void **state)
     netend_close(&t);
 }
 
+/* Who sends what is thrown away does not keep the loop to himself, however much of it
+ * there is; and what comes after it is heard. */
+static void runts_are_dropped_some_at_a_time(void **state)
+{
+    static const int types[] = {SOCK_STREAM, SOCK_SEQPACKET};
+    static uint8_t nothing[4096];
+    (void)state;
+    for (unsigned i = 0; i < MV_ARRAY_LEN(types); i++) {
+        struct netend t;
+        int peer;
+        size_t runt = types[i] == SOCK_STREAM ? 4 : 1, runts = 0;
+        uint8_t got[MV_NET_FRAME_MAX], frame[4 + 64];
+        open_pair(&t, types[i], &peer);
+        size_t bytes = types[i] == SOCK_STREAM ? sizeof nothing : runt;
+        while (send(peer, nothing, bytes, MSG_DONTWAIT) == (ssize_t)bytes)
+            runts += bytes / runt;
+        assert_true(runts > 2 * MV_NET_RUNTS);
+        t.net->ops->listen(t.net, true);
+        t.stops = true;
+        for (size_t left = runts; left > 0;) {
+            uint64_t before = t.net->received_drops;
+            unsigned heard = t.readable;
+            netend_turn(&t);
+            assert_true(t.readable > heard);
+            assert_int_equal(netend_receive(&t, got), 0);
+            assert_int_equal(t.net->received_drops - before,
+                             MV_MIN(left, (size_t)MV_NET_RUNTS));
+            left -= MV_MIN(left, (size_t)MV_NET_RUNTS);
+            t.net->ops->listen(t.net, true);
+        }
+        put_prefix(frame, 64);
+        netend_fill(frame + 4, 64, 7);
+        size_t skip = types[i] == SOCK_STREAM ? 0 : 4;
+        assert_int_equal(write(peer, frame + skip, sizeof frame - skip),
+                         sizeof frame - skip);
+        netend_expect_frame(&t, 64, 7);
+        (void)close(peer);
+        netend_close(&t);
+    }
+}
+
 /* Frames are staged in the backing: the device that stopped must hear of them again. */
 static void staged_frames_are_not_forgotten(void **state)
 {
@@ -358,6 +399,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stream_is_cut_anywhere),
         cmocka_unit_test(a_stream_carries_the_largest_frames),
+        cmocka_unit_test(runts_are_dropped_some_at_a_time),
         cmocka_unit_test(staged_frames_are_not_forgotten),
         cmocka_unit_test(a_slow_reader_is_waited_for),
         cmocka_unit_test(a_stream_out_of_step_is_a_pulled_cable),
