@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Bases: what an image begins with. Those of distributions (alpine:, debian:) are
- * named, and refused with what serves instead.
+ * Bases: what an image begins with. Those of distributions (alpine:, debian:) are the
+ * images that docker.io has of them, or a mirror.
  */
 #include "builder.h"
 #include "files.h"
@@ -10,6 +10,7 @@
 #include "util/bytes.h"
 #include "util/str.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum base_kind { BASE_SCRATCH, BASE_DIR, BASE_TAR, BASE_OCI, BASE_ALPINE, BASE_DEBIAN };
@@ -40,10 +41,22 @@ static int base_parse(const char *base, enum base_kind *kind, const char **rest,
                    mv_str_show(shown, base));
 }
 
-int mv_build_base_check(const char *base, microvm_error *err)
+/* What "debian:bookworm" is short for: `base` itself is name and tag. */
+static int base_official(const char *base, const char *registry, char *reference,
+                         size_t size, microvm_error *err)
+{
+    int n = snprintf(reference, size, "%s/library/%s",
+                     registry ? registry : "docker.io", base);
+    return n > 0 && n < (int)size
+               ? 0
+               : mv_fail(err, MICROVM_E_INVALID, "registry: the name is too long");
+}
+
+int mv_build_base_check(const char *base, const char *registry, microvm_error *err)
 {
     enum base_kind kind = BASE_SCRATCH;
     const char *rest = "";
+    char official[MV_REF_TEXT];
     struct mv_ref ref;
     int rc = base_parse(base, &kind, &rest, err);
     if (rc)
@@ -56,13 +69,9 @@ int mv_build_base_check(const char *base, microvm_error *err)
     case BASE_OCI:
         return mv_ref_parse(rest, &ref, err);
     case BASE_ALPINE:
-        return mv_fail(err, MICROVM_E_UNSUPPORTED,
-                       "base: alpine is not supported in this build; Alpine's own "
-                       "minirootfs archive serves as tar:PATH");
     case BASE_DEBIAN:
-        return mv_fail(err, MICROVM_E_UNSUPPORTED,
-                       "base: debian is not supported in this build; what "
-                       "'mmdebstrap RELEASE rootfs.tar' makes serves as tar:PATH");
+        rc = base_official(base, registry, official, sizeof official, err);
+        return rc ? rc : mv_ref_parse(official, &ref, err);
     }
     return 0;
 }
@@ -136,6 +145,24 @@ static int base_oci(struct mv_build *build, const char *reference, microvm_error
     return rc;
 }
 
+static int base_distribution(struct mv_build *build, const char *base,
+                             microvm_error *err)
+{
+    char official[MV_REF_TEXT];
+    microvm_error why;
+    int rc =
+        base_official(base, build->options->registry, official, sizeof official, err);
+    if (rc)
+        return rc;
+    rc = base_oci(build, official, &why);
+    if (rc != MICROVM_E_IO && rc != MICROVM_E_TIMEOUT)
+        return rc ? mv_fail_again(err, &why) : 0;
+    return mv_fail(err, rc,
+                   "base: %.150s; a mirror is named with --registry HOST, and a root "
+                   "file system of it serves as tar:PATH",
+                   why.message);
+}
+
 int mv_build_base(struct mv_build *build, microvm_error *err)
 {
     enum base_kind kind = BASE_SCRATCH;
@@ -155,7 +182,7 @@ int mv_build_base(struct mv_build *build, microvm_error *err)
         return base_oci(build, rest, err);
     case BASE_ALPINE:
     case BASE_DEBIAN:
-        break;
+        return base_distribution(build, base, err);
     }
-    return mv_build_base_check(base, err);
+    return 0;
 }

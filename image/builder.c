@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Building: the recipe is checked as a whole before anything is touched, then base,
- * files, writer, and at the end both outputs get their names.
+ * files, what is run in it, writer, and at the end both outputs get their names.
  */
 #include "builder.h"
 #include "files.h"
@@ -16,7 +16,8 @@ enum { PIECE_BYTES = 256 * 1024 };
 
 /* ---- checks ---------------------------------------------------------------------- */
 
-static int build_check(const microvm_recipe *recipe, microvm_error *err)
+static int build_check(const microvm_recipe *recipe,
+                       const microvm_image_options *options, microvm_error *err)
 {
     if (recipe->first_error.code)
         return mv_fail_again(err, &recipe->first_error);
@@ -29,11 +30,6 @@ static int build_check(const microvm_recipe *recipe, microvm_error *err)
     if (!recipe->base && !recipe->add_file.count)
         return mv_fail(err, MICROVM_E_INVALID,
                        "base: is missing: what to begin with; 'scratch' is nothing");
-    if (recipe->install.count || recipe->run.count)
-        return mv_fail(err, MICROVM_E_UNSUPPORTED,
-                       "%s: nothing is run in images in this build; prepare a root "
-                       "file system and give it as base dir:PATH or tar:PATH",
-                       recipe->install.count ? "install" : "run");
     if (recipe->size_bytes && recipe->format != MV_FORMAT_EXT4)
         return mv_fail(err, MICROVM_E_INVALID,
                        "size: only ext4 has one that can be chosen, not %s",
@@ -42,7 +38,10 @@ static int build_check(const microvm_recipe *recipe, microvm_error *err)
         return mv_fail(err, MICROVM_E_UNSUPPORTED,
                        "format: erofs is not supported in this build; squashfs is as "
                        "small and as read-only");
-    return recipe->base ? mv_build_base_check(recipe->base, err) : 0;
+    int rc = mv_build_run_check(recipe, options, err);
+    return !rc && recipe->base
+               ? mv_build_base_check(recipe->base, options->registry, err)
+               : rc;
 }
 
 /* ---- writing --------------------------------------------------------------------- */
@@ -161,6 +160,8 @@ static int build_run(struct mv_build *build, microvm_image_result *result,
     int rc = mv_build_base(build, err);
     if (!rc)
         rc = mv_build_add_files(build, err);
+    if (!rc)
+        rc = mv_build_run(build, err);
     if (rc)
         return rc;
     if (recipe->epoch_s >= 0)
@@ -193,11 +194,8 @@ static void build_folder_of(const char *path, char folder[MV_FILES_PATH_MAX])
 static int build_prepare(struct mv_build *build, const microvm_image_options *options,
                          microvm_error *err)
 {
-    char folder[MV_FILES_PATH_MAX];
-    build_folder_of(build->recipe->output, folder);
     uint64_t most = options->bytes_max ? options->bytes_max : BYTES_MAX;
-    int rc = mv_store_open(&build->store, options->scratch ? options->scratch : folder,
-                           most, err);
+    int rc = mv_store_open(&build->store, build->folder, most, err);
     if (rc)
         return rc;
     rc = mv_tree_init(&build->tree, err);
@@ -210,16 +208,21 @@ int microvm_image_build(const microvm_recipe *recipe,
                         const microvm_image_options *options,
                         microvm_image_result *result, microvm_error *err)
 {
-    const microvm_image_options plain = MICROVM_IMAGE_OPTIONS_INIT;
+    microvm_image_options all = MICROVM_IMAGE_OPTIONS_INIT;
     microvm_image_result made = MICROVM_IMAGE_RESULT_INIT;
     struct mv_build build = {.recipe = recipe, .store = MV_STORE_NONE};
-    if (!options)
-        options = &plain;
+    char folder[MV_FILES_PATH_MAX];
+    if (options) /* of a caller that may have been compiled when there were fewer */
+        memcpy(&all, options, MV_MIN((size_t)options->size, sizeof all));
+    options = build.options = &all;
     build.progress.tell = options->progress;
     build.progress.opaque = options->opaque;
     build.cache = options->cache;
     build.docker_config = options->docker_config;
-    int rc = build_check(recipe, err);
+    int rc = build_check(recipe, options, err);
+    if (!rc && !options->scratch)
+        build_folder_of(recipe->output, folder);
+    build.folder = options->scratch ? options->scratch : folder;
     if (!rc)
         rc = build_prepare(&build, options, err);
     if (!rc)

@@ -12,7 +12,9 @@
 
 struct mv_build {
     const microvm_recipe *recipe;
+    const microvm_image_options *options;
     const char *cache, *docker_config; /* or NULL */
+    const char *folder;                /* for scratch files */
     struct mv_config_of_image image;   /* how the base is started, where it says so */
     struct mv_progress progress;
     struct mv_tree tree;
@@ -22,10 +24,16 @@ struct mv_build {
 /* base.c: the tree begins as the recipe's base. */
 int mv_build_base(struct mv_build *build, microvm_error *err);
 /* Can this build serve that base? Asked before anything is made. */
-int mv_build_base_check(const char *base, microvm_error *err);
+int mv_build_base_check(const char *base, const char *registry, microvm_error *err);
 
 /* addfile.c: the recipe's files of the host go into the tree, in their order. */
 int mv_build_add_files(struct mv_build *build, microvm_error *err);
+
+/* run.c: what the recipe installs and runs in the image, in a machine. */
+int mv_build_run(struct mv_build *build, microvm_error *err);
+/* Can it be? Asked before anything is made. */
+int mv_build_run_check(const microvm_recipe *recipe,
+                       const microvm_image_options *options, microvm_error *err);
 
 /* about.c: the text of OUTPUT.json; free() it. What the recipe says goes before what
  * the base does. `digest` may be "". */

@@ -37,10 +37,16 @@ int mv_files_load(const char *what, const char *path, size_t most, char **text,
                   size_t *length, microvm_error *err);
 
 void mv_files_pause(unsigned ms);
+/* For deadlines: only differences count. */
+uint64_t mv_files_clock_ms(void);
+/* Seconds after 1970. */
+int64_t mv_files_now_s(void);
 /* How many threads can run at once; at least 1. */
 unsigned mv_files_cpus(void);
 /* Another descriptor of the same file, for who closes it. */
 int mv_files_again(int fd, int *copy, microvm_error *err);
+/* A path by which this process can open the descriptor's file. */
+void mv_files_path_of(int fd, char *path, size_t size);
 
 /* Makes the directory and those above it, mode 0700. */
 int mv_files_make_folder(const char *path, microvm_error *err);

@@ -151,6 +151,18 @@ void mv_files_pause(unsigned ms)
     (void)nanosleep(&time, NULL); /* a signal may end it: nobody minds */
 }
 
+uint64_t mv_files_clock_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+int64_t mv_files_now_s(void)
+{
+    return (int64_t)time(NULL);
+}
+
 unsigned mv_files_cpus(void)
 {
     long n = sysconf(_SC_NPROCESSORS_ONLN);
@@ -164,6 +176,11 @@ int mv_files_again(int fd, int *copy, microvm_error *err)
         return mv_fail_os(err, "a second descriptor");
     *copy = made;
     return 0;
+}
+
+void mv_files_path_of(int fd, char *path, size_t size)
+{
+    (void)snprintf(path, size, "/dev/fd/%d", fd);
 }
 
 int mv_files_make_folder(const char *path, microvm_error *err)

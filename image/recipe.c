@@ -49,7 +49,7 @@ enum recipe_row {
 static const microvm_key recipe_keys[ROWS] = {
     [ROW_BASE] = TEXT_KEY("base", "BASE",
                           "Begin with a root file system: scratch (nothing), dir:PATH, "
-                          "tar:PATH, oci:REFERENCE"),
+                          "tar:PATH, oci:REFERENCE, alpine:VERSION, debian:RELEASE"),
     [ROW_TEMPLATE] = TEXT_KEY("template", "NAME", "Begin with a template"),
     [ROW_INSTALL] =
         LIST_KEY("install", 0, "PACKAGE,...", "Install packages of the base"),

@@ -55,6 +55,7 @@ struct mv_node {
     uint16_t mode; /* permission bits, 07777 */
     uint32_t uid, gid;
     int64_t mtime_s;
+    bool mtime_fraction;    /* it had one, which is not kept: a clock has set it */
     struct mv_xattr *xattr; /* sorted by name */
     unsigned xattrs;
     uint64_t offset, size_bytes; /* FILE: where its content is in the store */

@@ -36,6 +36,7 @@ struct mv_write {
     enum mv_format format;
     enum mv_compress compress;
     uint64_t size_bytes; /* EXT4: of the file system; 0: what it needs and a tenth */
+    bool no_journal;     /* EXT4: never one */
     int64_t epoch_s;     /* the image's own times */
     const struct mv_progress *progress;
 };
@@ -44,6 +45,8 @@ struct mv_write {
 int mv_write_archive(const struct mv_write *w, int fd, microvm_error *err);
 int mv_write_squashfs(const struct mv_write *w, int fd, microvm_error *err);
 int mv_write_ext4(const struct mv_write *w, int fd, microvm_error *err);
+/* Bytes of the file system that size_bytes 0 gives; numbers the tree. */
+uint64_t mv_write_ext4_bytes(struct mv_tree *tree);
 /* To a folder that must not be there yet; it appears complete or not at all. */
 int mv_write_folder(const struct mv_write *w, const char *path, microvm_error *err);
 

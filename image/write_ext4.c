@@ -186,7 +186,7 @@ static int ext4_fill(const struct mv_write *w, ext2_filsys fs, uint32_t nodes,
     errcode_t code = ext4_reserve(fs);
     if (!code)
         code = ext2fs_mkdir(fs, EXT2_ROOT_INO, EXT2_ROOT_INO, 0);
-    if (!code)
+    if (!code && !w->no_journal)
         code = ext4_journal(fs);
     if (code)
         return mv_ext4_failed(code, "tables", err);
@@ -207,6 +207,12 @@ static int ext4_write(const struct mv_write *w, int fd, uint64_t blocks, uint32_
     }
     errcode_t code = ext2fs_close_free(&fs);
     return code ? mv_ext4_failed(code, "the end", err) : 0;
+}
+
+uint64_t mv_write_ext4_bytes(struct mv_tree *tree)
+{
+    uint32_t nodes = mv_tree_number(tree);
+    return ext4_blocks(tree, nodes + INODES_SPARE) * BLOCK_BYTES;
 }
 
 int mv_write_ext4(const struct mv_write *w, int fd, microvm_error *err)

@@ -4,6 +4,7 @@
  * recipe, whose table the library has; what they mean is its business.
  */
 #include "build.h"
+#include "machine.h"
 #include "watch.h"
 
 #include <stdio.h>
@@ -14,10 +15,11 @@ enum { RECIPE_BYTES_MAX = 1 << 20 };
 
 static const struct flag image_flags[] = {
     {"template", 0, "NAME", "Begin with a template"},
-    {"base", 0, "BASE", "scratch, dir:PATH, tar:PATH or oci:REFERENCE"},
-    {"install", 0, "PACKAGE,...", "Install packages of the base"},
+    {"base", 0, "BASE",
+     "scratch, dir:PATH, tar:PATH, oci:REFERENCE, alpine:VERSION, debian:RELEASE"},
+    {"install", 0, "PACKAGE,...", "Install packages by the base's apt-get or apk"},
     {"add-file", 0, "SOURCE:TARGET[:MODE[:UID]]", "Add a file or folder of the host"},
-    {"run", 0, "COMMAND", "Run a command in the image"},
+    {"run", 0, "COMMAND", "Run a command in the image, in a machine; repeatable"},
     {"env", 'e', "NAME=VALUE", "A variable of the guest's command"},
     {"entrypoint", 0, "WORD", "The guest's command, a word at a time"},
     {"cmd", 0, "WORD", "What follows it unless a run says else"},
@@ -31,7 +33,9 @@ static const struct flag image_flags[] = {
     {"epoch", 0, "SECONDS", "The latest time of files and image"},
     {"output", 'o', "FILE", "The image to write"},
     {"recipe", 0, "FILE", "All of these as JSON; flags win or add"},
-    {"quiet", 'q', NULL, "No progress, no summary"},
+    {"registry", 0, "HOST", "Where alpine: and debian: are (default: docker.io)"},
+    MACHINE_FLAGS,
+    {"quiet", 'q', NULL, "No progress, no output of commands, no summary"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -118,6 +122,7 @@ static void say_result(const char *output, const microvm_image_result *result)
 static int image_run(const struct args *args)
 {
     static struct watch watch; /* large */
+    static struct machine machine;
     microvm_error err;
     microvm_image_result result = MICROVM_IMAGE_RESULT_INIT;
     bool quiet = args_get(args, "quiet");
@@ -128,10 +133,12 @@ static int image_run(const struct args *args)
         return STATUS_OURS;
     }
     microvm_recipe *recipe = recipe_from_args(args);
-    if (!recipe || !watch_begin(&watch, quiet)) {
+    if (!recipe || !watch_begin(&watch, quiet) ||
+        !machine_options(&machine, args, &watch)) {
         microvm_recipe_free(recipe);
         return STATUS_OURS;
     }
+    watch.options.registry = args_get(args, "registry");
     int rc = microvm_image_build(recipe, &watch.options, &result, &err);
     microvm_recipe_free(recipe);
     if (rc)
@@ -153,6 +160,8 @@ const struct command cmd_image = {
         "      --entrypoint /usr/bin/daemon --format ext4 --size 1G -o disk.img\n"
         "  microvm-build --base scratch --add-file init:/init:0755 \\\n"
         "      --format initramfs -o tiny.cpio.gz\n"
+        "  microvm-build --base debian:bookworm --install jq --format ext4 -o jq.img\n"
+        "  microvm-build --base tar:rootfs.tar --run 'adduser -D me' -o me.img\n"
         "  microvm-build --recipe guest.json\n",
     .flags = image_flags,
     .run = image_run,

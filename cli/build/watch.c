@@ -29,6 +29,33 @@ static int watch_progress(void *opaque, const char *what, uint64_t done, uint64_
     return 0;
 }
 
+/* ---- what commands in images say ------------------------------------------------- */
+
+static void watch_line(struct watch *watch)
+{
+    bar_end(&watch->bar);
+    (void)fprintf(stderr, "%.*s\n", (int)watch->line_length, watch->line);
+    watch->line_length = 0;
+}
+
+/* Whole lines, both streams in the order in which they come; longer ones in pieces. A
+ * stranger's program shall not reach our terminal's controls. */
+static void watch_output(void *opaque, int stream, const char *data, size_t length)
+{
+    struct watch *watch = opaque;
+    (void)stream;
+    for (size_t i = 0; i < length; i++) {
+        unsigned char byte = (unsigned char)data[i];
+        if (byte != '\n' && byte != '\r')
+            watch->line[watch->line_length++] =
+                (char)(byte < ' ' || byte == 0x7f ? ' ' : byte);
+        if (byte == '\n' || watch->line_length == sizeof watch->line)
+            watch_line(watch);
+    }
+}
+
+/* ---- beginning and end ----------------------------------------------------------- */
+
 /* Where docker keeps its credentials. */
 static bool watch_docker_config(char path[PLACE_BYTES])
 {
@@ -52,6 +79,8 @@ bool watch_begin(struct watch *watch, bool quiet)
         watch->options.docker_config = watch->docker_config;
     watch->options.progress = watch_progress;
     watch->options.opaque = watch;
+    watch->options.output = quiet ? NULL : watch_output;
+    watch->line_length = 0;
     bar_begin(&watch->bar, quiet);
     return signals_catch();
 }
@@ -59,6 +88,8 @@ bool watch_begin(struct watch *watch, bool quiet)
 int watch_end(struct watch *watch, int rc, const microvm_error *err)
 {
     bar_end(&watch->bar);
+    if (watch->line_length)
+        watch_line(watch);
     if (!rc)
         return 0;
     if (rc == MICROVM_E_CANCELLED && watch->signal) {

@@ -62,6 +62,13 @@ MICROVM_API int microvm_recipe_load_json(microvm_recipe *recipe, const char *sou
 typedef int microvm_image_progress_fn(void *opaque, const char *what, uint64_t done,
                                       uint64_t total);
 
+/*
+ * What a command that the recipe runs in the image says: up to `length` bytes of its
+ * standard output (stream 1) or standard error (2), on the thread that called.
+ */
+typedef void microvm_image_output_fn(void *opaque, int stream, const char *data,
+                                     size_t length);
+
 /* How to build, none of which changes what is built. */
 typedef struct microvm_image_options {
     uint32_t size;
@@ -73,10 +80,19 @@ typedef struct microvm_image_options {
     uint32_t entries_max; /* files, directories, links; 0: 2097152 */
     const char *cache;    /* folder for what registries send; NULL: no base oci: */
     const char *docker_config; /* docker's config.json, for credentials; NULL: none */
+    /* For recipes that run something in the image, which a machine does: */
+    const char *kernel; /* the machine's; it has ext4. NULL: such recipes are refused */
+    const char *initrd; /* microvm-init as /init, "microvm-init.cpio" */
+    const char *netd;   /* microvm-netd; NULL: where it is installed */
+    uint32_t no_net;    /* 1: the machine has no network */
+    uint32_t timeout_ms;             /* for all that is run; 0: 30 minutes */
+    microvm_image_output_fn *output; /* or NULL; its first argument is `opaque` */
+    const char *registry; /* "HOST" or "HOST/PREFIX", where bases alpine: and debian:
+                             are, in library/; NULL: docker.io */
 } microvm_image_options;
-#define MICROVM_IMAGE_OPTIONS_INIT                         \
-    {                                                      \
-        sizeof(microvm_image_options), 0, 0, 0, 0, 0, 0, 0 \
+#define MICROVM_IMAGE_OPTIONS_INIT                                              \
+    {                                                                           \
+        sizeof(microvm_image_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 \
     }
 
 /* What was built. */
