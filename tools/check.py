@@ -28,7 +28,7 @@ LAYERS = {
     "arch": {"util", "os", "core"},
     "hv": {"util", "os", "core", "arch"},
     "chip": {"util", "os", "core"},
-    "backing": {"util", "os", "core"},
+    "backing": {"proto", "util", "os", "core"},
     "virtio": {"util", "os", "core", "pci", "backing"},
     "machine": {"proto", "util", "os", "core", "pci", "arch", "hv", "chip", "backing", "virtio"},
     "copy": {"proto", "util", "os"},
