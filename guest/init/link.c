@@ -6,7 +6,7 @@
 #define _GNU_SOURCE
 #include "link.h"
 
-#include "loop.h"
+#include "guest/lib/loop.h"
 #include "os/error.h"
 
 #include <errno.h>

@@ -7,7 +7,7 @@
 #define _GNU_SOURCE
 #include "power.h"
 
-#include "loop.h"
+#include "guest/lib/loop.h"
 
 #include <fcntl.h>
 #include <linux/input.h>

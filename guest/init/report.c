@@ -7,7 +7,7 @@
 #define _GNU_SOURCE
 #include "report.h"
 
-#include "loop.h"
+#include "guest/lib/loop.h"
 #include "proto/agent.h"
 
 #include <errno.h>

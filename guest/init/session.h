@@ -8,7 +8,7 @@
 #ifndef GUEST_SESSION_H
 #define GUEST_SESSION_H
 
-#include "loop.h"
+#include "guest/lib/loop.h"
 #include "proto/agent.h"
 
 enum { SESSIONS_MAX = 256 };

@@ -4,7 +4,7 @@
  * finds no function and is passed over.
  */
 #define _GNU_SOURCE
-#include "loop.h"
+#include "guest/lib/loop.h"
 
 #include <stddef.h>
 #include <sys/epoll.h>
@@ -42,15 +42,21 @@ void watch_change(struct watch *watch, uint32_t events)
     (void)epoll_ctl(epoll_fd, what, watch->fd, &event);
 }
 
+int watch_keep(struct watch *watch)
+{
+    int fd = watch->fd;
+    /* Said, too: a child may have the descriptor for a moment longer. */
+    if (fd >= 0 && watch->events)
+        (void)epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+    *watch = (struct watch)WATCH_NONE;
+    return fd;
+}
+
 void watch_close(struct watch *watch)
 {
-    if (watch->fd < 0)
-        return;
-    /* Said, too: a child may have the descriptor for a moment longer. */
-    if (watch->events)
-        (void)epoll_ctl(epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
-    (void)close(watch->fd);
-    *watch = (struct watch)WATCH_NONE;
+    int fd = watch_keep(watch);
+    if (fd >= 0)
+        (void)close(fd);
 }
 
 void loop_later(struct later *later, void (*fn)(struct later *later))

@@ -34,6 +34,8 @@ void watch_change(struct watch *watch, uint32_t events);
 /* Closes the descriptor, and fn is not called any more. Of one that watches nothing: no
  * effect. */
 void watch_close(struct watch *watch);
+/* Watches no more; the descriptor, which is the caller's. */
+int watch_keep(struct watch *watch);
 void loop_later(struct later *later, void (*fn)(struct later *later));
 
 /* Milliseconds of a clock that does not jump. */

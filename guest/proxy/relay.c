@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* One buffer for all that is being moved; what is left over gets memory of its own. */
+#define _GNU_SOURCE
+#include "relay.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+enum {
+    PIECE = 128 * 1024,
+    PIECES = 8 /* of one turn: then the others have theirs */
+};
+
+static uint8_t buffer[PIECE];
+
+static struct relay_side *other_of(struct relay *relay, struct relay_side *side)
+{
+    return &relay->side[side == &relay->side[0]];
+}
+
+static void relay_later(struct later *later)
+{
+    struct relay *relay =
+        (struct relay *)(void *)((char *)later - offsetof(struct relay, later));
+    relay->ended(relay);
+}
+
+static void relay_close(struct relay *relay)
+{
+    if (relay->closed)
+        return;
+    relay->closed = true;
+    for (unsigned i = 0; i < 2; i++) {
+        watch_close(&relay->side[i].watch);
+        free(relay->side[i].held);
+        relay->side[i].held = NULL;
+    }
+    loop_later(&relay->later, relay_later);
+}
+
+void relay_abort(struct relay *relay)
+{
+    const struct linger at_once = {.l_onoff = 1};
+    for (unsigned i = 0; i < 2; i++)
+        (void)setsockopt(relay->side[i].watch.fd, SOL_SOCKET, SO_LINGER, &at_once,
+                         sizeof at_once);
+    relay_close(relay);
+}
+
+static bool again(void)
+{
+    return errno == EAGAIN || errno == EINTR;
+}
+
+/* Bytes taken; -1: the socket takes none any more. */
+static ssize_t side_send(struct relay_side *to, const uint8_t *bytes, size_t length)
+{
+    ssize_t n = send(to->watch.fd, bytes, length, MSG_NOSIGNAL);
+    return n >= 0 ? n : again() ? 0 : -1;
+}
+
+static bool side_give(struct relay_side *to, const uint8_t *bytes, size_t length)
+{
+    ssize_t n = side_send(to, bytes, length);
+    if (n < 0)
+        return false;
+    if ((size_t)n == length)
+        return true;
+    to->at = 0;
+    to->length = length - (size_t)n;
+    to->held = malloc(to->length);
+    if (!to->held)
+        return false;
+    memcpy(to->held, bytes + n, to->length);
+    return true;
+}
+
+static bool side_flush(struct relay_side *to)
+{
+    if (!to->held)
+        return true;
+    ssize_t n = side_send(to, to->held + to->at, to->length - to->at);
+    if (n < 0)
+        return false;
+    to->at += (size_t)n;
+    if (to->at == to->length) {
+        free(to->held);
+        to->held = NULL;
+    }
+    return true;
+}
+
+static void side_end(struct relay_side *to)
+{
+    if (to->held || to->write_ended)
+        return;
+    to->write_ended = true;
+    (void)shutdown(to->watch.fd, SHUT_WR);
+}
+
+static bool pump(struct relay_side *from, struct relay_side *to)
+{
+    for (unsigned i = 0; i < PIECES && !to->held && !from->read_ended; i++) {
+        ssize_t n = recv(from->watch.fd, buffer, sizeof buffer, 0);
+        if (n < 0)
+            return again();
+        if (n == 0)
+            from->read_ended = true;
+        else if (!side_give(to, buffer, (size_t)n))
+            return false;
+        if (n > 0 && (size_t)n < sizeof buffer / 2)
+            return true; /* probably all that was there: epoll says so if not */
+    }
+    return true;
+}
+
+/* Asks for what can be done next. */
+static void side_watch(struct relay_side *side, const struct relay_side *other)
+{
+    uint32_t events = 0;
+    if (!side->read_ended && !other->held)
+        events |= EPOLLIN;
+    if (side->held)
+        events |= EPOLLOUT;
+    watch_change(&side->watch, events);
+}
+
+static void relay_go_on(struct relay *relay, struct relay_side *side, uint32_t events)
+{
+    /* A hang-up is told to who asked for anything: the calls say what it is. */
+    struct relay_side *other = other_of(relay, side);
+    bool well = true;
+    if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
+        well = side_flush(side) && pump(other, side);
+    if (well && events & (EPOLLIN | EPOLLERR | EPOLLHUP))
+        well = pump(side, other);
+    if (!well) {
+        relay_abort(relay);
+        return;
+    }
+    if (side->read_ended)
+        side_end(other);
+    if (other->read_ended)
+        side_end(side);
+    if (side->write_ended && other->write_ended) {
+        relay_close(relay);
+        return;
+    }
+    side_watch(side, other);
+    side_watch(other, side);
+}
+
+static void side_heard(struct watch *watch, uint32_t events)
+{
+    struct relay_side *side = (struct relay_side *)(void *)watch;
+    relay_go_on(side->relay, side, events);
+}
+
+void relay_open(struct relay *relay, int one, int other,
+                void (*ended)(struct relay *relay))
+{
+    *relay = (struct relay){.ended = ended};
+    relay->side[0].relay = relay->side[1].relay = relay;
+    bool well = watch_add(&relay->side[0].watch, one, EPOLLIN, side_heard);
+    well &= watch_add(&relay->side[1].watch, other, EPOLLIN, side_heard);
+    if (!well)
+        relay_close(relay);
+}
+
+void relay_first(struct relay *relay, const uint8_t *bytes, size_t length)
+{
+    struct relay_side *to = &relay->side[1];
+    if (relay->closed)
+        return;
+    if (!side_give(to, bytes, length)) {
+        relay_abort(relay);
+        return;
+    }
+    side_watch(&relay->side[0], to);
+    side_watch(to, &relay->side[0]);
+}
