@@ -11,6 +11,8 @@
 
 #include "os/socket.h"
 
+enum { MV_VSOCK_FIRST = 272 }; /* more than any request of proto/proxy.h */
+
 /* What became of a dial. */
 enum mv_vsock_answer {
     MV_VSOCK_REFUSED, /* the guest says no: nobody listens on that port */
@@ -24,8 +26,11 @@ struct mv_vsock_host {
     intptr_t (*arrived)(void *ctx, microvm_socket_type type, uint32_t port,
                         uint32_t from);
     /* The guest has taken the dial; it comes from `host_port`. The socket, which the
-     * device takes over; MV_SOCKET_NONE: not wanted any more. */
-    intptr_t (*answered)(void *ctx, void *dial, uint32_t host_port);
+     * device takes over; MV_SOCKET_NONE: not wanted any more. *first, which is empty:
+     * up to MV_VSOCK_FIRST bytes that the guest gets before the socket's, of a stream;
+     * they are copied. */
+    intptr_t (*answered)(void *ctx, void *dial, uint32_t host_port,
+                         struct mv_span *first);
     void (*refused)(void *ctx, void *dial, enum mv_vsock_answer answer);
     /* There is a driver that can be dialled. */
     void (*ready)(void *ctx);

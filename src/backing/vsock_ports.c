@@ -246,13 +246,15 @@ void mv_vsock_dial_cancel(struct mv_vsock_ports *ports, struct mv_vsock_dial *di
     mv_vsock_ports_rearm(ports);
 }
 
-static intptr_t ports_answered(void *ctx, void *arg, uint32_t host_port)
+static intptr_t ports_answered(void *ctx, void *arg, uint32_t host_port,
+                               struct mv_span *first)
 {
     struct mv_vsock_ports *ports = ctx;
     struct mv_vsock_dial *dial = arg;
     dial_remove(ports, dial);
     mv_vsock_ports_rearm(ports);
-    return dial->take(dial, host_port);
+    *first = dial->first;
+    return dial->take(dial, host_port); /* the dial may be gone now */
 }
 
 static void ports_refused(void *ctx, void *arg, enum mv_vsock_answer answer)

@@ -32,6 +32,8 @@ struct mv_vsock_dial {
     microvm_socket_type type;
     uint32_t port;
     uint64_t deadline_ns; /* of uv_hrtime: tried again until then; 0: tried once */
+    struct mv_span first; /* what the guest gets before the socket's bytes; valid until
+                             the loop's turn in which `take` was called has ended */
     /* It is established: the socket that the device shall have. MV_SOCKET_NONE: not
      * wanted any more. */
     intptr_t (*take)(struct mv_vsock_dial *dial, uint32_t host_port);

@@ -102,7 +102,8 @@ uint32_t mv_conn_credit(const struct mv_vsock_conn *c)
 
 static bool conn_has_data(const struct mv_vsock_conn *c)
 {
-    return c->life == MV_CONN_OPEN && c->readable && !c->read_ended;
+    return c->life == MV_CONN_OPEN && !c->read_ended &&
+           (c->readable || c->first_at < c->first_end);
 }
 
 bool mv_conn_can_send(const struct mv_vsock_conn *c)

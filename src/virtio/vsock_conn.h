@@ -91,6 +91,10 @@ struct mv_vsock_conn {
     bool closing;    /* to be closed when the fifo is empty */
     bool write_ended;
     struct mv_vsock_fifo fifo;
+
+    /* What the guest gets before the socket's bytes. */
+    uint16_t first_at, first_end;
+    uint8_t first[MV_VSOCK_FIRST];
 };
 
 enum {

@@ -237,6 +237,20 @@ static uint32_t rx_rooms(const struct mv_vsock *v, uint32_t most, struct mv_span
 }
 _Static_assert(MV_SOCKET_SPANS >= MV_VSOCK_STASH * MV_VSOCK_PARTS, "all at once");
 
+/* What comes before the socket's bytes. */
+static void rx_first(struct mv_vsock *v, struct mv_vsock_conn *c)
+{
+    struct mv_span span[MV_SOCKET_SPANS];
+    unsigned n;
+    uint32_t left = (uint32_t)(c->first_end - c->first_at);
+    uint32_t room = rx_rooms(v, MV_MIN(mv_conn_credit(c), left), span, &n);
+    for (unsigned i = 0; i < n; i++) {
+        memcpy(span[i].base, c->first + c->first_at, span[i].length);
+        c->first_at += (uint16_t)span[i].length;
+    }
+    rx_push_data(v, c, room);
+}
+
 static void rx_stream(struct mv_vsock *v, struct mv_vsock_conn *c)
 {
     struct mv_span span[MV_SOCKET_SPANS];
@@ -299,7 +313,10 @@ static bool rx_data(struct mv_vsock *v, struct mv_vsock_conn *c)
 {
     if (c->type == MICROVM_SOCKET_SEQPACKET)
         return rx_message(v, c);
-    rx_stream(v, c);
+    if (c->first_at < c->first_end)
+        rx_first(v, c);
+    else
+        rx_stream(v, c);
     return true;
 }
 

@@ -59,9 +59,17 @@ static void tx_response(struct mv_vsock *v, struct mv_vsock_conn *c)
     void *dial = c->dial;
     c->dial = NULL;
     c->life = MV_CONN_OPEN;
-    intptr_t socket = v->host.answered(v->host.ctx, dial, c->host_port);
-    if (socket == MV_SOCKET_NONE || !mv_conn_give_socket(v, c, socket))
+    struct mv_span first = {NULL, 0};
+    intptr_t socket = v->host.answered(v->host.ctx, dial, c->host_port, &first);
+    if (socket == MV_SOCKET_NONE || !mv_conn_give_socket(v, c, socket)) {
         mv_conn_abort(v, c);
+        return;
+    }
+    MV_ASSERT(first.length <= sizeof c->first);
+    MV_ASSERT(first.length == 0 || c->type == MICROVM_SOCKET_STREAM);
+    if (first.length > 0)
+        memcpy(c->first, first.base, first.length);
+    c->first_end = (uint16_t)first.length;
 }
 
 /* The chain's bytes behind the header, as far as the header says. */

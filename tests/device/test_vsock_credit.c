@@ -216,13 +216,53 @@ static void connections_stay_apart(void **state)
     }
 }
 
+/* What the host's end has put before its socket's bytes goes first, as far as credit
+ * and buffers reach, and its end is not the stream's. */
+static void first_bytes_go_before_the_sockets(void **state)
+{
+    struct vsockrig *v = *state;
+    uint8_t data[VSOCK_RX_BYTES], first[MV_VSOCK_FIRST];
+    microvm_socket_type dial = STREAM;
+    memset(first, 'f', sizeof first);
+    v->first = (struct mv_span){first, sizeof first};
+    (void)v->user.dial(v->user.device, STREAM, 25, &dial);
+    struct mv_vsock_header h = expect(v, MV_VSOCK_REQUEST, NULL);
+    struct mv_vsock_header answer = vsockrig_header(MV_VSOCK_RESPONSE, 25, h.src_port);
+    answer.buf_alloc = 100;
+    vsockrig_send(v, &answer, NULL, 0);
+    memset(first, 0, sizeof first); /* it was copied */
+    assert_int_equal(mv_socket_write(v->end[0], "socket", 6), 6);
+    mv_socket_end_write(v->end[0]);
+    h = expect(v, MV_VSOCK_RW, data);
+    assert_int_equal(h.length, 100);
+    assert_int_equal(data[99], 'f');
+    answer = vsockrig_header(MV_VSOCK_CREDIT_UPDATE, 25, h.src_port);
+    answer.buf_alloc = BUF;
+    answer.fwd_cnt = 100;
+    vsockrig_send(v, &answer, NULL, 0);
+    h = expect(v, MV_VSOCK_RW, data);
+    assert_int_equal(h.length, sizeof first - 100);
+    assert_int_equal(data[h.length - 1], 'f');
+    h = expect(v, MV_VSOCK_RW, data);
+    assert_int_equal(h.length, 6);
+    assert_memory_equal(data, "socket", 6);
+    h = expect(v, MV_VSOCK_SHUTDOWN, NULL);
+    assert_int_equal(h.flags, MV_VSOCK_NO_SEND);
+    expect_nothing(v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        VSOCK(credit_comes_back),           VSOCK(credit_is_told_when_asked),
-        VSOCK(keeps_to_the_guests_credit),  VSOCK(asks_for_credit),
-        VSOCK(minds_a_guests_small_buffer), VSOCK(a_slow_host_blocks_nobody_else),
-        VSOCK(nothing_is_lost_in_a_close),  VSOCK(connections_stay_apart),
+        VSOCK(credit_comes_back),
+        VSOCK(credit_is_told_when_asked),
+        VSOCK(keeps_to_the_guests_credit),
+        VSOCK(asks_for_credit),
+        VSOCK(minds_a_guests_small_buffer),
+        VSOCK(a_slow_host_blocks_nobody_else),
+        VSOCK(nothing_is_lost_in_a_close),
+        VSOCK(connections_stay_apart),
+        VSOCK(first_bytes_go_before_the_sockets),
     };
     return vsock_main(tests, MV_ARRAY_LEN(tests));
 }

@@ -125,8 +125,10 @@ static intptr_t nobody_arrived(void *ctx, microvm_socket_type type, uint32_t por
     return MV_SOCKET_NONE;
 }
 
-static intptr_t nobody_answered(void *ctx, void *dial, uint32_t host_port)
+static intptr_t nobody_answered(void *ctx, void *dial, uint32_t host_port,
+                                struct mv_span *first)
 {
+    (void)first;
     (void)ctx;
     (void)dial;
     (void)host_port;

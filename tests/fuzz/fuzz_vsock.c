@@ -103,6 +103,7 @@ static void step(struct vsockrig *v, struct fuzz *in)
 {
     static microvm_socket_type dial[] = {0, MICROVM_SOCKET_STREAM,
                                          MICROVM_SOCKET_SEQPACKET}; /* who: all one */
+    static uint8_t first[MV_VSOCK_FIRST];
     uint8_t op = fuzz8(in);
     switch (op % 8) {
     case 0:
@@ -124,6 +125,7 @@ static void step(struct vsockrig *v, struct fuzz *in)
         break;
     case 7:
         v->unwanted = op & 0x80;
+        v->first = (struct mv_span){first, op & 0x10 ? sizeof first : 0};
         if (op & 0x40)
             v->user.hang_up(v->user.device, &dial[1 + (op >> 5 & 1)]);
         else

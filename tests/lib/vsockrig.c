@@ -31,12 +31,15 @@ static intptr_t host_arrived(void *ctx, microvm_socket_type type, uint32_t port,
     return takes ? host_make(v, type) : MV_SOCKET_NONE;
 }
 
-static intptr_t host_answered(void *ctx, void *dial, uint32_t host_port)
+static intptr_t host_answered(void *ctx, void *dial, uint32_t host_port,
+                              struct mv_span *first)
 {
     struct vsockrig *v = ctx;
     microvm_socket_type type = *(const microvm_socket_type *)dial;
     v->answers++;
     v->answered_port = host_port;
+    if (type == MICROVM_SOCKET_STREAM)
+        *first = v->first;
     return v->unwanted ? MV_SOCKET_NONE : host_make(v, type);
 }
 

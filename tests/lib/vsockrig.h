@@ -30,6 +30,7 @@ struct vsockrig {
     microvm_socket_type takes;                 /* at VSOCK_LISTENS; 0: every type */
     unsigned refusals, lost, readies, answers; /* what the host's end was told */
     bool unwanted;                             /* an answered dial is given no socket */
+    struct mv_span first;                      /* with a stream that is */
     uint32_t answered_port;
     struct mv_vsock_header response; /* to the last vsockrig_connect */
 

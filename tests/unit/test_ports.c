@@ -133,7 +133,11 @@ static void a_dial_is_answered(void **state)
     assert_int_equal(e->dials, 0); /* never from inside */
     turn_for(e, 5);
     assert_int_equal(e->dials, 1);
-    assert_int_equal(e->host.answered(e->host.ctx, e->asked, 1234), 1234);
+    d.dial.first = (struct mv_span){&d, 7};
+    struct mv_span first = {NULL, 0};
+    assert_int_equal(e->host.answered(e->host.ctx, e->asked, 1234, &first), 1234);
+    assert_ptr_equal(first.base, &d);
+    assert_int_equal(first.length, 7);
     assert_int_equal(d.taken, 1);
     turn_for(e, 5);
     assert_int_equal(d.failed, 0);
@@ -351,7 +355,9 @@ static void callers_say_connect(void **state)
     assert_int_equal(mv_socket_write(s, "ECT 25\nmore", 11), 11);
     turn_for(e, 10);
     assert_int_equal(e->dials, 1);
-    intptr_t given = e->host.answered(e->host.ctx, e->asked, 1u << 30);
+    struct mv_span first = {NULL, 0};
+    intptr_t given = e->host.answered(e->host.ctx, e->asked, 1u << 30, &first);
+    assert_int_equal(first.length, 0);
     assert_int_equal(mv_socket_read(s, text, sizeof text), 14);
     assert_memory_equal(text, "OK 1073741824\n", 14);
     assert_int_equal(mv_socket_read(given, text, sizeof text), 4);
