@@ -607,6 +607,23 @@ MICROVM_API int microvm_connect_begin_type(microvm *vm, microvm_socket_type type
                                            uint32_t port, int64_t timeout_ms,
                                            intptr_t *out, microvm_error *err);
 
+/*
+ * Opens a SOCKS5 server (RFC 1928) on this computer whose connections the guest makes:
+ * a program of the guest, inbound-proxy, does so on its port 7602 (proto/proxy.md). As
+ * the setting socks: "1080" is 127.0.0.1:1080, "[::1]:1080", "127.0.0.1:0" any port,
+ * with
+ * ",user=NAME,password=TEXT" (RFC 1929), which an address that others reach must have,
+ * ",port=N" for another port of the guest, and ",plain" for a proxy that sends no
+ * reply. *port is the port that it listens on; NULL is allowed. The server lives until
+ * it is closed or the machine ends; a guest that has no proxy yet is waited for, 5 s.
+ */
+MICROVM_API int microvm_socks_open(microvm *vm, const char *server, uint16_t *port,
+                                   microvm_error *err);
+/* No new connections; those that are made stay. By the address it was opened with, or
+ * the port that it got. */
+MICROVM_API int microvm_socks_close(microvm *vm, const char *server,
+                                    microvm_error *err);
+
 /* Listens for connections of the guest to `port` of the host (CID 2), before a UNIX
  * socket does; up to 63 ports, 1024 is the library's own (microvm_wait_ready). Up to 64
  * connections of each wait to be accepted, more are refused. */

@@ -68,6 +68,47 @@ int microvm_accept(microvm *vm, uint32_t port, int64_t timeout_ms, intptr_t *out
     return vm && out ? mv_machine_accept(vm, port, timeout_ms, out, err) : wrong(err);
 }
 
+struct socks {
+    microvm *vm;
+    const char *text;
+    uint16_t *port;
+    microvm_error *err;
+    int rc;
+};
+
+static void socks_call(void *arg)
+{
+    struct socks *s = arg;
+    s->rc = s->vm->ops->socks
+                ? s->vm->ops->socks(s->vm, s->text, s->port, s->err)
+                : mv_fail(s->err, MICROVM_E_UNSUPPORTED,
+                          "socks: machines of kind %s cannot", s->vm->ops->kind);
+}
+
+static int socks(microvm *vm, const char *text, uint16_t *port, microvm_error *err)
+{
+    struct socks call = {vm, text, port, err, 0};
+    if (!vm || !text)
+        return mv_fail(err, MICROVM_E_INVALID, "socks: the machine or text is NULL");
+    mv_loop_run(&vm->loop, socks_call, &call);
+    return call.rc;
+}
+
+int microvm_socks_open(microvm *vm, const char *server, uint16_t *port,
+                       microvm_error *err)
+{
+    uint16_t bound;
+    int rc = socks(vm, server, &bound, err);
+    if (!rc && port)
+        *port = bound;
+    return rc;
+}
+
+int microvm_socks_close(microvm *vm, const char *server, microvm_error *err)
+{
+    return socks(vm, server, NULL, err);
+}
+
 struct attach {
     microvm *vm;
     const microvm_vsock *vsock;

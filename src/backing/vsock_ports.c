@@ -5,6 +5,8 @@
  */
 #include "backing/vsock_ports.h"
 
+#include "backing/vsock_door.h"
+
 #include "os/error.h"
 #include "util/bytes.h"
 
@@ -207,15 +209,19 @@ static void ports_timer(uv_timer_t *timer)
     uint64_t now_ns = uv_hrtime();
     while ((dial = ports_due(ports, now_ns)))
         dial_try(ports, dial, now_ns);
-    mv_vsock_uds_serve(ports, now_ns);
+    for (struct mv_vsock_door *d = ports->doors; d; d = d->next)
+        mv_vsock_door_serve(d, now_ns);
     mv_vsock_ports_rearm(ports);
 }
 
 void mv_vsock_ports_rearm(struct mv_vsock_ports *ports)
 {
-    uint64_t now_ns = uv_hrtime(), due_ns = mv_vsock_uds_due(ports, now_ns);
-    for (const struct mv_vsock_dial *d = ports->dials; d; d = d->next) {
+    uint64_t now_ns = uv_hrtime(), due_ns = UINT64_MAX;
+    for (const struct mv_vsock_dial *d = ports->dials; d; d = d->next)
         due_ns = MV_MIN(due_ns, d->due_ns);
+    for (const struct mv_vsock_door *d = ports->doors; d; d = d->next) {
+        uint64_t door_ns = mv_vsock_door_due(d, now_ns);
+        due_ns = MV_MIN(due_ns, door_ns);
     }
     (void)uv_timer_stop(ports->timer);
     if (due_ns == UINT64_MAX)
@@ -308,7 +314,7 @@ static int ports_open_timer(struct mv_vsock_ports *ports, microvm_error *err)
 int mv_vsock_ports_open(struct mv_vsock_ports *ports, struct mv_loop *loop,
                         const char *path, microvm_error *err)
 {
-    *ports = (struct mv_vsock_ports){.loop = loop, .uds = MV_SOCKET_NONE};
+    *ports = (struct mv_vsock_ports){.loop = loop};
     int rc = ports_open_timer(ports, err);
     if (rc || !path)
         return rc;
@@ -327,6 +333,8 @@ void mv_vsock_ports_end(struct mv_vsock_ports *ports)
         dial_fail(ports, dial, MICROVM_E_NOT_RUNNING, "the machine has ended");
     }
     mv_vsock_uds_close(ports);
+    while (ports->socks)
+        mv_vsock_socks_end(ports->socks);
     mv_vsock_ports_rearm(ports);
 }
 

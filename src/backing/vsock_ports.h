@@ -7,8 +7,10 @@
  *   backlog as a socket that the application takes
  * - dials: connections to the guest, tried again until their deadline while nobody
  *   listens there yet
- * - uds: a UNIX socket in the manner of Firecracker (vsock_uds.c): "CONNECT PORT" in,
- *   PATH_PORT out
+ * - doors (vsock_door.h): sockets of the host that programs connect to in order to
+ *   reach the guest. One is a UNIX socket in the manner of Firecracker (vsock_uds.c),
+ *   where the guest's connections come out, too; others are SOCKS servers
+ *   (vsock_socks.c)
  *
  * All on the loop.
  */
@@ -26,6 +28,8 @@ enum {
 };
 
 struct mv_vsock_ports;
+struct mv_vsock_door;
+struct mv_vsock_socks;
 
 /* One connection that the host wants. Lives in its owner until `done`. */
 struct mv_vsock_dial {
@@ -57,16 +61,6 @@ struct mv_vsock_listener {
     intptr_t backlog[MV_VSOCK_BACKLOG];
 };
 
-/* Somebody who has connected to the UNIX socket. */
-struct mv_vsock_caller {
-    struct mv_vsock_dial dial; /* after CONNECT; first member */
-    struct mv_watch watch;
-    struct mv_vsock_ports *ports;
-    intptr_t socket;
-    uint64_t limit_ns; /* to have said CONNECT by */
-    bool dialling;
-};
-
 struct mv_vsock_ports {
     struct mv_loop *loop;
     struct mv_vsock_user device;
@@ -78,12 +72,10 @@ struct mv_vsock_ports {
     struct mv_vsock_dial *dials;
     uv_timer_t *timer; /* for what is due; freed when libuv has let go of it */
 
-    char path[MV_VSOCK_PATH]; /* of the UNIX socket; "": there is none */
-    intptr_t uds;
-    struct mv_watch uds_watch;
-    bool uds_waits; /* callers are in the backlog, and no place for them is free */
-    struct mv_watch_set *watches;
-    struct mv_vsock_caller *caller; /* MV_VSOCK_CALLERS */
+    struct mv_vsock_door *doors;
+    struct mv_vsock_door *uds;    /* one of them, */
+    char path[MV_VSOCK_PATH];     /* when it has a path */
+    struct mv_vsock_socks *socks; /* the others */
 };
 
 /* `path` NULL: no UNIX socket. */
@@ -109,7 +101,15 @@ void mv_vsock_dial(struct mv_vsock_ports *ports, struct mv_vsock_dial *dial);
 /* Neither take nor failed is called any more. */
 void mv_vsock_dial_cancel(struct mv_vsock_ports *ports, struct mv_vsock_dial *dial);
 
-/* -- vsock_uds.c, used by vsock_ports.c -- */
+/* A SOCKS server for the guest's inbound proxy; `text` as the setting socks has it.
+ * *port is the port that it listens on. */
+int mv_vsock_socks_open(struct mv_vsock_ports *ports, const char *text, uint16_t *port,
+                        microvm_error *err);
+/* The one with that address; connections that are made stay. */
+int mv_vsock_socks_close(struct mv_vsock_ports *ports, const char *text,
+                         microvm_error *err);
+
+/* -- vsock_uds.c and vsock_socks.c, used by vsock_ports.c -- */
 
 int mv_vsock_uds_open(struct mv_vsock_ports *ports, const char *path,
                       microvm_error *err);
@@ -117,10 +117,7 @@ void mv_vsock_uds_close(struct mv_vsock_ports *ports);
 /* The guest's connection to `port`, at PATH_port. */
 intptr_t mv_vsock_uds_arrived(const struct mv_vsock_ports *ports,
                               microvm_socket_type type, uint32_t port);
-/* Callers that have said nothing for too long lose their place, others get one. */
-void mv_vsock_uds_serve(struct mv_vsock_ports *ports, uint64_t now_ns);
-/* When that is to be done next; UINT64_MAX: never. */
-uint64_t mv_vsock_uds_due(const struct mv_vsock_ports *ports, uint64_t now_ns);
+void mv_vsock_socks_end(struct mv_vsock_socks *socks);
 /* Has the timer look at what is due next. */
 void mv_vsock_ports_rearm(struct mv_vsock_ports *ports);
 

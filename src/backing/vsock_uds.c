@@ -12,7 +12,7 @@
  * or SOCK_SEQPACKET, which Firecracker does not have. PATH itself is a stream, and so
  * is what is made through it.
  */
-#include "backing/vsock_ports.h"
+#include "backing/vsock_door.h"
 
 #include "util/bytes.h"
 #include "util/str.h"
@@ -20,51 +20,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define LIMIT_NS \
-    10000000000ull           /* a caller who has not said CONNECT gives up its place */
-#define LATER_NS 10000000ull /* to look for a place again, when there was none */
-
 enum { LINE_MAX_BYTES = 32 }; /* "CONNECT 4294967295\n" has 19 */
 
-static void caller_forget(struct mv_vsock_caller *caller)
-{
-    mv_watch_remove(&caller->watch);
-    caller->socket = MV_SOCKET_NONE;
-    caller->dialling = false;
-}
-
-static void caller_drop(struct mv_vsock_caller *caller)
-{
-    intptr_t socket = caller->socket;
-    mv_watch_remove(&caller->watch);
-    mv_socket_close(socket);
-    caller_forget(caller);
-}
-
 /* The line is a few bytes in an empty socket: there is room, or the caller has gone. */
-static intptr_t caller_take(struct mv_vsock_dial *dial, uint32_t host_port)
+static bool uds_taken(struct mv_vsock_caller *caller, uint32_t host_port)
 {
-    struct mv_vsock_caller *caller = MV_CONTAINER(dial, struct mv_vsock_caller, dial);
-    intptr_t socket = caller->socket;
     char line[LINE_MAX_BYTES];
     int n = snprintf(line, sizeof line, "OK %u\n", host_port);
-    if (mv_socket_write(socket, line, (size_t)n) != n) {
-        caller_drop(caller);
-        return MV_SOCKET_NONE;
-    }
-    caller_forget(caller);
-    return socket;
+    return mv_socket_write(caller->socket, line, (size_t)n) == n;
 }
 
-static void caller_failed(struct mv_vsock_dial *dial, int code, const char *why)
-{
-    (void)code;
-    (void)why;
-    caller_drop(MV_CONTAINER(dial, struct mv_vsock_caller, dial));
-}
-
-/* "CONNECT 1025\n" at the start of `text`: the line's length. 0: not all of it is
- * there; -1: it is something else. */
+/* "CONNECT 1025\n" at the start of `text`: the line's length. */
 static int uds_parse(const char *text, size_t length, uint32_t *port)
 {
     static const char word[] = "CONNECT ";
@@ -87,111 +53,18 @@ static int uds_parse(const char *text, size_t length, uint32_t *port)
     return (int)(end - text) + 1;
 }
 
-/* What comes behind the line is the connection's, and is left in the socket. */
-static void caller_ready(struct mv_watch *watch, unsigned events)
+static int uds_hear(struct mv_vsock_caller *caller, const uint8_t *bytes, size_t length)
 {
-    struct mv_vsock_caller *caller = MV_CONTAINER(watch, struct mv_vsock_caller, watch);
-    char text[LINE_MAX_BYTES];
-    if (!(events & MV_WATCH_READ))
-        return;
-    if (caller->dialling) { /* more of it, or it has gone: the write of OK will tell */
-        return;
-    }
-    int64_t got = mv_socket_peek(caller->socket, text, sizeof text);
-    int line = 0;
-    if (got > 0)
-        line = uds_parse(text, (size_t)got, &caller->dial.port);
-    else if (got != MV_SOCKET_AGAIN)
-        line = -1;
-    if (line < 0 || (line == 0 && events & MV_WATCH_GONE)) {
-        caller_drop(caller);
-    } else if (line == 0) {
-        mv_watch_again(watch, MV_WATCH_READ);
-    } else {
-        (void)mv_socket_read(caller->socket, text, (size_t)line);
-        caller->dialling = true;
-        mv_vsock_dial(caller->ports, &caller->dial);
-    }
+    int line = uds_parse((const char *)bytes, length, &caller->dial.port);
+    if (line > 0)
+        mv_vsock_door_dial(caller);
+    return line;
 }
 
-static struct mv_vsock_caller *uds_place(struct mv_vsock_ports *ports)
-{
-    for (unsigned i = 0; i < MV_VSOCK_CALLERS; i++) {
-        if (ports->caller[i].socket == MV_SOCKET_NONE)
-            return &ports->caller[i];
-    }
-    return NULL;
-}
-
-static void uds_add(struct mv_vsock_ports *ports, struct mv_vsock_caller *caller,
-                    intptr_t socket)
-{
-    *caller = (struct mv_vsock_caller){.dial = {.type = MICROVM_SOCKET_STREAM,
-                                                .take = caller_take,
-                                                .failed = caller_failed},
-                                       .watch = {.ready = caller_ready},
-                                       .ports = ports,
-                                       .socket = socket,
-                                       .limit_ns = uv_hrtime() + LIMIT_NS};
-    if (mv_watch_add(ports->watches, &caller->watch, socket))
-        caller_drop(caller);
-}
-
-static void uds_accept(struct mv_vsock_ports *ports)
-{
-    struct mv_vsock_caller *caller;
-    ports->uds_waits = false;
-    while ((caller = uds_place(ports))) {
-        intptr_t socket = mv_unix_accept(ports->uds);
-        if (socket == MV_SOCKET_AGAIN) {
-            mv_watch_again(&ports->uds_watch, MV_WATCH_READ);
-            break;
-        }
-        if (socket == MV_SOCKET_GONE) { /* no descriptors are left */
-            ports->uds_waits = true;
-            return;
-        }
-        uds_add(ports, caller, socket);
-    }
-    ports->uds_waits = !caller;
-}
-
-static void uds_ready(struct mv_watch *watch, unsigned events)
-{
-    struct mv_vsock_ports *ports =
-        MV_CONTAINER(watch, struct mv_vsock_ports, uds_watch);
-    if (events & MV_WATCH_READ)
-        uds_accept(ports);
-    mv_vsock_ports_rearm(ports);
-}
-
-static void uds_turned(void *ctx)
-{
-    (void)ctx;
-}
-
-void mv_vsock_uds_serve(struct mv_vsock_ports *ports, uint64_t now_ns)
-{
-    for (unsigned i = 0; i < MV_VSOCK_CALLERS && ports->caller; i++) {
-        struct mv_vsock_caller *caller = &ports->caller[i];
-        bool silent = caller->socket != MV_SOCKET_NONE && !caller->dialling;
-        if (silent && caller->limit_ns <= now_ns)
-            caller_drop(caller);
-    }
-    if (ports->uds_waits)
-        uds_accept(ports);
-}
-
-uint64_t mv_vsock_uds_due(const struct mv_vsock_ports *ports, uint64_t now_ns)
-{
-    uint64_t due_ns = ports->uds_waits ? now_ns + LATER_NS : UINT64_MAX;
-    for (unsigned i = 0; i < MV_VSOCK_CALLERS && ports->caller; i++) {
-        const struct mv_vsock_caller *caller = &ports->caller[i];
-        if (caller->socket != MV_SOCKET_NONE && !caller->dialling)
-            due_ns = MV_MIN(due_ns, caller->limit_ns);
-    }
-    return due_ns;
-}
+static const struct mv_vsock_manner uds_manner = {.hear = uds_hear,
+                                                  .taken = uds_taken,
+                                                  .most = LINE_MAX_BYTES,
+                                                  .callers = MV_VSOCK_CALLERS};
 
 intptr_t mv_vsock_uds_arrived(const struct mv_vsock_ports *ports,
                               microvm_socket_type type, uint32_t port)
@@ -206,41 +79,28 @@ intptr_t mv_vsock_uds_arrived(const struct mv_vsock_ports *ports,
 int mv_vsock_uds_open(struct mv_vsock_ports *ports, const char *path,
                       microvm_error *err)
 {
-    ports->caller = calloc(MV_VSOCK_CALLERS, sizeof *ports->caller);
-    if (!ports->caller)
-        return mv_fail(err, MICROVM_E_NO_MEMORY, "vsock: no memory");
-    for (unsigned i = 0; i < MV_VSOCK_CALLERS; i++)
-        ports->caller[i].socket = MV_SOCKET_NONE;
-    int rc = mv_watch_open(ports->loop, uds_turned, ports, &ports->watches, err);
-    if (!rc)
-        rc = mv_unix_listen(path, &ports->uds, err);
+    intptr_t socket;
+    int rc = mv_unix_listen(path, &socket, err);
     if (rc)
         return rc;
+    ports->uds = calloc(1, sizeof *ports->uds);
+    rc = ports->uds ? mv_vsock_door_open(ports->uds, ports, &uds_manner, socket, err)
+                    : mv_fail(err, MICROVM_E_NO_MEMORY, "vsock: no memory");
+    if (rc) {
+        mv_unix_unlisten(socket, path);
+        free(ports->uds);
+        return rc;
+    }
     (void)snprintf(ports->path, sizeof ports->path, "%s", path);
-    ports->uds_watch.ready = uds_ready;
-    if (mv_watch_add(ports->watches, &ports->uds_watch, ports->uds))
-        return mv_fail(err, MICROVM_E_IO, "vsock '%s': it cannot be watched", path);
     return 0;
 }
 
 void mv_vsock_uds_close(struct mv_vsock_ports *ports)
 {
-    if (!ports->caller)
+    if (!ports->path[0])
         return;
-    mv_watch_remove(&ports->uds_watch);
-    ports->uds_waits = false;
-    for (unsigned i = 0; i < MV_VSOCK_CALLERS; i++) {
-        struct mv_vsock_caller *caller = &ports->caller[i];
-        if (caller->socket != MV_SOCKET_NONE) {
-            mv_vsock_dial_cancel(ports, &caller->dial);
-            caller_drop(caller);
-        }
-    }
-    mv_unix_unlisten(ports->uds, ports->path);
-    ports->uds = MV_SOCKET_NONE;
+    mv_vsock_door_close(ports->uds);
+    mv_unix_unlisten(ports->uds->socket, ports->path);
     ports->path[0] = '\0';
-    mv_watch_close(ports->watches);
-    ports->watches = NULL;
-    free(ports->caller);
-    ports->caller = NULL;
+    free(ports->uds);
 }

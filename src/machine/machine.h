@@ -65,6 +65,9 @@ struct mv_machine_ops {
                   microvm_error *err);
     int (*unlisten)(struct microvm *vm, uint32_t port, microvm_error *err);
     int (*accept)(struct microvm *vm, uint32_t port, intptr_t *out, microvm_error *err);
+    /* A SOCKS server, as the setting socks has it; port NULL: ends it. */
+    int (*socks)(struct microvm *vm, const char *text, uint16_t *port,
+                 microvm_error *err);
     void (*stats)(struct microvm *vm, microvm_stats *out);
     /* Nothing runs any more. First close on the loop, then, when the loop is closed,
      * free the memory. */

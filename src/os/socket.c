@@ -27,6 +27,7 @@ static int would_block(void)
 }
 #else
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -78,6 +79,34 @@ int mv_socket_pair(microvm_socket_type type, intptr_t pair[2], microvm_error *er
     }
     return 0;
 }
+
+#ifdef _WIN32
+intptr_t mv_socket_accept(intptr_t socket)
+{
+    sock s = accept((sock)socket, NULL, NULL);
+    if (s == INVALID_SOCKET) {
+        int code = WSAGetLastError();
+        return code == WSAEWOULDBLOCK || code == WSAECONNRESET ? MV_SOCKET_AGAIN
+                                                               : MV_SOCKET_GONE;
+    }
+    make_polite(s);
+    (void)SetHandleInformation((HANDLE)s, HANDLE_FLAG_INHERIT, 0);
+    return (intptr_t)s;
+}
+#else
+/* Two calls instead of accept4, which macOS does not have. */
+intptr_t mv_socket_accept(intptr_t socket)
+{
+    int fd = accept((sock)socket, NULL, NULL);
+    if (fd < 0)
+        return would_block() || errno == ECONNABORTED ? MV_SOCKET_AGAIN
+                                                      : MV_SOCKET_GONE;
+    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+    (void)fcntl(fd, F_SETFL, O_NONBLOCK);
+    make_polite(fd);
+    return fd;
+}
+#endif
 
 void mv_socket_close(intptr_t socket)
 {

@@ -46,6 +46,10 @@ int64_t mv_socket_next(intptr_t socket);
 void mv_socket_end_write(intptr_t socket);
 void mv_socket_end_read(intptr_t socket);
 
+/* The next connection of a socket that listens; MV_SOCKET_AGAIN when none waits,
+ * MV_SOCKET_GONE when it cannot be had (no descriptors). */
+intptr_t mv_socket_accept(intptr_t socket);
+
 /* Waits until the socket can be read (or written): 1 yes, 0 time is over. */
 int mv_socket_wait(intptr_t socket, int for_write, int64_t timeout_ms);
 
@@ -56,11 +60,17 @@ int mv_socket_wait(intptr_t socket, int for_write, int64_t timeout_ms);
 int mv_unix_listen(const char *path, intptr_t *out, microvm_error *err);
 /* Ends what listen made, the file too. */
 void mv_unix_unlisten(intptr_t socket, const char *path);
-/* The next connection, MV_SOCKET_AGAIN when none waits, MV_SOCKET_GONE when it cannot
- * be had (no descriptors). */
-intptr_t mv_unix_accept(intptr_t socket);
 /* Connects at once or not at all: MV_SOCKET_NONE when nobody listens at `path` or its
  * backlog is full. */
 intptr_t mv_unix_connect(microvm_socket_type type, const char *path);
+
+/* -- TCP, os/tcp.c -- */
+
+/* Listens at an address, IPv4 or IPv6, not a name. Port 0: any; *bound tells. What is
+ * accepted sends at once (TCP_NODELAY). */
+int mv_tcp_listen(const char *address, uint16_t port, intptr_t *out, uint16_t *bound,
+                  microvm_error *err);
+/* The address is this computer's own, which nobody else reaches. */
+bool mv_tcp_is_loopback(const char *address);
 
 #endif

@@ -379,6 +379,7 @@ static const struct mv_machine_ops hv_ops = {
     .listen = hv_ports_listen,
     .unlisten = hv_ports_unlisten,
     .accept = hv_ports_accept,
+    .socks = hv_ports_socks,
     .stats = machine_stats,
     .close = undo_steps,
     .free = machine_free,

@@ -10,6 +10,16 @@ static void ports_arrived(void *ctx, uint32_t port)
     mv_machine_arrived(&m->base, port);
 }
 
+static int ports_open_socks(struct hv_machine *m, microvm_error *err)
+{
+    const struct mv_config_list *list = &m->base.config.socks;
+    uint16_t port;
+    int rc = 0;
+    for (unsigned i = 0; i < list->count && !rc; i++)
+        rc = mv_vsock_socks_open(&m->ports, list->text[i], &port, err);
+    return rc;
+}
+
 int hv_ports_open(struct hv_machine *m, const struct mv_vdev_host *host,
                   struct mv_vdev **out, microvm_error *err)
 {
@@ -21,6 +31,8 @@ int hv_ports_open(struct hv_machine *m, const struct mv_vdev_host *host,
     m->ports.arrived = ports_arrived;
     m->ports.ctx = m;
     rc = mv_vsock_listen(&m->ports, MICROVM_SOCKET_STREAM, MICROVM_AGENT_PORT, err);
+    if (!rc)
+        rc = ports_open_socks(m, err);
     if (!rc)
         rc = mv_vsock_open(host, config->cid, &ports, &m->ports.device, out, err);
     if (rc)
@@ -62,6 +74,19 @@ int hv_ports_connect(struct microvm *vm, struct mv_vsock_dial *dial, microvm_err
         return mv_fail(err, MICROVM_E_NOT_RUNNING, "vsock: the machine has ended");
     mv_vsock_dial(&hv_machine(vm)->ports, dial);
     return 0;
+}
+
+int hv_ports_socks(struct microvm *vm, const char *text, uint16_t *port,
+                   microvm_error *err)
+{
+    int rc = ports_there(vm, err);
+    if (rc)
+        return rc;
+    if (!port)
+        return mv_vsock_socks_close(&hv_machine(vm)->ports, text, err);
+    if (vm->state == MICROVM_STOPPED || vm->state == MICROVM_FAILED)
+        return mv_fail(err, MICROVM_E_NOT_RUNNING, "socks: the machine has ended");
+    return mv_vsock_socks_open(&hv_machine(vm)->ports, text, port, err);
 }
 
 int hv_ports_listen(struct microvm *vm, microvm_socket_type type, uint32_t port,

@@ -114,13 +114,3 @@ void mv_unix_unlisten(intptr_t socket, const char *path)
     mv_socket_close(socket);
     (void)unlink(path);
 }
-
-intptr_t mv_unix_accept(intptr_t socket)
-{
-    int fd = unix_prepare(accept((int)socket, NULL, NULL));
-    if (fd >= 0)
-        return fd;
-    bool later = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ||
-                 errno == ECONNABORTED;
-    return later ? MV_SOCKET_AGAIN : MV_SOCKET_GONE;
-}

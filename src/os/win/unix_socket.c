@@ -106,13 +106,3 @@ void mv_unix_unlisten(intptr_t socket, const char *path)
     mv_socket_close(socket);
     (void)DeleteFileA(path);
 }
-
-intptr_t mv_unix_accept(intptr_t socket)
-{
-    SOCKET s = unix_prepare(accept((SOCKET)socket, NULL, NULL));
-    if (s != INVALID_SOCKET)
-        return (intptr_t)s;
-    int code = WSAGetLastError();
-    return code == WSAEWOULDBLOCK || code == WSAECONNRESET ? MV_SOCKET_AGAIN
-                                                           : MV_SOCKET_GONE;
-}
