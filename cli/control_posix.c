@@ -27,8 +27,9 @@ struct client {
     char *answer;  /* still to be sent from answer_at on; NULL: none */
     size_t answer_at;
     bool asked, waits, follows, typing, ending;
-    int stream;  /* being connected to a port of the guest; -1: none */
-    uint64_t at; /* its place in all that the console ever said */
+    int stream;   /* to a port of the guest; -1: none */
+    bool dialing; /* the library will say whether it is connected */
+    uint64_t at;  /* its place in all that the console ever said */
 };
 
 struct control {
@@ -39,6 +40,10 @@ struct control {
     bool stop, guest_asked, wait;
     uint64_t stop_ms; /* of either */
     uint64_t end;     /* bytes that the console has said */
+    /* Streams that nobody waits for any more, until the library has said so: before, a
+     * descriptor of the same number would be taken for them. */
+    int *given_up;
+    size_t given_up_count, given_up_room;
     size_t size;
     char ring[];
 };
@@ -57,12 +62,27 @@ struct control *control_open(const struct claim *claim,
     return control;
 }
 
-static void client_drop(struct client *client)
+static void stream_give_up(struct control *control, int stream)
+{
+    if (control->given_up_count == control->given_up_room) {
+        size_t room = control->given_up_room ? 2 * control->given_up_room : 16;
+        int *more = realloc(control->given_up, room * sizeof *more);
+        if (!more)
+            return; /* open for ever is better than taken for another */
+        control->given_up = more;
+        control->given_up_room = room;
+    }
+    control->given_up[control->given_up_count++] = stream;
+}
+
+static void client_drop(struct control *control, struct client *client)
 {
     (void)close(client->fd);
     free(client->line);
     free(client->answer);
-    if (client->stream >= 0)
+    if (client->stream >= 0 && client->dialing)
+        stream_give_up(control, client->stream);
+    else if (client->stream >= 0)
         (void)close(client->stream);
     *client = (struct client){.fd = -1, .stream = -1};
 }
@@ -203,8 +223,9 @@ void control_connected(struct control *control, const microvm_event *event)
 {
     for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
         struct client *client = &control->client[i];
-        if (client->fd < 0 || client->stream < 0 || client->stream != event->socket)
+        if (client->fd < 0 || !client->dialing || client->stream != event->socket)
             continue;
+        client->dialing = false;
         if (event->code == 0) {
             client_hand_over(client);
         } else {
@@ -212,6 +233,13 @@ void control_connected(struct control *control, const microvm_event *event)
             client->ending = true;
         }
         return;
+    }
+    for (size_t i = 0; i < control->given_up_count; i++) {
+        if (control->given_up[i] == event->socket) {
+            (void)close(control->given_up[i]);
+            control->given_up[i] = control->given_up[--control->given_up_count];
+            return;
+        }
     }
 }
 
@@ -240,6 +268,7 @@ static void client_do(struct control *control, struct client *client)
     } else if (result.then == THEN_STREAM) {
         json_decref(answer);
         client->stream = (int)result.stream;
+        client->dialing = true;
     } else {
         client_answer(client, answer);
     }
@@ -257,7 +286,7 @@ static void client_hear(struct control *control, struct client *client)
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
-        client_drop(client);
+        client_drop(control, client);
         return;
     }
     if (client->asked)
@@ -269,7 +298,7 @@ static void client_hear(struct control *control, struct client *client)
         *end = '\0';
         client_do(control, client);
     } else if (client->length == NAMED_REQUEST_MAX - 1) {
-        client_drop(client);
+        client_drop(control, client);
     }
 }
 
@@ -334,9 +363,9 @@ void control_turn(struct control *control, const struct pollfd *fds, int count)
             client_hear(control, client);
         if (client->fd >= 0 && fds[i].revents & POLLOUT &&
             client_owes(control, client) && !client_pay(control, client))
-            client_drop(client);
+            client_drop(control, client);
         if (client->fd >= 0 && client->ending && !client_owes(control, client))
-            client_drop(client);
+            client_drop(control, client);
     }
     if (count > 0 && fds[0].revents & POLLIN)
         control_accept(control);
@@ -352,7 +381,7 @@ size_t control_input(struct control *control, char *to, size_t room)
         if (n > 0)
             return (size_t)n;
         if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
-            client_drop(client);
+            client_drop(control, client);
     }
     return 0;
 }
@@ -405,7 +434,10 @@ void control_close(struct control *control)
         ;
     for (unsigned i = 0; i < CONTROL_CLIENTS; i++) {
         if (control->client[i].fd >= 0)
-            client_drop(&control->client[i]);
+            client_drop(control, &control->client[i]);
     }
+    while (control->given_up_count > 0)
+        (void)close(control->given_up[--control->given_up_count]);
+    free(control->given_up);
     free(control);
 }

@@ -127,6 +127,33 @@ def test_connect_of_a_named_machine(quick, tmp_path, monkeypatch):
         assert uds.p.wait(60) == 0
 
 
+def test_a_connect_that_is_given_up_is_nobody_elses(quick, tmp_path, monkeypatch):
+    """The one that waits next has a socket of its own, and its own answer."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+    def client(*words):
+        p = subprocess.Popen([guests.MICROVM, *words], stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        time.sleep(0.5)
+        return p
+
+    with Uds(quick, "vsock-serve", tmp_path / "v.sock", "--name", "web") as uds:
+        uds.dial(10).close()  # it listens
+        # Three descriptors go, the lowest are given again: also the first one's.
+        gone = [client("logs", "-f", "web"), client("connect", "--wait", "4", "web", "9999")]
+        for p in gone:
+            p.kill()
+            p.communicate(timeout=10)
+        time.sleep(0.5)
+        began = time.time()
+        second = client("connect", "--wait", "7", "web", "998")
+        said = second.communicate(timeout=60)[1]
+        assert second.returncode == 125 and b"998" in said and b"9999" not in said, said
+        assert time.time() - began > 6
+        uds.dial(13).close()
+        assert uds.p.wait(60) == 0
+
+
 def test_uds_guest_connects(quick, tmp_path):
     """R192: what the guest connects to comes out at PATH_PORT."""
     path = tmp_path / "v.sock"
