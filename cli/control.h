@@ -27,7 +27,8 @@ enum verb_then {
     THEN_ASKED,  /* the same, and the guest has been asked already */
     THEN_WAIT,   /* the same, and only after the time it is shut down */
     THEN_END,    /* the answer comes when it has ended by itself */
-    THEN_STREAM  /* hand `stream` to the client when it is connected */
+    THEN_STREAM, /* hand `stream` to the client when it is connected */
+    THEN_SOCKS   /* close the server at `socks` when the client has gone */
 };
 
 struct verb_machine {
@@ -43,6 +44,7 @@ struct verb_result {
     enum verb_then then;
     uint64_t timeout_ms; /* THEN_STOP, THEN_WAIT: until more is done about it */
     intptr_t stream;     /* THEN_STREAM: the caller's */
+    char socks[64];      /* THEN_SOCKS: its address */
 };
 
 /* Does what one line asks for; the answer, the caller's; NULL: no memory. */

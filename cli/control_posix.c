@@ -27,9 +27,10 @@ struct client {
     char *answer;  /* still to be sent from answer_at on; NULL: none */
     size_t answer_at;
     bool asked, waits, follows, typing, ending;
-    int stream;   /* to a port of the guest; -1: none */
-    bool dialing; /* the library will say whether it is connected */
-    uint64_t at;  /* its place in all that the console ever said */
+    int stream;     /* to a port of the guest; -1: none */
+    bool dialing;   /* the library will say whether it is connected */
+    char socks[64]; /* a SOCKS server that is open as long as the client is here */
+    uint64_t at;    /* its place in all that the console ever said */
 };
 
 struct control {
@@ -84,6 +85,8 @@ static void client_drop(struct control *control, struct client *client)
         stream_give_up(control, client->stream);
     else if (client->stream >= 0)
         (void)close(client->stream);
+    if (client->socks[0])
+        (void)microvm_socks_close(control->machine->vm, client->socks, NULL);
     *client = (struct client){.fd = -1, .stream = -1};
 }
 
@@ -271,6 +274,7 @@ static void client_do(struct control *control, struct client *client)
         client->dialing = true;
     } else {
         client_answer(client, answer);
+        (void)strcpy(client->socks, result.socks);
     }
 }
 

@@ -324,6 +324,34 @@ static json_t *verb_connect(const struct verb_machine *machine, const json_t *re
     return answer_of(rc, &err);
 }
 
+/* {"open": SETTING}, or {"close": ADDRESS}. With "hold" the server lives as long as who
+ * asked for it. */
+static json_t *verb_socks(const struct verb_machine *machine, const json_t *request,
+                          struct verb_result *result)
+{
+    microvm_error err;
+    uint16_t port = 0;
+    const char *open = json_string_value(json_object_get(request, "open"));
+    const char *shut = json_string_value(json_object_get(request, "close"));
+    if (!open)
+        return answer_of(microvm_socks_close(machine->vm, shut, &err), &err);
+    int rc = microvm_socks_open(machine->vm, open, &port, &err);
+    if (rc)
+        return answer_of(rc, &err);
+    /* "[::1]:0,user=..." listens at "[::1]:PORT". */
+    char address[sizeof result->socks];
+    int length = (int)strcspn(open, ",");
+    while (length > 0 && open[length] != ':')
+        length--;
+    (void)snprintf(address, sizeof address, "%.*s:%u", length ? length : 9,
+                   length ? open : "127.0.0.1", port);
+    if (json_is_true(json_object_get(request, "hold"))) {
+        result->then = THEN_SOCKS;
+        (void)snprintf(result->socks, sizeof result->socks, "%s", address);
+    }
+    return json_pack("{s:b, s:s}", "ok", 1, "address", address);
+}
+
 /* ---- the table ------------------------------------------------------------------- */
 
 static const struct verb {
@@ -335,7 +363,7 @@ static const struct verb {
     {"kill", verb_kill},     {"logs", verb_logs},       {"attach", verb_attach},
     {"resize", verb_resize}, {"publish", verb_publish}, {"connect", verb_connect},
     {"limit", verb_limit},   {"wait", verb_wait},       {"net", verb_net},
-    {"end", verb_end},
+    {"socks", verb_socks},   {"end", verb_end},
 };
 
 json_t *verb_do(const struct verb_machine *machine, const char *line,
