@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * An image's file, and its own word on how it is started (docs/images.md). What is no
- * file is a reference, which microvm-build brings and makes a disk of.
+ * file is a folder or a reference, which microvm-build brings and makes a disk of.
  */
 #include "image.h"
 
@@ -28,11 +28,28 @@ static bool image_is_file(const char *word)
         say("'%s': %s", word, strerror(errno));
         return false;
     }
-    if ((info.st_mode & S_IFMT) != S_IFDIR)
-        return true;
-    say("'%s' is a folder without a config.json: make an image of it with "
-        "'microvm-build --base dir:%s --output FILE', and run that",
-        word, word);
+    return true;
+}
+
+static bool image_is_folder(const char *word)
+{
+    struct stat info;
+    return stat(word, &info) == 0 && (info.st_mode & S_IFMT) == S_IFDIR;
+}
+
+/* What has none of these is no root file system, but perhaps the wrong folder. */
+static bool image_is_root(const char *word)
+{
+    static const char *const signs[] = {"bin", "sbin", "usr", "etc", "init"};
+    char path[PLACE_BYTES];
+    struct stat info;
+    for (unsigned i = 0; i < sizeof signs / sizeof signs[0]; i++)
+        if (snprintf(path, sizeof path, "%s/%s", word, signs[i]) < (int)sizeof path &&
+            stat(path, &info) == 0)
+            return true;
+    say("'%s' is neither a bundle (it has no config.json) nor a root file system (it has "
+        "no bin, usr, etc or init)",
+        word);
     return false;
 }
 
@@ -64,9 +81,9 @@ static bool image_from_bundle(struct image *image, const char *word)
     return true;
 }
 
-/* The disk of a reference, from the cache or made now; microvm-build has said what is
- * wrong, where it is not. */
-static bool image_from_registry(struct image *image, const char *word)
+/* The disk of a reference or of "dir:FOLDER", from the cache or made now; microvm-build
+ * has said what is wrong, where it is not. */
+static bool image_from_cache(struct image *image, const char *word)
 {
     const char *argv[] = {"microvm-build", "cache", "disk", word, NULL};
     image->disk = malloc(PLACE_BYTES);
@@ -86,7 +103,13 @@ static bool image_find(struct image *image, const char *word)
     if (image_is_bundle(word))
         return image_from_bundle(image, word);
     if (image_is_reference(word))
-        return image_from_registry(image, word);
+        return image_from_cache(image, word);
+    if (image_is_folder(word)) {
+        char base[PLACE_BYTES];
+        int length = snprintf(base, sizeof base, "dir:%s", word);
+        return length < (int)sizeof base && image_is_root(word) &&
+               image_from_cache(image, base);
+    }
     image->file = word;
     return image_is_file(word);
 }

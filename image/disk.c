@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * An image of a registry as the disk that a machine starts from, made once for each
- * manifest and kept in the cache: disks/HEX.ext4, and HEX.ext4.json beside it, HEX
- * being the manifest's digest.
+ * An image of a registry or a folder as the disk that a machine starts from, made once
+ * and kept in the cache: disks/HEX.ext4, and HEX.ext4.json beside it, HEX being the
+ * digest of the manifest, or of what is in the folder.
  *
  * ext4, because every kernel has it and reading it costs the guest no decompression.
  * Device nodes of the image are left out: the guest's /dev is its kernel's.
  */
+#include "disk_folder.h"
 #include "pull.h"
 
 #include "util/str.h"
@@ -15,6 +16,8 @@
 
 #include <stdio.h>
 #include <string.h>
+
+static const char folder_prefix[] = "dir:";
 
 static int disk_place(const char *cache, const struct mv_digest *digest, char *path,
                       size_t size, microvm_error *err)
@@ -37,14 +40,12 @@ static bool disk_is_there(const char *path)
     return mv_files_usage(path) > 0 && mv_files_usage(about) > 0;
 }
 
-static int disk_build(const char *reference, const char *arch, const char *path,
+static int disk_build(const char *base, const char *arch, const char *path,
                       const microvm_image_options *options, microvm_error *err)
 {
-    char base[MV_REF_TEXT + 8];
     microvm_recipe *recipe = microvm_recipe_new();
     if (!recipe)
         return mv_fail(err, MICROVM_E_NO_MEMORY, "no memory");
-    (void)snprintf(base, sizeof base, "oci:%s", reference);
     microvm_recipe_set(recipe, "base", base);
     microvm_recipe_set(recipe, "arch", arch);
     microvm_recipe_set(recipe, "devices", "skip");
@@ -52,6 +53,40 @@ static int disk_build(const char *reference, const char *arch, const char *path,
     microvm_recipe_set(recipe, "output", path);
     int rc = microvm_image_build(recipe, options, NULL, err);
     microvm_recipe_free(recipe);
+    return rc;
+}
+
+static void disk_remove(const char *path)
+{
+    char about[MV_FILES_PATH_MAX];
+    (void)snprintf(about, sizeof about, "%s.json", path);
+    mv_files_remove(about);
+    mv_files_remove(path);
+}
+
+/* `base` is "dir:" and the folder. Looked at again afterwards: what changes while it is
+ * read must not stand in the cache as what it was. */
+static int disk_of_folder(const char *base, const char *arch,
+                          const microvm_image_options *options, char *path, size_t size,
+                          microvm_error *err)
+{
+    struct mv_progress progress = {options->progress, options->opaque};
+    struct mv_digest digest, after;
+    const char *folder = base + strlen(folder_prefix);
+    int rc = mv_files_make_folder(options->cache, err);
+    if (!rc)
+        rc = mv_disk_folder_digest(folder, options->cache, &progress, &digest, err);
+    if (!rc)
+        rc = disk_place(options->cache, &digest, path, size, err);
+    if (rc || disk_is_there(path))
+        return rc;
+    rc = disk_build(base, arch, path, options, err);
+    if (!rc)
+        rc = mv_disk_folder_digest(folder, options->cache, &progress, &after, err);
+    if (!rc && !mv_digest_same(&digest, &after))
+        rc = mv_fail(err, MICROVM_E_IO, "'%s' was changed while it was read", folder);
+    if (rc)
+        disk_remove(path);
     return rc;
 }
 
@@ -65,11 +100,15 @@ int microvm_image_disk(const char *reference, const char *arch,
                                    .docker_config = options->docker_config,
                                    .progress = &progress};
     struct mv_pulled pulled = MV_PULLED_NONE;
+    char base[MV_REF_TEXT + 8];
+    if (!strncmp(reference, folder_prefix, strlen(folder_prefix)))
+        return disk_of_folder(reference, arch, options, path, size, err);
     int rc = mv_pull(reference, &pull, &pulled, err);
     if (!rc)
         rc = disk_place(options->cache, &pulled.digest, path, size, err);
     mv_pulled_free(&pulled);
     if (rc || disk_is_there(path))
         return rc;
-    return disk_build(reference, arch, path, options, err);
+    (void)snprintf(base, sizeof base, "oci:%s", reference);
+    return disk_build(base, arch, path, options, err);
 }

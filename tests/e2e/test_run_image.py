@@ -148,6 +148,32 @@ def test_what_cannot_be_entered_is_said(run, tmp_path):
     assert b"microvm.root=/dev/vda: no file system that this kernel knows" in r.stderr
 
 
+def test_a_folder_is_a_root_file_system(run, build, root, tmp_path):
+    """Made a disk of once for each content, wherever the folder is."""
+    folder = tmp_path / "tree, mine"
+    shutil.copytree(root, folder, symlinks=True)
+    env = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    disks = tmp_path / "cache/microvm/images/disks"
+
+    def one(*command):
+        said_ = said(run("run", "--net", "none", folder, "--", *command, **env))
+        return said_, {p.name: (p.stat().st_ino, p.stat().st_mtime_ns) for p in disks.glob("*.ext4")}
+
+    text, first = one("sh", "-c", "id -u; touch /etc/new; ls -ld /etc/passwd")
+    assert text.startswith("0\n-rw-r--r--") and len(first) == 1
+    assert not (folder / "etc/new").exists()
+    assert one("cat", "/etc/group") == ((root / "etc/group").read_text(), first)
+    os.utime(folder / "etc/group", (1, 1))  # the image has no times of the host
+    assert one("uname")[1] == first
+    for change in (lambda: (folder / "etc/group").write_text("other\n"), lambda: (folder / "etc/group").chmod(0o600)):
+        change()
+        text, more = one("cat", "/etc/group")
+        assert text == "other\n" and first.items() < more.items()
+        first = more
+    assert len(first) == 3
+    assert run("prune", **env).returncode == 0 and list(disks.iterdir()) == []
+
+
 def test_a_bundle_goes_wherever_it_is_put(run, build, tmp_path):
     """A folder with kernel, image and config.json, run from somewhere else, and moved."""
     bundle = tmp_path / "here"
@@ -221,7 +247,8 @@ def test_refusals(run, image, tmp_path):
     assert "write a command behind '--'" in run_refuses(run, image)
     assert "'./alpine': No such file" in run_refuses(run, "./alpine")
     assert "'Not a reference'" in run_refuses(run, "Not a reference")
-    assert "is a folder without a config.json: make an image of it with 'microvm-build --base dir:" in run_refuses(run, tmp_path)
+    (tmp_path / "folder").mkdir()
+    assert "neither a bundle (it has no config.json) nor a root file system" in run_refuses(run, tmp_path / "folder")
     assert "write a command behind '--', as in" in run_refuses(run, image, "uname")
     assert "--entrypoint is for a command" in run_refuses(run, "-d", "--entrypoint", "", image)
     (tmp_path / "bad").write_bytes(b"")
