@@ -54,8 +54,8 @@ export LC_ALL=C TZ=UTC
 unset MAKEFLAGS MAKELEVEL KBUILD_OUTPUT KCONFIG_CONFIG # another make's
 
 # How many steps make takes, nearly: for the progress display.
-steps=2000
-[ "$variant" = default ] || steps=1400
+steps=2250
+[ "$variant" = default ] || steps=1510
 
 # ---- what it takes --------------------------------------------------------------------
 

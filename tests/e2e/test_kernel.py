@@ -85,7 +85,7 @@ def test_on_a_terminal_there_is_a_bar(kernel):
     text = os.read(ours, 65536).decode()
     os.close(ours)
     assert r.returncode == 0, text
-    assert re.search(r"compiling +#+\.+ +15%  301 of 2000 steps, \d+/s, \d+:\d\d left", text)
+    assert re.search(r"compiling +#+\.+ +13%  301 of 2250 steps, \d+/s, \d+:\d\d left", text)
     assert text.endswith("\r\033[K")  # nothing of it is left
 
 

@@ -93,10 +93,15 @@ static void nonsense_is_no_code(void **state)
 
 int main(void)
 {
+    struct mv_loop loop; /* Windows has sockets once there is one */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_last_frame_is_the_code),
         cmocka_unit_test(who_is_only_ready_has_no_code),
         cmocka_unit_test(nonsense_is_no_code),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    if (mv_loop_open(&loop, NULL))
+        return 1;
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    mv_loop_close(&loop);
+    return failed;
 }
