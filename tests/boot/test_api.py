@@ -57,3 +57,10 @@ def test_the_example_embeds_a_machine(quick):
         os.killpg(p.pid, signal.SIGKILL)
         p.wait()
     assert said is not None
+
+
+def test_the_runtime(quick):
+    """microvm/runtime.h, from its messages to what is left when it is gone."""
+    r = quick.program("api_runtime", timeout=120)
+    assert r.status == 0, r
+    print(r.text)

@@ -6,6 +6,7 @@
 #include "check.h"
 
 #include "microvm/microvm.h"
+#include "microvm/runtime.h"
 
 #define SIZE(type, bytes)           assert_int_equal(sizeof(type), bytes)
 #define FIELD(type, member, offset) assert_int_equal(offsetof(type, member), offset)
@@ -48,6 +49,9 @@ static void structs_are_laid_out_as_promised(void **state)
     SIZE(microvm_copy_news, 48);
     FIELD(microvm_copy_news, path, 32);
     SIZE(microvm_socket_type, 4);
+    SIZE(microvm_runtime_config, 40);
+    FIELD(microvm_runtime_config, kernel_path, 8);
+    FIELD(microvm_runtime_config, console_history, 36);
 }
 
 static void the_version_is_that_of_the_header(void **state)

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Clients of the guest's ports. All clients of a machine are one object with a count:
+ * the runtime's is one of them. A call that reaches the machine is counted in, so that
+ * the runtime, which has killed the machine, can wait until none is in it any more.
+ */
+#include "runtime/runtime.h"
+
+#include "os/error.h"
+#include "os/loop.h" /* uv's threads and clock */
+#include "os/socket.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { REPLY_FIRST = 4096, REPLY_MOST = 64 << 20 };
+
+struct microvm_client {
+    uv_mutex_t lock;
+    uv_cond_t left; /* the last call has left the machine */
+    microvm *vm;    /* NULL: its runtime is gone */
+    unsigned count, calls;
+};
+
+/* ---- the shared object ----------------------------------------------------------- */
+
+microvm_client *mv_client_new(microvm *vm, microvm_error *err)
+{
+    microvm_client *client = calloc(1, sizeof *client);
+    if (!client || uv_mutex_init(&client->lock)) {
+        free(client);
+        (void)mv_fail(err, MICROVM_E_NO_MEMORY, "client: no memory");
+        return NULL;
+    }
+    if (uv_cond_init(&client->left)) {
+        uv_mutex_destroy(&client->lock);
+        free(client);
+        (void)mv_fail(err, MICROVM_E_NO_MEMORY, "client: no memory");
+        return NULL;
+    }
+    client->vm = vm;
+    client->count = 1;
+    return client;
+}
+
+microvm_client *microvm_client_clone(microvm_client *client)
+{
+    uv_mutex_lock(&client->lock);
+    client->count++;
+    uv_mutex_unlock(&client->lock);
+    return client;
+}
+
+void microvm_client_free(microvm_client *client)
+{
+    if (!client)
+        return;
+    uv_mutex_lock(&client->lock);
+    bool last = --client->count == 0;
+    uv_mutex_unlock(&client->lock);
+    if (!last)
+        return;
+    uv_cond_destroy(&client->left);
+    uv_mutex_destroy(&client->lock);
+    free(client);
+}
+
+static microvm *client_enter(microvm_client *client)
+{
+    uv_mutex_lock(&client->lock);
+    microvm *vm = client->vm;
+    client->calls += vm != NULL;
+    uv_mutex_unlock(&client->lock);
+    return vm;
+}
+
+static void client_leave(microvm_client *client)
+{
+    uv_mutex_lock(&client->lock);
+    if (--client->calls == 0)
+        uv_cond_broadcast(&client->left);
+    uv_mutex_unlock(&client->lock);
+}
+
+void mv_client_shut(microvm_client *client)
+{
+    if (!client)
+        return;
+    uv_mutex_lock(&client->lock);
+    client->vm = NULL;
+    while (client->calls > 0)
+        uv_cond_wait(&client->left, &client->lock);
+    uv_mutex_unlock(&client->lock);
+}
+
+/* ---- connections ----------------------------------------------------------------- */
+
+int microvm_client_connect(microvm_client *client, uint32_t port, int64_t timeout_ms,
+                           intptr_t *connection, microvm_error *err)
+{
+    microvm *vm = client_enter(client);
+    if (!vm)
+        return mv_fail(err, MICROVM_E_NOT_RUNNING,
+                       "client: the machine's runtime has been freed");
+    int rc = microvm_connect(vm, port, timeout_ms, connection, err);
+    client_leave(client);
+    return rc;
+}
+
+static uint64_t now_ms(void)
+{
+    return uv_hrtime() / 1000000;
+}
+
+/* What is left of a time that began at `began`. */
+static int64_t left_ms(int64_t timeout_ms, uint64_t began)
+{
+    uint64_t passed = now_ms() - began;
+    if (timeout_ms < 0)
+        return timeout_ms;
+    return (uint64_t)timeout_ms > passed ? timeout_ms - (int64_t)passed : 0;
+}
+
+static int too_slow(microvm_error *err)
+{
+    return mv_fail(err, MICROVM_E_TIMEOUT, "client: the guest did not answer in time");
+}
+
+int microvm_client_send(intptr_t connection, const void *data, size_t length,
+                        int64_t timeout_ms, microvm_error *err)
+{
+    const uint8_t *bytes = data;
+    uint64_t began = now_ms();
+    while (length > 0) {
+        int64_t n = mv_socket_write(connection, bytes, length);
+        if (n == MV_SOCKET_GONE)
+            return mv_fail(err, MICROVM_E_IO,
+                           "client: the guest has ended the connection");
+        if (n > 0) {
+            bytes += n;
+            length -= (size_t)n;
+        } else if (!mv_socket_wait(connection, 1, left_ms(timeout_ms, began))) {
+            return too_slow(err);
+        }
+    }
+    return 0;
+}
+
+int64_t microvm_client_recv(intptr_t connection, void *data, size_t length,
+                            int64_t timeout_ms, microvm_error *err)
+{
+    uint64_t began = now_ms();
+    for (;;) {
+        int64_t n = mv_socket_read(connection, data, length);
+        if (n >= 0)
+            return n;
+        if (n == MV_SOCKET_GONE)
+            return mv_fail_os_code(err, MICROVM_E_IO, ECONNRESET,
+                                   "client: the connection was reset");
+        if (!mv_socket_wait(connection, 0, left_ms(timeout_ms, began)))
+            return too_slow(err);
+    }
+}
+
+void microvm_client_close(intptr_t connection)
+{
+    mv_socket_close(connection);
+}
+
+/* ---- requests -------------------------------------------------------------------- */
+
+/* A reply while it comes. */
+struct reply {
+    char *text;
+    size_t length, room;
+};
+
+static int reply_grow(struct reply *reply, microvm_error *err)
+{
+    size_t room = reply->room ? 2 * reply->room : REPLY_FIRST;
+    if (room > REPLY_MOST)
+        return mv_fail(
+            err, MICROVM_E_IO,
+            "client: the guest's answer has no end: it is longer than %d MiB",
+            REPLY_MOST >> 20);
+    char *text = realloc(reply->text, room + 1);
+    if (!text)
+        return mv_fail(err, MICROVM_E_NO_MEMORY, "client: no memory for the answer");
+    reply->text = text;
+    reply->room = room;
+    return 0;
+}
+
+/* 1: it is whole; 0: more is to come. */
+static int reply_take(struct reply *reply, intptr_t connection, int64_t timeout_ms,
+                      microvm_error *err)
+{
+    int rc = reply->length == reply->room ? reply_grow(reply, err) : 0;
+    if (rc)
+        return rc;
+    char *from = reply->text + reply->length;
+    int64_t n = microvm_client_recv(connection, from, reply->room - reply->length,
+                                    timeout_ms, err);
+    if (n < 0)
+        return (int)n;
+    if (n == 0 && reply->length == 0)
+        return mv_fail(err, MICROVM_E_IO,
+                       "client: the guest has ended the connection without an answer");
+    char *end = n > 0 ? memchr(from, '\n', (size_t)n) : from;
+    reply->length = end ? (size_t)(end - reply->text) : reply->length + (size_t)n;
+    return end != NULL;
+}
+
+static int request_send(intptr_t connection, const char *data, size_t length,
+                        int64_t timeout_ms, microvm_error *err)
+{
+    uint64_t began = now_ms();
+    int rc = microvm_client_send(connection, data, length, timeout_ms, err);
+    if (rc || (length > 0 && data[length - 1] == '\n'))
+        return rc;
+    return microvm_client_send(connection, "\n", 1, left_ms(timeout_ms, began), err);
+}
+
+int microvm_client_request(microvm_client *client, uint32_t port, const void *data,
+                           size_t length, int64_t timeout_ms, char **text,
+                           size_t *reply_length, microvm_error *err)
+{
+    uint64_t began = now_ms();
+    struct reply reply = {NULL, 0, 0};
+    intptr_t connection;
+    int rc = microvm_client_connect(client, port, timeout_ms, &connection, err);
+    if (rc)
+        return rc;
+    rc = request_send(connection, data, length, left_ms(timeout_ms, began), err);
+    while (rc == 0)
+        rc = reply_take(&reply, connection, left_ms(timeout_ms, began), err);
+    mv_socket_close(connection);
+    if (rc < 0) {
+        free(reply.text);
+        return rc;
+    }
+    reply.text[reply.length] = '\0';
+    *text = reply.text;
+    *reply_length = reply.length;
+    return 0;
+}
