@@ -2,16 +2,20 @@
 /*
  * The guest's network as the kernel's command line gives it (proto/boot.md): loopback,
  * and one interface with an IPv4 address, a way out and name servers. IPv6 is the
- * kernel's own work (router advertisements). There is no DHCP client: the user
- * network's addresses are known before the guest starts; a network that needs one has
- * its own.
+ * kernel's own work (router advertisements).
+ *
+ * There is no DHCP client in here. The user network's addresses are known before the
+ * guest starts; for others the kernel asks (ip=dhcp), or the image's own client does,
+ * beside everything else and for as long as the guest runs.
  */
 #include "net.h"
 
+#include "launch.h"
 #include "system.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <net/route.h>
 #include <stdio.h>
@@ -117,6 +121,66 @@ static bool apply(int fd, const struct setting *setting)
            (!setting->routed || add_route(fd, setting->gateway));
 }
 
+/* ---- DHCP ------------------------------------------------------------------------ */
+
+static bool has_address(int fd)
+{
+    struct ifreq request = {0};
+    (void)strcpy(request.ifr_name, interface);
+    return ioctl(fd, SIOCGIFADDR, &request) == 0;
+}
+
+/* What the kernel was told when it asked: lines of resolv.conf, and others. */
+static void take_kernels_servers(void)
+{
+    static char text[SERVERS_MAX][INET_ADDRSTRLEN];
+    struct setting setting = {.routed = false};
+    char line[128];
+    FILE *file = fopen("/proc/net/pnp", "re");
+    while (file && setting.servers < SERVERS_MAX && fgets(line, sizeof line, file))
+        if (sscanf(line, "nameserver %15s", text[setting.servers]) == 1) {
+            setting.server[setting.servers] = text[setting.servers];
+            setting.servers++;
+        }
+    if (file)
+        (void)fclose(file);
+    if (setting.servers)
+        write_servers(&setting);
+}
+
+/* The first client that there is. What they say goes nowhere. */
+static void start_client(void)
+{
+    static char udhcpc[] = "udhcpc", dhcpcd[] = "dhcpcd", dhclient[] = "dhclient";
+    static char stay[] = "-f", on[] = "-i", stay_too[] = "-B", debug[] = "-d";
+    static char eth[] = "eth0", path[] = "PATH=" LAUNCH_PATH;
+    static char *const clients[][5] = {
+        {udhcpc, stay, on, eth}, {dhcpcd, stay_too, eth}, {dhclient, debug, eth}};
+    static char *const env[] = {path, NULL};
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    bool started = false;
+    for (unsigned i = 0; !started && i < sizeof clients / sizeof clients[0]; i++) {
+        struct launch_failure failure;
+        const struct launch launch = {
+            .argv = clients[i], .env = env, .fd = {null, null, null}};
+        started = launch_run(&launch, &failure) > 0;
+    }
+    (void)close(null);
+    if (!started)
+        system_say("microvm.net=dhcp: the image has no DHCP client (udhcpc, dhcpcd, "
+                   "dhclient); ip=dhcp has the kernel ask, if it can");
+}
+
+static void open_dhcp(int fd)
+{
+    if (has_address(fd))
+        return;
+    if (link_up(fd, interface))
+        start_client();
+    else
+        system_say("%s: %s", interface, strerror(errno));
+}
+
 void net_open(void)
 {
     char text[PARAMETER_BYTES];
@@ -125,9 +189,12 @@ void net_open(void)
     if (fd < 0)
         return; /* a kernel without a network */
     (void)link_up(fd, "lo");
+    take_kernels_servers();
     if (system_parameter("microvm.net", text, sizeof text)) {
-        if (!parse(text, &setting))
-            system_say("microvm.net=: not ADDRESS/PREFIX,GATEWAY,SERVER");
+        if (!strcmp(text, "dhcp"))
+            open_dhcp(fd);
+        else if (!parse(text, &setting))
+            system_say("microvm.net=: neither dhcp nor ADDRESS/PREFIX,GATEWAY,SERVER");
         else if (!apply(fd, &setting))
             system_say("%s: %s", interface, strerror(errno));
         else if (setting.servers)

@@ -13,7 +13,7 @@ from test_image import run as host_run
 from test_named import wait_until
 from test_oci import registry  # noqa: F401: a fixture
 
-APPLETS = ["sh", "cat", "echo", "env", "id", "ip", "ls", "mount", "pwd", "touch", "sleep", "uname"]
+APPLETS = ["sh", "cat", "echo", "env", "grep", "id", "ip", "ls", "mount", "pwd", "touch", "sleep", "uname"]
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +100,30 @@ def test_the_user_network_is_there_at_once(run, image):
     text = said(run("run", "--netd", os.environ["MICROVM_NETD"], image, "--", "sh", "-c", "ip -4 addr; ip route; cat /etc/resolv.conf"))
     assert "inet 10.0.2.15/24" in text and "default via 10.0.2.2 dev eth0" in text
     assert text.endswith("nameserver 10.0.2.3\n")
+
+
+def test_the_images_own_dhcp_client(run, build, root, tmp_path):
+    """Which networks whose addresses nobody knows get; here of the user network, that of two words counts which is the last."""
+    if not os.environ.get("MICROVM_NETD"):
+        pytest.skip("microvm-netd is not in this build")
+    dhcp = ["--netd", os.environ["MICROVM_NETD"], "--cmdline", "microvm.net=dhcp"]
+    plain = build(tmp_path / "plain")
+    name = "no-client"
+    # The network's helper keeps standard error open.
+    subprocess.run([run.path, "run", "-d", "--name", name, *dhcp, plain], env=dict(os.environ, **run.env), check=True,
+                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=30)
+    try:
+        wait_until(lambda: b"the image has no DHCP client" in run("logs", name).stdout)
+        assert "LOOPBACK,UP" in said(run("exec", name, "ip", "link"))
+    finally:
+        run("kill", name)
+    script = tmp_path / "script"
+    script.write_text("#!/bin/sh\n[ \"$1\" != bound ] || { ip addr add $ip/$mask dev $interface; ip route add default via $router; }\n")
+    client = tmp_path / "udhcpc"
+    client.write_text("#!/bin/sh\nexec /bin/busybox udhcpc -s /etc/lease \"$@\"\n")
+    path = build(tmp_path / "client", "--add-file", "%s:/etc/lease:0755" % script, "--add-file", "%s:/bin/udhcpc:0755" % client)
+    text = said(run("run", *dhcp, path, "--", "sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do ip route | grep -q default && break; sleep 0.3; done; ip -4 addr; ip route"))
+    assert "inet 10.0.2.15/24" in text and "default via 10.0.2.2 dev eth0" in text
 
 
 def test_without_a_network(run, image):

@@ -56,8 +56,10 @@ static void puts_the_user_last(void **state)
     composed(&r, OURS "0 root=/dev/vda ro quiet root=/dev/vdb");
     r.root = MV_ROOT_IMAGE;
     composed(&r, OURS "0 quiet microvm.root=/dev/vda quiet root=/dev/vdb");
-    r.user_network = true;
+    r.net = MV_ROOT_NET_DHCP;
     r.user = NULL;
+    composed(&r, OURS "0 quiet microvm.root=/dev/vda microvm.net=dhcp");
+    r.net = MV_ROOT_NET_USER;
     composed(&r, OURS "0 quiet microvm.root=/dev/vda "
                       "microvm.net=10.0.2.15/24,10.0.2.2,10.0.2.3");
 }

@@ -123,15 +123,18 @@ struct mv_cmdline_device {
     unsigned gsi;
 };
 
+/* Whose addresses are known, and who has to ask for them. */
+enum mv_root_net { MV_ROOT_NET_NONE, MV_ROOT_NET_USER, MV_ROOT_NET_DHCP };
+
 struct mv_cmdline_request {
     const char *user; /* NULL: none */
     bool only;        /* the user's text as it is, nothing of ours */
     enum mv_console_kind console;
     enum mv_root root;
     bool root_read_only;
-    bool user_network; /* is the first interface's */
-    bool pci;          /* there is a PCI bus to be looked for */
-    bool acpi_off;     /* the kernel has ACPI but shall not look for tables */
+    enum mv_root_net net; /* of an image: the first interface's */
+    bool pci;             /* there is a PCI bus to be looked for */
+    bool acpi_off;        /* the kernel has ACPI but shall not look for tables */
     /* virtio-mmio devices that the kernel must be told of: those without ACPI. */
     struct mv_cmdline_device device[MV_CMDLINE_DEVICES_MAX];
     unsigned devices;

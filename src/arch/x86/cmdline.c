@@ -63,8 +63,10 @@ static void cmdline_add_root(struct cmdline_text *text,
         break;
     case MV_ROOT_IMAGE:
         cmdline_add(text, "quiet microvm.root=/dev/vda");
-        if (request->user_network)
+        if (request->net == MV_ROOT_NET_USER)
             cmdline_add(text, "microvm.net=10.0.2.15/24,10.0.2.2,10.0.2.3");
+        if (request->net == MV_ROOT_NET_DHCP)
+            cmdline_add(text, "microvm.net=dhcp");
         break;
     }
 }

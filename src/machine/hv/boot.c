@@ -146,7 +146,9 @@ static int boot_cmdline(const struct hv_machine *m, char *text, size_t size,
         .console = (enum mv_console_kind)config->console,
         .root = (enum mv_root)config->root,
         .root_read_only = config->root && config->disk[0].read_only,
-        .user_network = config->nets > 0 && config->net[0].kind == MV_NET_USER,
+        .net = config->nets == 0                    ? MV_ROOT_NET_NONE
+               : config->net[0].kind == MV_NET_USER ? MV_ROOT_NET_USER
+                                                    : MV_ROOT_NET_DHCP,
         .pci = m->pci,
         .acpi_off = !m->acpi && mv_kernel_has_acpi(&m->kernel, &m->ram),
     };
