@@ -32,6 +32,7 @@ enum {
     TICK_MS = 500,      /* how exactly that is kept */
     CONNECTIONS_MAX = 8192,
     BACKLOG = 1024,
+    VSOCK_WINDOW = 1 << 20,
     HEARD_MAX = PROXY_HELLO_BYTES + SOCKS_REQUEST_MAX
 };
 
@@ -263,11 +264,18 @@ static int listen_on(const void *address, socklen_t length)
     return fd;
 }
 
+/* What the host may send ahead: more at once for each change between us and a target's
+ * side. Connections have it from their listener, and memory only while bytes wait. */
 static int listen_vsock(uint32_t port)
 {
     const struct sockaddr_vm address = {
         .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = port};
-    return listen_on(&address, sizeof address);
+    const uint64_t window = VSOCK_WINDOW;
+    int fd = listen_on(&address, sizeof address);
+    (void)setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_MAX_SIZE, &window,
+                     sizeof window);
+    (void)setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_SIZE, &window, sizeof window);
+    return fd;
 }
 
 static int listen_tcp(char *text)

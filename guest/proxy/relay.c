@@ -10,11 +10,42 @@
 #include <sys/socket.h>
 
 enum {
-    PIECE = 128 * 1024,
-    PIECES = 8 /* of one turn: then the others have theirs */
+    PIECE = 256 * 1024,
+    PIECES = 8, /* of one turn: then the others have theirs */
+    SPARES = 32,
+    SMALL = 16 * 1024 /* of who might have to wait without one */
 };
 
 static uint8_t buffer[PIECE];
+
+/* Memory for what is held: the first few have pieces that are kept, since fresh pages
+ * cost a guest as much as what is moved in them; the others have what they need. */
+static uint8_t *spare[SPARES];
+static unsigned spares, pieces;
+
+static bool piece_left(void)
+{
+    return spares > 0 || pieces < SPARES;
+}
+
+static uint8_t *held_new(size_t length, bool *piece)
+{
+    *piece = piece_left();
+    if (spares > 0)
+        return spare[--spares];
+    uint8_t *held = malloc(*piece ? PIECE : length);
+    pieces += held && *piece;
+    return held;
+}
+
+static void held_free(struct relay_side *side)
+{
+    if (side->held && side->piece)
+        spare[spares++] = side->held;
+    else
+        free(side->held);
+    side->held = NULL;
+}
 
 static struct relay_side *other_of(struct relay *relay, struct relay_side *side)
 {
@@ -35,8 +66,7 @@ static void relay_close(struct relay *relay)
     relay->closed = true;
     for (unsigned i = 0; i < 2; i++) {
         watch_close(&relay->side[i].watch);
-        free(relay->side[i].held);
-        relay->side[i].held = NULL;
+        held_free(&relay->side[i]);
     }
     loop_later(&relay->later, relay_later);
 }
@@ -71,7 +101,7 @@ static bool side_give(struct relay_side *to, const uint8_t *bytes, size_t length
         return true;
     to->at = 0;
     to->length = length - (size_t)n;
-    to->held = malloc(to->length);
+    to->held = held_new(to->length, &to->piece);
     if (!to->held)
         return false;
     memcpy(to->held, bytes + n, to->length);
@@ -86,10 +116,8 @@ static bool side_flush(struct relay_side *to)
     if (n < 0)
         return false;
     to->at += (size_t)n;
-    if (to->at == to->length) {
-        free(to->held);
-        to->held = NULL;
-    }
+    if (to->at == to->length)
+        held_free(to);
     return true;
 }
 
@@ -104,14 +132,15 @@ static void side_end(struct relay_side *to)
 static bool pump(struct relay_side *from, struct relay_side *to)
 {
     for (unsigned i = 0; i < PIECES && !to->held && !from->read_ended; i++) {
-        ssize_t n = recv(from->watch.fd, buffer, sizeof buffer, 0);
+        size_t most = piece_left() ? sizeof buffer : SMALL;
+        ssize_t n = recv(from->watch.fd, buffer, most, 0);
         if (n < 0)
             return again();
         if (n == 0)
             from->read_ended = true;
         else if (!side_give(to, buffer, (size_t)n))
             return false;
-        if (n > 0 && (size_t)n < sizeof buffer / 2)
+        if (n > 0 && (size_t)n < most / 2)
             return true; /* probably all that was there: epoll says so if not */
     }
     return true;
