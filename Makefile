@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 60
 TARGETS ?=
 export FUZZ_SECONDS
 
-.PHONY: all deps test check format fuzz bench demo kernel cross install clean help
+.PHONY: all deps test check format fuzz bench demo demo-single kernel cross install clean help
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -38,6 +38,9 @@ bench:
 demo:
 	@tools/demo.sh
 
+demo-single: all
+	@tools/demo-single.sh
+
 # The default guest kernel; `make install` takes it along.
 kernel: all
 	@$(BUILD)/cli/microvm-build kernel --output $(BUILD)/kernel
@@ -62,6 +65,7 @@ help:
 	@echo "make fuzz       each fuzz target for FUZZ_SECONDS ($(FUZZ_SECONDS)); TARGETS=\"blk json\" picks"
 	@echo "make bench      measure, beside other VMMs where they can be had"
 	@echo "make demo       boot Debian's stock kernel and run a command in the guest"
+	@echo "make demo-single  a guest that is a kernel and one static program, and nothing else"
 	@echo "make kernel     build the default guest kernel, once, in some minutes"
 	@echo "make cross      compile for the systems of cross/, run unit tests in emulators"
 	@echo "make install    install under PREFIX ($(PREFIX)); DESTDIR is obeyed"
