@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* One buffer for all that is being moved; what is left over gets memory of its own. */
+/* One buffer for all that is being moved. */
 #define _GNU_SOURCE
 #include "relay.h"
 
@@ -16,31 +16,29 @@ enum {
     SMALL = 16 * 1024 /* of who might have to wait without one */
 };
 
-static uint8_t buffer[PIECE];
-
-/* Memory for what is held: the first few have pieces that are kept, since fresh pages
- * cost a guest as much as what is moved in them; the others have what they need. */
+/* What is being moved now. A socket that does not take all of it gets the buffer itself
+ * to keep, and another takes its place: a few are kept, since fresh pages cost a guest
+ * as much as what is moved in them. Beyond those, what is left over is copied. */
+static uint8_t first_buffer[PIECE], *buffer = first_buffer;
 static uint8_t *spare[SPARES];
-static unsigned spares, pieces;
+static unsigned spares, made;
 
-static bool piece_left(void)
+static bool spare_left(void)
 {
-    return spares > 0 || pieces < SPARES;
+    return spares > 0 || made < SPARES;
 }
 
-static uint8_t *held_new(size_t length, bool *piece)
+static uint8_t *spare_take(void)
 {
-    *piece = piece_left();
     if (spares > 0)
         return spare[--spares];
-    uint8_t *held = malloc(*piece ? PIECE : length);
-    pieces += held && *piece;
-    return held;
+    made++;
+    return malloc(PIECE);
 }
 
 static void held_free(struct relay_side *side)
 {
-    if (side->held && side->piece)
+    if (side->held && side->whole)
         spare[spares++] = side->held;
     else
         free(side->held);
@@ -92,20 +90,34 @@ static ssize_t side_send(struct relay_side *to, const uint8_t *bytes, size_t len
     return n >= 0 ? n : again() ? 0 : -1;
 }
 
+/* What it has not taken waits. */
+static bool side_hold(struct relay_side *to, const uint8_t *bytes, size_t done,
+                      size_t length)
+{
+    to->whole = bytes == buffer && spare_left();
+    uint8_t *memory = to->whole ? spare_take() : malloc(length - done);
+    if (!memory)
+        return false;
+    if (to->whole) {
+        to->held = buffer;
+        to->at = done;
+        to->length = length;
+        buffer = memory;
+        return true;
+    }
+    to->held = memory;
+    to->at = 0;
+    to->length = length - done;
+    memcpy(to->held, bytes + done, to->length);
+    return true;
+}
+
 static bool side_give(struct relay_side *to, const uint8_t *bytes, size_t length)
 {
     ssize_t n = side_send(to, bytes, length);
     if (n < 0)
         return false;
-    if ((size_t)n == length)
-        return true;
-    to->at = 0;
-    to->length = length - (size_t)n;
-    to->held = held_new(to->length, &to->piece);
-    if (!to->held)
-        return false;
-    memcpy(to->held, bytes + n, to->length);
-    return true;
+    return (size_t)n == length || side_hold(to, bytes, (size_t)n, length);
 }
 
 static bool side_flush(struct relay_side *to)
@@ -132,7 +144,7 @@ static void side_end(struct relay_side *to)
 static bool pump(struct relay_side *from, struct relay_side *to)
 {
     for (unsigned i = 0; i < PIECES && !to->held && !from->read_ended; i++) {
-        size_t most = piece_left() ? sizeof buffer : SMALL;
+        size_t most = spare_left() ? PIECE : SMALL;
         ssize_t n = recv(from->watch.fd, buffer, most, 0);
         if (n < 0)
             return again();

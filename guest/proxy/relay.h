@@ -17,7 +17,7 @@ struct relay_side {
     struct relay *relay;
     uint8_t *held; /* for this socket; NULL: nothing */
     size_t at, length;
-    bool piece; /* it is of the size that is kept */
+    bool whole; /* a buffer of the size that is kept */
     bool read_ended, write_ended;
 };
 
