@@ -95,6 +95,16 @@ int mv_vsock_accept(struct mv_vsock_ports *ports, uint32_t port, intptr_t *out,
     return 1;
 }
 
+static void ports_ready(void *ctx)
+{
+    struct mv_vsock_ports *ports = ctx;
+    for (struct mv_vsock_dial *d = ports->dials; d; d = d->next) {
+        if (!d->asked)
+            d->due_ns = 0;
+    }
+    mv_vsock_ports_rearm(ports);
+}
+
 /* The pair's one end for the device, the other for the application. */
 static intptr_t ports_arrived(void *ctx, microvm_socket_type type, uint32_t port,
                               uint32_t from)
@@ -111,6 +121,8 @@ static intptr_t ports_arrived(void *ctx, microvm_socket_type type, uint32_t port
     l->backlog[(l->first + l->count++) % MV_VSOCK_BACKLOG] = pair[0];
     if (l->count == 1 && ports->arrived)
         ports->arrived(ports->ctx, port);
+    if (l->count == 1 && port == MICROVM_AGENT_PORT)
+        ports_ready(ports); /* its agent listens now: who waits need not wait longer */
     return pair[1];
 }
 
@@ -275,16 +287,6 @@ static void ports_refused(void *ctx, void *arg, enum mv_vsock_answer answer)
         dial->due_ns = dial->deadline_ns; /* or when there is a driver again */
     else if (now_ns < dial->deadline_ns)
         dial->due_ns = MV_MIN(now_ns + dial_pause_ns(dial), dial->deadline_ns);
-    mv_vsock_ports_rearm(ports);
-}
-
-static void ports_ready(void *ctx)
-{
-    struct mv_vsock_ports *ports = ctx;
-    for (struct mv_vsock_dial *d = ports->dials; d; d = d->next) {
-        if (!d->asked)
-            d->due_ns = 0;
-    }
     mv_vsock_ports_rearm(ports);
 }
 

@@ -117,6 +117,34 @@ static void a_deadline_is_kept(void **state)
     close_ends(e);
 }
 
+/* A guest that reports itself ready has an agent that listens: the pause after the last
+ * refusal is over. */
+static void a_guests_word_ends_the_pause(void **state)
+{
+    struct ends *e = open_ends(NULL);
+    struct dial d = new_dial(10000);
+    microvm_error err;
+    intptr_t device;
+    (void)state;
+    e->ports.arrived = NULL;
+    assert_int_equal(
+        mv_vsock_listen(&e->ports, MICROVM_SOCKET_STREAM, MICROVM_AGENT_PORT, &err), 0);
+    mv_vsock_dial(&e->ports, &d.dial);
+    for (unsigned i = 0; i < 7; i++) { /* up to pauses of 128 ms */
+        uint64_t began = uv_hrtime();
+        while (!e->asked && uv_hrtime() - began < 2000000000u)
+            turn_for(e, 1);
+        e->host.refused(e->host.ctx, e->asked, MV_VSOCK_REFUSED);
+        e->asked = NULL;
+    }
+    unsigned before = e->dials;
+    device = e->host.arrived(e->host.ctx, MICROVM_SOCKET_STREAM, MICROVM_AGENT_PORT, 1);
+    turn_for(e, 5);
+    assert_int_equal(e->dials, before + 1);
+    mv_socket_close(device);
+    close_ends(e);
+}
+
 /* pitfalls, 9: who waits for a driver waits for its word, not with a timer that ticks.
  */
 static void waiting_for_a_driver_does_not_poll(void **state)
@@ -370,6 +398,7 @@ int main(void)
         cmocka_unit_test(a_dial_is_answered),
         cmocka_unit_test(a_dial_without_deadline_is_tried_once),
         cmocka_unit_test(a_deadline_is_kept),
+        cmocka_unit_test(a_guests_word_ends_the_pause),
         cmocka_unit_test(waiting_for_a_driver_does_not_poll),
         cmocka_unit_test(the_end_fails_all_dials),
         cmocka_unit_test(a_backlog_has_an_end),
