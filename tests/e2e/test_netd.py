@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """microvm-netd by itself: a guest of some bytes on its packet socket."""
+import errno
 import json
 import os
 import shutil
@@ -10,6 +11,8 @@ import subprocess
 import time
 
 import pytest
+
+from inject import Taken
 
 NETD = os.environ.get("MICROVM_NETD", "build/netd/microvm-netd")
 MAC = b"\x52\x54\0\x12\x34\x56"
@@ -138,6 +141,41 @@ def test_it_is_in_a_sandbox(start):
     for kind in "CapPrm", "CapEff", "CapInh":
         assert int(status[kind], 16) & ~(1 << 10) == 0  # but for binding low ports
     assert len(os.listdir("/proc/%d/fd" % netd.process.pid)) <= 6
+
+
+SOCKET, CLOSE, FORK, EXECVE, OPENAT, PTRACE, UNIX_DGRAM = 41, 3, 57, 59, 257, 101, 0o2000002
+HERE = -100
+
+
+def test_who_takes_it_over_gets_no_further(start, tmp_path):
+    """Calls from inside of the running helper: no program, no process, no socket but the
+    internet's, no file but the resolver's configuration to read."""
+    mine = tmp_path / "mine"
+    mine.write_text("secret")
+    mine.chmod(0o666)
+    netd = start()
+    with Taken(netd.process.pid) as call:
+        for family in socket.AF_INET, socket.AF_INET6:
+            s = call(SOCKET, family, socket.SOCK_STREAM, 0)
+            assert s >= 0 and call(CLOSE, s) == 0
+        s = call(SOCKET, socket.AF_UNIX, UNIX_DGRAM, 0)  # if_nametoindex
+        assert s >= 0 and call(CLOSE, s) == 0
+        for family in socket.AF_UNIX, socket.AF_NETLINK, socket.AF_PACKET, socket.AF_VSOCK:
+            for kind in socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_RAW, 2:
+                assert call(SOCKET, family, kind, 0) == -errno.ENOSYS, (family, kind)
+        assert call(FORK) == -errno.ENOSYS
+        assert call(EXECVE, b"/bin/true", 0, 0) == -errno.ENOSYS
+        assert call(PTRACE, 0, 0, 0) == -errno.ENOSYS
+        files = [(call(OPENAT, HERE, path, flags), path) for path, flags in (
+            (b"/etc/passwd", os.O_RDONLY), (str(mine).encode(), os.O_RDONLY),
+            (str(mine).encode(), os.O_WRONLY), (b"/proc/self/maps", os.O_RDONLY),
+            (str(tmp_path / "new").encode(), os.O_RDWR | os.O_CREAT),
+            (b"/etc/microvm-test", os.O_RDWR | os.O_CREAT), (b"/etc", os.O_RDONLY))]
+    assert discover(netd)  # it goes on as if nothing had been
+    if not netd.opened["landlock"]:
+        pytest.skip("files: this kernel has no Landlock")
+    assert files[0][0] >= 0 and {result for result, _ in files[1:]} == {-errno.EACCES}, files
+    assert os.listdir(tmp_path) == ["mine"]
 
 
 def test_a_forward_reaches_the_guest(start):
