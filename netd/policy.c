@@ -118,7 +118,11 @@ static bool rule_name(struct policy_rule *rule, const char *text)
     if (n > 0 && rule->name[n - 1] == '.')
         n--;
     rule->name[n] = '\0';
-    return n > 0;
+    /* Nothing has a name that ends in a number (RFC 1123, 2.1): it is an address with a
+     * mistake in it, and would be a rule about nothing. */
+    const char *last = strrchr(rule->name, '.');
+    last = last ? last + 1 : rule->name;
+    return n > 0 && last[strspn(last, "0123456789")] != '\0';
 }
 
 const char *policy_add(struct policy *policy, bool allow, const char *text)
@@ -165,26 +169,37 @@ bool policy_allows_name(const struct policy *policy, const char *name)
     return !policy->has_allow;
 }
 
-static const struct policy_answer *answer_find(const struct policy *policy,
-                                               const struct address *address)
+/* The rules that name an address now, a bit each. */
+static uint64_t answers_rules(const struct policy *policy,
+                              const struct address *address, uint64_t now_ms)
 {
+    uint64_t rules = 0;
     for (unsigned i = 0; i < policy->answers; i++) {
-        if (!memcmp(&policy->answer[i].address, address, sizeof *address))
-            return &policy->answer[i];
+        const struct policy_answer *answer = &policy->answer[i];
+        if (answer->until_ms > now_ms &&
+            !memcmp(&answer->address, address, sizeof *address))
+            rules |= answer->rules;
     }
-    return NULL;
+    return rules;
 }
 
-/* A free place, or that of the answer which ends first. */
-static struct policy_answer *answer_place(struct policy *policy)
+/* That of the same address and rules, which has its own end; a free one; or that of the
+ * answer which ends first. */
+static struct policy_answer *answer_place(struct policy *policy,
+                                          const struct address *address, uint64_t rules)
 {
-    if (policy->answers < POLICY_ADDRESSES_MAX)
-        return &policy->answer[policy->answers++];
     struct policy_answer *first = &policy->answer[0];
-    for (unsigned i = 1; i < policy->answers; i++) {
-        if (policy->answer[i].until_ms < first->until_ms)
-            first = &policy->answer[i];
+    for (unsigned i = 0; i < policy->answers; i++) {
+        struct policy_answer *answer = &policy->answer[i];
+        if (answer->rules == rules &&
+            !memcmp(&answer->address, address, sizeof *address))
+            return answer;
+        if (answer->until_ms < first->until_ms)
+            first = answer;
     }
+    if (policy->answers < POLICY_ADDRESSES_MAX)
+        first = &policy->answer[policy->answers++];
+    first->until_ms = 0;
     return first;
 }
 
@@ -196,16 +211,12 @@ void policy_answered(struct policy *policy, const char *name,
         rules |= (uint64_t)rule_names(&policy->rule[i], name) << i;
     if (rules == 0)
         return;
-    const struct policy_answer *found = answer_find(policy, address);
-    struct policy_answer *place =
-        found ? &policy->answer[found - policy->answer] : answer_place(policy);
+    struct policy_answer *place = answer_place(policy, address, rules);
     uint32_t ttl = ttl_s < TTL_MAX_S ? ttl_s : TTL_MAX_S;
     uint64_t until_ms = now_ms + (uint64_t)ttl * 1000 + GRACE_MS;
-    bool alive = found && found->until_ms > now_ms;
-    if (alive && found->until_ms > until_ms)
-        until_ms = found->until_ms;
-    *place =
-        (struct policy_answer){*address, rules | (alive ? found->rules : 0), until_ms};
+    if (place->until_ms > until_ms)
+        until_ms = place->until_ms;
+    *place = (struct policy_answer){*address, rules, until_ms};
 }
 
 /* ---- addresses ------------------------------------------------------------------- */
@@ -263,10 +274,9 @@ bool policy_allows(const struct policy *policy, const struct address *to, uint16
                    enum policy_protocol protocol, uint64_t now_ms)
 {
     bool closed = address_is_private(to);
-    const struct policy_answer *answer = answer_find(policy, to);
-    uint64_t named = answer && answer->until_ms > now_ms ? answer->rules : 0;
     if (policy->rules == 0)
         return true;
+    uint64_t named = answers_rules(policy, to, now_ms);
     for (unsigned i = 0; i < policy->rules; i++) {
         const struct policy_rule *rule = &policy->rule[i];
         bool about = *rule->name ? named >> i & 1 && (!closed || !rule->allow) : true;

@@ -18,7 +18,7 @@
 
 enum {
     POLICY_RULES_MAX = 64,      /* a bit each in a word */
-    POLICY_ADDRESSES_MAX = 1024 /* that names stand for at a time; the oldest goes */
+    POLICY_ADDRESSES_MAX = 1024 /* that names stand for; what ends first goes */
 };
 
 /* An IPv4 address is written as IPv4-mapped (::ffff:a.b.c.d, RFC 4291, 2.5.5.2). */
@@ -38,6 +38,7 @@ struct policy_rule {
     uint8_t protocol; /* POLICY_OTHER: any */
 };
 
+/* One for each address and each set of rules that a name of it matches. */
 struct policy_answer {
     struct address address;
     uint64_t rules; /* bit i: rule i names it */

@@ -183,12 +183,30 @@ static void the_table_of_answers_forgets_the_oldest(void **state)
     assert_true(tcp("20.0.4.9", 80, 0));
 }
 
+/* Where two names stand for one address, each for its own time only. */
+static void names_of_an_address_end_by_themselves(void **state)
+{
+    (void)state;
+    allow("short.example.com:80");
+    allow("long.example.com:443");
+    answered("short.example.com", "93.184.216.34", 10, 0);
+    answered("long.example.com", "93.184.216.34", 1000, 0);
+    answered("short.example.com", "93.184.216.34", 5, 0); /* ends nothing early */
+    assert_int_equal(policy.answers, 2);
+    assert_true(tcp("93.184.216.34", 80, 69999));
+    assert_true(tcp("93.184.216.34", 443, 69999));
+    assert_false(tcp("93.184.216.34", 80, 70000)); /* 10 s and a minute */
+    assert_true(tcp("93.184.216.34", 443, 1059999));
+    assert_false(tcp("93.184.216.34", 443, 1060000));
+}
+
 static void nonsense_is_refused_with_a_reason(void **state)
 {
     static const char *const bad[] = {
-        "",          "1.2.3.4/33",   "1.2.3.4:0",      "1.2.3.4:70000", "fc00::/129",
-        "a..b",      ".a",           "exa mple.com",   "http://x.com",  "*.",
-        "1.2.3.4/x", "example.com:", "example.com/24", "[fc00::1]:x",   "*.*.com"};
+        "",           "1.2.3.4/33",   "1.2.3.4:0",      "1.2.3.4:70000", "fc00::/129",
+        "a..b",       ".a",           "exa mple.com",   "http://x.com",  "*.",
+        "1.2.3.4/x",  "example.com:", "example.com/24", "[fc00::1]:x",   "*.*.com",
+        "10.0.0.256", "1.2.3",        "*.10.0.0.1",     "192.168.0.0.",  "host.7:80"};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         if (!policy_add(&policy, true, bad[i]))
@@ -214,6 +232,7 @@ int main(void)
         cmocka_unit_test_setup(names_do_not_open_private_addresses, begin),
         cmocka_unit_test_setup(names_are_matched_whole, begin),
         cmocka_unit_test_setup(the_table_of_answers_forgets_the_oldest, begin),
+        cmocka_unit_test_setup(names_of_an_address_end_by_themselves, begin),
         cmocka_unit_test_setup(nonsense_is_refused_with_a_reason, begin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
