@@ -595,7 +595,9 @@ MICROVM_API int microvm_connect(microvm *vm, uint32_t port, int64_t timeout_ms,
                                 intptr_t *out, microvm_error *err);
 /* The same without waiting: *out is the socket already, which may be written to, and
  * MICROVM_EVENT_CONNECT with that socket tells whether it is connected. If not, it
- * gives end of file, and is still the caller's to close. */
+ * gives end of file, and is still the caller's to close, after the event: a later
+ * socket may have the same number. An application that lets 64 events wait loses those
+ * that follow (MICROVM_EVENT_LOST), this one too: end of file then tells a failure. */
 MICROVM_API int microvm_connect_begin(microvm *vm, uint32_t port, int64_t timeout_ms,
                                       intptr_t *out, microvm_error *err);
 /* The same with sockets of a type. UNSUPPORTED also where the guest's driver has no

@@ -143,6 +143,7 @@ static void net_save(const struct mv_vdev *dev, struct mv_writer *w)
     net_filter_save(&net->filter, w);
     mv_put8(w, net->offloads_chosen);
     mv_put64(w, net->offloads);
+    mv_put8(w, net->unplugged);
 }
 
 /* A guest that was moved announces itself, so that switches learn where it is now. */
@@ -151,16 +152,17 @@ static int net_load(struct mv_vdev *dev, struct mv_reader *r, uint32_t version,
 {
     struct net *net = net_of(dev);
     struct net_filter filter;
-    (void)version;
     (void)err;
     net_filter_load(&filter, r);
     bool chosen = mv_get8(r);
     uint64_t offloads = mv_get64(r);
+    bool unplugged = version >= 2 ? mv_get8(r) : net->unplugged;
     if (r->failed)
         return 0;
     net->filter = filter;
     net->offloads_chosen = chosen;
     net->offloads = offloads & NET_F_GUEST;
+    net->unplugged = unplugged;
     net->announce = true;
     return 0;
 }
@@ -172,7 +174,7 @@ static const struct mv_vdev_class net_class = {
     .queue_size = NET_QUEUE_SIZE,
     .config_size = NET_CONFIG_BYTES,
     .live_size = NET_CONFIG_STATUS + 2, /* and the MAC, which the driver may set */
-    .state_version = 1,
+    .state_version = 2,                 /* 2: the cable */
     .close = net_close,
     .kick = net_kick,
     .start = net_start,

@@ -210,7 +210,7 @@ static size_t receive_frame(struct net *net)
         return 0;
     length += receive_skip(net);
     MV_ASSERT(length <= NET_ROOM);
-    net_limit_take(net, NET_RECEIVE, length);
+    net_limit_take(net, NET_RECEIVE, length - MV_NET_HEADER_BYTES);
     if (net->unplugged)
         net->backing->received_drops++;
     else if (length > room)

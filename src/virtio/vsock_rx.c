@@ -300,6 +300,8 @@ static bool rx_message(struct mv_vsock *v, struct mv_vsock_conn *c)
         int64_t got = mv_socket_readv(c->socket, span, n);
         if (got > 0) /* all of it */
             rx_push_data(v, c, (uint32_t)got);
+        else
+            mv_conn_abort(v, c); /* it was there: no way to go on */
     } else if (v->stash_end ==
                MV_MIN((unsigned)MV_VSOCK_STASH, rx_queue(v)->config.size)) {
         mv_conn_abort(v, c); /* there can never be enough */

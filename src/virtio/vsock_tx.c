@@ -70,6 +70,8 @@ static void tx_response(struct mv_vsock *v, struct mv_vsock_conn *c)
     if (first.length > 0)
         memcpy(c->first, first.base, first.length);
     c->first_end = (uint16_t)first.length;
+    if (c->guest_ends)
+        mv_conn_guest_ends(v, c, 0); /* said before there was a socket to end */
 }
 
 /* The chain's bytes behind the header, as far as the header says. */

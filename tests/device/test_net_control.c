@@ -193,16 +193,12 @@ static void offloads_follow_the_driver(void **state)
     net_finish(t);
 }
 
-static void a_guest_that_was_moved_announces_itself(void **state)
+/* Saves the device, and another one goes on from there. */
+static struct mv_vdev *net_move(struct nettest *t)
 {
-    (void)state;
-    struct nettest *t = net_start(true, ALL);
-    uint8_t raw[2];
     microvm_error err;
     struct mv_writer w;
     mv_writer_open(&w, 1 << 16);
-    assert_int_equal(COMMAND(t, 3, 0), 0); /* nothing to acknowledge does no harm */
-    assert_int_equal(COMMAND(t, 0, 0, 0), 0);
     mv_vdev_sleep(t->rig.dev);
     mv_vdev_save(t->rig.dev, &w);
     struct vdriver driver = t->rig.driver;
@@ -216,6 +212,17 @@ static void a_guest_that_was_moved_announces_itself(void **state)
     assert_ok(mv_vdev_load(dev, &r, &err), &err);
     mv_writer_close(&w);
     mv_vdev_wake(dev);
+    return dev;
+}
+
+static void a_guest_that_was_moved_announces_itself(void **state)
+{
+    (void)state;
+    struct nettest *t = net_start(true, ALL);
+    uint8_t raw[2];
+    assert_int_equal(COMMAND(t, 3, 0), 0); /* nothing to acknowledge does no harm */
+    assert_int_equal(COMMAND(t, 0, 0, 0), 0);
+    struct mv_vdev *dev = net_move(t);
     mv_vdev_read_config(dev, STATUS, raw, 2);
     assert_int_equal(mv_load16(raw), 3);
     assert_true(vdriver_interrupt(&t->rig.driver) & CONFIG);
@@ -226,7 +233,43 @@ static void a_guest_that_was_moved_announces_itself(void **state)
     net_finish(t);
 }
 
+static void a_cable_that_is_out_stays_out_when_moved(void **state)
+{
+    (void)state;
+    struct nettest *t = net_start(true, ALL);
+    uint8_t raw[2];
+    mv_net_device_set_link(t->rig.dev, false);
+    struct mv_vdev *dev = net_move(t);
+    assert_false(mv_net_device_has_link(dev));
+    mv_vdev_read_config(dev, STATUS, raw, 2);
+    assert_int_equal(mv_load16(raw) & 1, 0);
+    mv_net_device_set_link(dev, true);
+    mv_vdev_read_config(dev, STATUS, raw, 2);
+    assert_int_equal(mv_load16(raw) & 1, 1);
+    net_finish(t);
+}
+
 /* -- limits -- */
+
+/* Frames of 60 bytes, without the header that is virtio's: ten at once. */
+static void both_directions_count_the_same_bytes(void **state)
+{
+    (void)state;
+    struct nettest *t = net_start(true, ALL);
+    const struct mv_limit_rates rates = {.bytes = 600, .burst_ms = 1000};
+    const struct vdriver_buffer buffer = {DATA + 0x80000, HEADER + 60, false};
+    mv_net_device_set_limit(t->rig.dev, &rates);
+    net_offer(t, DATA, 30, 1536);
+    for (unsigned i = 0; i < 20; i++) {
+        net_arrive(t, 60, 1);
+        (void)vdriver_add(&t->rig.driver.queue[TRANSMIT], &buffer, 1);
+    }
+    vdriver_kick(&t->rig.driver, TRANSMIT);
+    vrig_turn(&t->rig);
+    assert_in_range(t->net.out_count, 10, 11); /* the last one on credit */
+    assert_in_range(t->net.net.received_frames, 10, 11);
+    net_finish(t);
+}
 
 static void a_limit_delays_and_loses_nothing(void **state)
 {
@@ -266,6 +309,8 @@ int main(void)
         cmocka_unit_test(commands_that_are_nonsense_are_refused),
         cmocka_unit_test(offloads_follow_the_driver),
         cmocka_unit_test(a_guest_that_was_moved_announces_itself),
+        cmocka_unit_test(a_cable_that_is_out_stays_out_when_moved),
+        cmocka_unit_test(both_directions_count_the_same_bytes),
         cmocka_unit_test(a_limit_delays_and_loses_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -266,6 +266,26 @@ static void a_flood_of_connections_is_bounded(void **state)
     assert_int_equal(device(v)->pool.reserved, 0);
 }
 
+/* A strange guest's only: it ends its own direction before it takes the dial. */
+static void an_end_before_the_beginning_counts(void **state)
+{
+    struct vsockrig *v = *state;
+    uint8_t data[VSOCK_RX_BYTES];
+    microvm_socket_type dial = MICROVM_SOCKET_STREAM;
+    (void)v->user.dial(v->user.device, dial, 25, &dial);
+    struct mv_vsock_header h = expect(v, MV_VSOCK_REQUEST, NULL);
+    struct mv_vsock_header end = vsockrig_header(MV_VSOCK_SHUTDOWN, 25, h.src_port);
+    struct mv_vsock_header taken = vsockrig_header(MV_VSOCK_RESPONSE, 25, h.src_port);
+    end.flags = MV_VSOCK_NO_SEND;
+    taken.buf_alloc = BUF;
+    vsockrig_send(v, &end, NULL, 0);
+    vsockrig_send(v, &taken, NULL, 0);
+    assert_int_equal(v->answers, 1);
+    expect_end(v->end[v->ends - 1]);
+    assert_int_equal(mv_socket_write(v->end[v->ends - 1], "answer", 6), 6);
+    assert_int_equal(expect(v, MV_VSOCK_RW, data).length, 6);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -279,6 +299,7 @@ int main(void)
         VSOCK(credit_lies_reset),
         VSOCK(made_up_credit_is_harmless),
         VSOCK(data_after_the_end_resets),
+        VSOCK(an_end_before_the_beginning_counts),
         VSOCK(a_flood_of_resets_is_bounded),
         VSOCK(a_flood_of_connections_is_bounded),
     };
