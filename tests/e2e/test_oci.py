@@ -450,3 +450,15 @@ def test_microvm_has_the_names_of_docker(fake, microvm, build, tmp_path):  # noq
 ])
 def test_cache_refusals(cache, args, words):
     assert words in cache.refuses(*args)
+
+
+def test_a_distributions_base_of_a_mirror(build, registry, tmp_path):  # noqa: F811
+    """debian:bookworm is library/debian:bookworm of docker.io, or of who mirrors it; without either it says what serves."""
+    push(Layout(tmp_path / "layout"), registry, "library/debian:bookworm")
+    env = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "DOCKER_CONFIG": str(tmp_path / "docker")}
+    words = ["-q", "--base", "debian:bookworm", "--format", "tar", "-o", tmp_path / "out.tar"]
+    r = build(*words, "--registry", registry, **env)
+    assert r.returncode == 0, r.stderr
+    assert files_of(tmp_path / "out.tar")["etc/new"] == b"2"
+    message = build.refuses(*words, "--registry", "127.0.0.1:%d" % free_port(), "-o", tmp_path / "no.tar", **env)
+    assert "--registry HOST" in message and "tar:PATH" in message and not (tmp_path / "no.tar").exists()
