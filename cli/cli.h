@@ -98,6 +98,8 @@ bool args_parse(struct args *args, const struct command *command, int argc,
 void args_free(struct args *args);
 /* The last use of a flag; its value, "" when it takes none; NULL: not given. */
 const char *args_get(const struct args *args, const char *name);
+/* It was given, also a setting of the machine. */
+bool args_has(const struct args *args, const char *name);
 
 /* ---- settings.c ----------------------------------------------------------------- */
 

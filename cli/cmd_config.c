@@ -37,6 +37,7 @@ static int config_run(const struct args *args)
 }
 
 static const struct flag config_flags[] = {
+    {"template", 0, "NAME", "Begin with a template, as run does"},
     {"config", 0, "FILE", "Read settings from a JSON file, - is standard input"},
     {"allow", 0, "TARGET",
      "The user network leads to this NAME, *.NAME or CIDR, with :PORT and /udp or "

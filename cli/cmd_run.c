@@ -7,6 +7,7 @@
 #include "detach.h"
 #include "relay.h"
 #include "run_command.h"
+#include "template.h"
 #include "term.h"
 
 #include <errno.h>
@@ -23,6 +24,7 @@ struct run {
                      main command */
     bool has_image;
     struct image image;
+    json_t *template; /* NULL: none */
     FILE *stats;
     microvm_config *config;
     struct claim claim;
@@ -35,6 +37,26 @@ static struct image *run_image(struct run *run)
 
 /* ---- what the flags mean -------------------------------------------------------- */
 
+static bool run_load_template(struct run *run)
+{
+    const char *name = args_get(run->args, "template");
+    if (name)
+        run->template = template_load(name);
+    return !name || run->template;
+}
+
+/* The template's image serves where nothing else says what is to be started. */
+static const char *run_image_word(const struct run *run)
+{
+    static const char *const instead[] = {"kernel", "image", "rootfs", "config"};
+    bool other = false;
+    if (run->args->word_count)
+        return run->args->words[0];
+    for (unsigned i = 0; i < 4; i++)
+        other |= args_has(run->args, instead[i]);
+    return other ? NULL : json_string_value(json_object_get(run->template, "image"));
+}
+
 /* What cli.md promises for later, and what docker users try, is refused in words. */
 static bool run_refuse(struct run *run)
 {
@@ -44,8 +66,11 @@ static bool run_refuse(struct run *run)
             args->words[1], args->words[0], args->words[1]);
         return true;
     }
-    if (args->word_count) {
-        if (!image_open(&run->image, args->words[0]))
+    if (!run_load_template(run))
+        return true;
+    const char *image = run_image_word(run);
+    if (image) {
+        if (!image_open(&run->image, image))
             return true;
         run->has_image = true;
     }
@@ -258,10 +283,14 @@ static int run_run(const struct args *args)
         run_split(&run, &status))
         status = run_here(&run);
     image_close(&run.image);
+    json_decref(run.template);
     return status;
 }
 
 static const struct flag run_flags[] = {
+    {"template", 0, "NAME",
+     "A kind of machine: VpnGateway, DevEnvironment, Sandbox, AiAgent, or a file of your "
+     "own; whatever else is said wins"},
     {"config", 0, "FILE",
      "Read settings from a JSON file, - is standard input; flags beside it win"},
     {"interactive", 'i', NULL, "Pass standard input to the guest's console"},

@@ -17,6 +17,9 @@
 bool detach(char *name, size_t size, int *status);
 /* The same for a machine that lives no longer than the old process. */
 bool detach_for(char *name, size_t size, int *status);
+/* In the old one: the exit status of the machine's process, when that has ended by
+ * itself by now or within so many milliseconds; -1: it has not. */
+int detach_ended(int wait_ms);
 /* In the new one: the pipe that tells of the old one's end; -1: it ends by itself. */
 int detach_life(void);
 /* In the new one: the machine runs under this name; from now on nobody listens to what

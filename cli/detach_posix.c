@@ -12,12 +12,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-static int name_pipe = -1;
-static bool lives_for; /* the old process */
+static int name_pipe = -1, machine_pipe = -1;
+static bool lives_for;             /* the old process */
+static pid_t machine_process = -1; /* the new one, in the old one */
 
 static void become_nobodys(int fd)
 {
@@ -60,6 +62,7 @@ static bool split(char *name, size_t size, int *status, int *pipe_end)
         become_nobodys(1);
         return true;
     }
+    machine_process = child;
     if (child > 0)
         *status = wait_for_name(*pipe_end, child, name, size);
     else
@@ -75,9 +78,17 @@ bool detach(char *name, size_t size, int *status)
 
 bool detach_for(char *name, size_t size, int *status)
 {
-    int end; /* the old process's is open as long as it lives */
-    lives_for = split(name, size, status, &end);
+    /* The old process's end is open as long as it lives, and so is the new one's. */
+    lives_for = split(name, size, status, &machine_pipe);
     return lives_for;
+}
+
+int detach_ended(int wait_ms)
+{
+    struct pollfd gone = {.fd = machine_pipe, .events = POLLIN};
+    if (machine_process < 0 || poll(&gone, 1, wait_ms) != 1)
+        return -1;
+    return process_status(machine_process);
 }
 
 int detach_life(void)

@@ -24,6 +24,12 @@ bool detach_for(char *name, size_t size, int *status)
     return false;
 }
 
+int detach_ended(int wait_ms)
+{
+    (void)wait_ms;
+    return -1;
+}
+
 int detach_life(void)
 {
     return -1;

@@ -226,6 +226,16 @@ void args_free(struct args *args)
     free(args->words);
 }
 
+bool args_has(const struct args *args, const char *name)
+{
+    for (int i = 0; i < args->use_count; i++) {
+        const struct flag_use *use = &args->uses[i];
+        if (!strcmp(use->own ? use->own->name : use->key->name, name))
+            return true;
+    }
+    return false;
+}
+
 const char *args_get(const struct args *args, const char *name)
 {
     for (int i = args->use_count - 1; i >= 0; i--) {

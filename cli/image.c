@@ -153,14 +153,6 @@ void image_lists_free(struct image *image)
 
 /* ---- the machine ----------------------------------------------------------------- */
 
-static bool flag_given(const struct args *args, const char *key)
-{
-    for (int i = 0; i < args->use_count; i++)
-        if (args->uses[i].key && !strcmp(args->uses[i].key->name, key))
-            return true;
-    return false;
-}
-
 static bool image_ramdisk(microvm_config *config)
 {
     static const char name[] = "microvm-init.cpio";
@@ -201,7 +193,7 @@ bool image_settings(const struct image *image, microvm_config *config,
         return true;
     json_t *json = settings_json(config);
     bool initrd = json_object_get(json, "initrd") != NULL;
-    bool net = json_object_get(json, "nets") != NULL || flag_given(args, "net");
+    bool net = json_object_get(json, "nets") != NULL || args_has(args, "net");
     json_decref(json);
     if (!image->bundle && !image_set_file(config, image->file))
         return false;

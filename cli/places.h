@@ -16,6 +16,8 @@ bool place_of_data(const char *name, char path[PLACE_BYTES]);
 /* A name in the user's cache, $XDG_CACHE_HOME/microvm; it need not exist. False, after
  * nothing is said, where the user has no home. */
 bool place_in_cache(const char *name, char path[PLACE_BYTES]);
+/* The same of the user's settings, $XDG_CONFIG_HOME/microvm. */
+bool place_in_settings(const char *name, char path[PLACE_BYTES]);
 /* The kernel that is taken where none is named: $MICROVM_KERNEL, then what
  * `microvm-build kernel` made, then the installed one. */
 bool place_of_kernel(char path[PLACE_BYTES]);

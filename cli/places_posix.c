@@ -43,11 +43,24 @@ bool place_of_data(const char *name, char path[PLACE_BYTES])
     return place_has(path, MICROVM_DATADIR, "/", name);
 }
 
+/* XDG Base Directory Specification: a variable that is no absolute path is passed over.
+ */
+static bool place_of_user(const char *variable, const char *otherwise, const char *name,
+                          char path[PLACE_BYTES])
+{
+    const char *folder = getenv(variable);
+    const char *home = getenv("HOME");
+    if (folder && folder[0] == '/')
+        return place_join(path, folder, "/microvm/", name);
+    return home && home[0] == '/' && place_join(path, home, otherwise, name);
+}
+
 bool place_in_cache(const char *name, char path[PLACE_BYTES])
 {
-    const char *cache = getenv("XDG_CACHE_HOME");
-    const char *home = getenv("HOME");
-    if (cache && cache[0] == '/')
-        return place_join(path, cache, "/microvm/", name);
-    return home && home[0] == '/' && place_join(path, home, "/.cache/microvm/", name);
+    return place_of_user("XDG_CACHE_HOME", "/.cache/microvm/", name, path);
+}
+
+bool place_in_settings(const char *name, char path[PLACE_BYTES])
+{
+    return place_of_user("XDG_CONFIG_HOME", "/.config/microvm/", name, path);
 }

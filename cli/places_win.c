@@ -33,6 +33,12 @@ bool place_of_data(const char *name, char path[PLACE_BYTES])
     return place_join(path, self, "\\share\\", name) && _access(path, 4) == 0;
 }
 
+bool place_in_settings(const char *name, char path[PLACE_BYTES])
+{
+    const char *local = getenv("APPDATA");
+    return local && *local && place_join(path, local, "\\microvm\\", name);
+}
+
 bool place_in_cache(const char *name, char path[PLACE_BYTES])
 {
     const char *local = getenv("LOCALAPPDATA");

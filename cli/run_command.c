@@ -5,6 +5,7 @@
  */
 #include "run_command.h"
 
+#include "detach.h"
 #include "exec.h"
 #include "named.h"
 #include "term.h"
@@ -13,6 +14,8 @@
 
 /* For a guest to boot up to its agent, and to end after its command has. */
 enum { BOOT_MS = 60000, END_MS = 8000 };
+/* For its process to say how it ended, when the command's connection has. */
+enum { GONE_MS = 1000 };
 
 /* Without a command, on a terminal, a user wants to talk to what the image starts. */
 static bool command_compose(struct exec *exec, struct image *image,
@@ -55,7 +58,11 @@ int run_command(struct image *image, const struct args *args, const char *name)
         int fd = exec_connect(name, exec.wait_ms);
         if (fd >= 0) { /* else the machine has ended, or does with this process */
             status = exec_run(&exec, fd);
-            machine_end(name);
+            int ended = status == STATUS_OURS ? detach_ended(GONE_MS) : -1;
+            if (ended > 0) /* a time limit, a crash: that is why there is no status */
+                status = ended;
+            else
+                machine_end(name);
         }
     }
     free(exec.env);

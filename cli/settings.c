@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * From flags to a configuration. Files given with --config come first whatever the
- * order on the command line, so that a flag beside them always wins. What the library
- * calls "memory" was --memory here, and is called so in messages.
+ * From flags to a configuration. A template, a bundle and files given with --config
+ * come first, in this order, whatever the order on the command line: a flag always
+ * wins. What the library calls "memory" was --memory here, and is called so in
+ * messages.
  */
 #include "cli.h"
 #include "places.h"
+#include "template.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -65,6 +67,21 @@ static bool settings_load_bundle(microvm_config *config, const char *bundle)
     return !rc;
 }
 
+/* What the template says of the machine goes below all else. */
+static bool settings_load_template(microvm_config *config, const char *name)
+{
+    microvm_error err;
+    json_t *template = name ? template_load(name) : NULL;
+    json_t *machine = json_object_get(template, "machine");
+    char *text = machine ? json_dumps(machine, JSON_COMPACT) : NULL;
+    int rc = text ? microvm_config_load_json(config, text, strlen(text), &err) : 0;
+    if (rc)
+        say("--template %s: %s", name, err.message);
+    free(text);
+    json_decref(template);
+    return !name || (template && !rc);
+}
+
 microvm_config *settings_from_args(const struct args *args, const char *bundle)
 {
     microvm_config *config = microvm_config_new();
@@ -72,7 +89,8 @@ microvm_config *settings_from_args(const struct args *args, const char *bundle)
         say("no memory");
         return NULL;
     }
-    bool ok = settings_load_bundle(config, bundle);
+    bool ok = settings_load_template(config, args_get(args, "template")) &&
+              settings_load_bundle(config, bundle);
     for (int i = 0; i < args->use_count && ok; i++) {
         const struct flag_use *use = &args->uses[i];
         if (use->own && !strcmp(use->own->name, "config"))

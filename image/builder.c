@@ -25,8 +25,8 @@ static int build_check(const microvm_recipe *recipe,
         return mv_fail(err, MICROVM_E_INVALID, "output: is missing: where to write");
     if (recipe->template_name)
         return mv_fail(err, MICROVM_E_UNSUPPORTED,
-                       "template: there are none in this build; base and add-file make "
-                       "an image");
+                       "template: the programs know them, by --template; a recipe says "
+                       "what is in one");
     if (!recipe->base && !recipe->add_file.count)
         return mv_fail(err, MICROVM_E_INVALID,
                        "base: is missing: what to begin with; 'scratch' is nothing");

@@ -5,6 +5,7 @@
  */
 #include "build.h"
 #include "machine.h"
+#include "template.h"
 #include "watch.h"
 
 #include <stdio.h>
@@ -14,7 +15,7 @@
 enum { RECIPE_BYTES_MAX = 1 << 20 };
 
 static const struct flag image_flags[] = {
-    {"template", 0, "NAME", "Begin with a template"},
+    {"template", 0, "NAME", "VpnGateway, DevEnvironment, Sandbox, AiAgent, or a file"},
     {"base", 0, "BASE",
      "scratch, dir:PATH, tar:PATH, oci:REFERENCE, alpine:VERSION, debian:RELEASE"},
     {"install", 0, "PACKAGE,...", "Install packages by the base's apt-get or apk"},
@@ -83,25 +84,44 @@ static bool load_recipe(microvm_recipe *recipe, const char *path)
     return good;
 }
 
-/* The recipe file first, then the flags over it; SOURCE_DATE_EPOCH where neither says
- * anything (reproducible-builds.org/specs/source-date-epoch). */
+static bool load_template(microvm_recipe *recipe, const char *name)
+{
+    microvm_error err;
+    json_t *template = template_load(name);
+    json_t *from = json_object_get(template, "recipe");
+    char *text = from ? json_dumps(from, JSON_COMPACT) : NULL;
+    bool good =
+        text && !microvm_recipe_load_json(recipe, name, text, strlen(text), &err);
+    if (text && !good)
+        say("--template %s: %s", name, err.message);
+    else if (template && !text)
+        say("--template %s: it has no recipe", name);
+    free(text);
+    json_decref(template);
+    return good;
+}
+
+/* Template and recipe file first, then the flags over them; SOURCE_DATE_EPOCH where
+ * neither says anything (reproducible-builds.org/specs/source-date-epoch). */
 static microvm_recipe *recipe_from_args(const struct args *args)
 {
     microvm_recipe *recipe = microvm_recipe_new();
     const char *path = args_get(args, "recipe"), *epoch = getenv("SOURCE_DATE_EPOCH");
+    const char *template = args_get(args, "template");
     if (!recipe) {
         say("no memory");
         return NULL;
     }
     if (epoch && *epoch)
         microvm_recipe_set(recipe, "epoch", epoch);
-    if (path && !load_recipe(recipe, path)) {
+    if ((template && !load_template(recipe, template)) ||
+        (path && !load_recipe(recipe, path))) {
         microvm_recipe_free(recipe);
         return NULL;
     }
     for (int i = 0; i < args->use_count; i++) {
         const struct flag_use *use = &args->uses[i];
-        if (is_key(use->own->name))
+        if (is_key(use->own->name) && strcmp(use->own->name, "template"))
             microvm_recipe_set(recipe, use->own->name, use->value);
     }
     return recipe;
@@ -162,6 +182,7 @@ const struct command cmd_image = {
         "      --format initramfs -o tiny.cpio.gz\n"
         "  microvm-build --base debian:bookworm --install jq --format ext4 -o jq.img\n"
         "  microvm-build --base tar:rootfs.tar --run 'adduser -D me' -o me.img\n"
+        "  microvm-build --template VpnGateway -o vpn.cpio.gz\n"
         "  microvm-build --recipe guest.json\n",
     .flags = image_flags,
     .run = image_run,

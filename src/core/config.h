@@ -101,6 +101,7 @@ struct mv_config {
     unsigned disks;
     struct mv_net_config net[MV_NETS_MAX];
     unsigned nets;
+    bool no_net; /* net=none was said, which is more than that there are none */
     struct mv_config_list publish, egress; /* of the user network */
     char *netd;                            /* its program; NULL: looked for */
     struct mv_limit_config limit[MV_LIMITS_MAX];

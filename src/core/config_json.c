@@ -397,7 +397,7 @@ static json_t *json_from_vsock(const struct mv_vsock_config *vsock)
 static json_t *json_from_nets(const struct mv_config *config)
 {
     if (config->nets == 0)
-        return json_null();
+        return config->no_net ? json_pack("[s]", "none") : json_null();
     json_t *list = json_array();
     int bad = 0;
     for (unsigned i = 0; i < config->nets; i++) {

@@ -207,6 +207,7 @@ int mv_config_row_set_net(struct mv_config *config, const struct mv_config_row *
         return rc;
     if (!strcmp(net->backing, "none")) {
         mv_config_nets_reset(config);
+        config->no_net = true;
         return 0;
     }
     if (config->nets == MV_NETS_MAX)
@@ -236,6 +237,7 @@ int mv_config_row_set_net(struct mv_config *config, const struct mv_config_row *
     entry.has_mac = memcmp(net->mac, none, sizeof none) != 0;
     memcpy(entry.mac, net->mac, sizeof entry.mac);
     config->net[config->nets++] = entry;
+    config->no_net = false;
     return 0;
 }
 

@@ -336,6 +336,7 @@ static int row_reset(struct mv_config *config, const struct mv_config_row *row,
     }
     if (row->key.type == MICROVM_KEY_NET) {
         mv_config_nets_reset(config);
+        config->no_net = false;
         return 0;
     }
     if (row->key.type == MICROVM_KEY_LIST) {

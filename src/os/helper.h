@@ -27,8 +27,8 @@ struct mv_helper {
 bool mv_helper_find(const char *name, char path[MV_HELPER_PATH]);
 
 /* Starts `path` with the numbers of its sockets as arguments: 3, 4, ... They are
- * duplicates; standard input and output lead nowhere, standard error is ours, all
- * signals are blocked. */
+ * duplicates; the three standard streams lead nowhere (a program that reads the
+ * application's to their end must not wait for a helper), all signals are blocked. */
 int mv_helper_start(struct mv_helper *helper, const char *path, const intptr_t *socket,
                     unsigned sockets, microvm_error *err);
 

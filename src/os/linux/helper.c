@@ -76,7 +76,11 @@ static int child_place_sockets(struct start *start)
             return -1;
     }
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    return null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 ? -1 : 0;
+    for (int fd = 0; fd <= 2 && null >= 0; fd++) {
+        if (dup2(null, fd) < 0)
+            return -1;
+    }
+    return null < 0 ? -1 : 0;
 }
 
 /* Descriptors of the application that it did not mark as ours not to have. */

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Templates: kinds of machines as data files, for `microvm run --template` and
+ * `microvm-build --template`. docs/images.md says what stands in them.
+ */
+#ifndef CLI_TEMPLATE_H
+#define CLI_TEMPLATE_H
+
+#include <jansson.h>
+
+/* The template of that name, in the user's folder or ours, or of a file (a name with a
+ * '/' or ".json"), with all of those that it begins with; freed by the caller. NULL
+ * after a message. Its members, each an object that may be missing: "machine", the
+ * settings; "recipe"; and "image", a text. */
+json_t *template_load(const char *name);
+
+#endif

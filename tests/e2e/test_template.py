@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Templates: kinds of machines as data files. Which are there, what they say, what wins over them, files of the
+user's own; and that machines of them are so."""
+import json
+import os
+
+import pytest
+
+from test_run_image import build, image, root, run, said  # noqa: F401: fixtures
+
+OURS = {
+    "VpnGateway": {"memory": "128M"},
+    "velocitty-vpn": {"memory": "128M"},
+    "DevEnvironment": {"memory": "2G", "cpus": 4},
+    "Sandbox": {"memory": "256M", "nets": ["none"]},
+    "AiAgent": {"memory": "512M", "timeout": "300s"},
+}
+
+
+@pytest.fixture
+def settings(microvm, tmp_path):
+    def settings(*args):
+        r = microvm("config", "--defaults", "-k", "/boot/none", *args, XDG_CONFIG_HOME=str(tmp_path))
+        assert r.returncode == 0, r.stderr
+        return json.loads(r.stdout)
+    return settings
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A template of the user's own."""
+    folder = tmp_path / "microvm/templates"
+    folder.mkdir(parents=True)
+
+    def write(name, content):
+        path = folder / name
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return str(path)
+    return write
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_ours(settings, name):
+    found = settings("--template", name)
+    assert {k: found.get(k) for k in OURS[name]} == OURS[name]
+
+
+@pytest.mark.parametrize("name", ["sandbox", "SANDBOX", "dev-environment", "vpn_gateway"])
+def test_names_are_forgiving(settings, name):
+    assert settings("--template", name)["memory"] in ("256M", "2G", "128M")
+
+
+def test_explicit_settings_win(settings, tmp_path):
+    file = tmp_path / "vm.json"
+    file.write_text('{"memory": "1G"}')
+    assert settings("--template", "Sandbox", "-m", "300")["memory"] == "300M"
+    assert settings("--config", file, "--template", "Sandbox")["memory"] == "1G"
+    found = settings("-m", "300", "--net", "user", "--template", "Sandbox")
+    assert found["memory"] == "300M" and found["nets"] == ["user"]
+
+
+def test_one_of_my_own(settings, mine):
+    mine("box.json", {"template": "Sandbox", "machine": {"cpus": 2}})
+    mine("bigbox.json", {"template": "box", "machine": {"memory": "1G"}})
+    found = settings("--template", "Big-Box")
+    assert (found["memory"], found["cpus"], found["nets"]) == ("1G", 2, ["none"])
+
+
+def test_mine_before_yours(settings, mine):
+    mine("sandbox.json", {"machine": {"memory": "99M"}})
+    assert settings("--template", "Sandbox")["memory"] == "99M"
+
+
+def test_a_file(settings, mine):
+    path = mine("x.json", {"machine": {"rng": True}})
+    assert settings("--template", path)["rng"] is True
+
+
+@pytest.mark.parametrize("content,words", [
+    ("{", "line 1"), ("[]", "no JSON object"), ('{"machines": {}}', "unknown key 'machines'"),
+    ('{"machine": []}', "an object is wanted"), ('{"machine": {"memory": "1M"}}', "memory"),
+    ('{"machine": {"memori": "1G"}}', "memori"), ('{"template": "box"}', "begins with itself"),
+    ('{"template": "nothing"}', "none of that name"), ('{"image": 1}', "a text is wanted")])
+def test_wrong_ones(microvm, mine, tmp_path, content, words):
+    mine("box.json", content)
+    said = microvm.refuses("config", "-k", "x", "--template", "box", XDG_CONFIG_HOME=str(tmp_path))
+    assert words in said
+
+
+def test_there_is_none_of_that_name(microvm, microvm_build, tmp_path):
+    for program, args in ((microvm, ["run"]), (microvm_build, ["image", "-o", "x"])):
+        said = program.refuses(*args, "--template", "sandbx", XDG_CONFIG_HOME=str(tmp_path))
+        assert "--template sandbx: there is none of that name" in said
+
+
+# ---- machines of them ----------------------------------------------------------------
+
+
+def test_a_sandbox_has_no_network(run, image):  # noqa: F811
+    text = said(run("run", "--template", "Sandbox", image, "--", "sh", "-c", "ls /sys/class/net; cat /proc/meminfo"))
+    names = text.splitlines()
+    assert "lo" in names and not [n for n in names if n.startswith("eth")]
+    total = int(next(n for n in names if n.startswith("MemTotal")).split()[1])
+    assert 180 << 10 < total <= 256 << 10
+
+
+def test_an_agents_time_is_over(run, image):  # noqa: F811
+    """The template's 300 s, made shorter by the user's word."""
+    r = run("run", "--template", "AiAgent", "--net", "none", "--timeout", "2s", image, "--", "sleep", "60")
+    assert r.returncode == 124, r
+
+
+def test_the_builder_begins_with_one(run, root, microvm_build, mine, tmp_path):  # noqa: F811
+    """The recipe of a template, what wins over it, and a machine of both."""
+    template = mine("hello.json", {"template": "Sandbox", "recipe": {"env": ["WHO=me"], "entrypoint": ["/bin/echo", "hello"]}})
+    out = tmp_path / "hello.img"
+    r = microvm_build("-q", "--template", template, "--base", "dir:%s" % root, "--compress", "gzip", "-o", out)
+    if b"not supported in this build" in r.stderr:
+        pytest.skip("microvm-build has no image builder")
+    assert r.returncode == 0, r.stderr
+    about = json.loads((tmp_path / "hello.img.json").read_text())
+    assert about["entrypoint"] == ["/bin/echo", "hello"] and about["env"] == ["WHO=me"]
+    assert said(run("run", "--template", template, out)) == "hello\n"
+    # A template may name the image itself.
+    both = mine("both.json", {"template": template, "image": str(out)})
+    assert said(run("run", "--template", both)) == "hello\n"
