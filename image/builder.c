@@ -34,10 +34,6 @@ static int build_check(const microvm_recipe *recipe,
         return mv_fail(err, MICROVM_E_INVALID,
                        "size: only ext4 has one that can be chosen, not %s",
                        mv_format_name(recipe->format));
-    if (recipe->format == MV_FORMAT_EROFS)
-        return mv_fail(err, MICROVM_E_UNSUPPORTED,
-                       "format: erofs is not supported in this build; squashfs is as "
-                       "small and as read-only");
     int rc = mv_build_run_check(recipe, options, err);
     return !rc && recipe->base
                ? mv_build_base_check(recipe->base, options->registry, err)
@@ -46,7 +42,8 @@ static int build_check(const microvm_recipe *recipe,
 
 /* ---- writing --------------------------------------------------------------------- */
 
-static int build_write(const struct mv_write *w, int fd, microvm_error *err)
+static int build_write(const struct mv_write *w, const char *folder, int fd,
+                       microvm_error *err)
 {
     switch (w->format) {
     case MV_FORMAT_INITRAMFS:
@@ -57,6 +54,7 @@ static int build_write(const struct mv_write *w, int fd, microvm_error *err)
     case MV_FORMAT_EXT4:
         return mv_write_ext4(w, fd, err);
     case MV_FORMAT_EROFS:
+        return mv_write_erofs(w, folder, fd, err);
     case MV_FORMAT_DIR:
         break;
     }
@@ -124,7 +122,7 @@ static int build_file(const struct mv_write *w, const struct mv_build *build,
     struct mv_output out = MV_OUTPUT_NONE, about = MV_OUTPUT_NONE;
     int rc = mv_output_open(&out, build->recipe->output, err);
     if (!rc)
-        rc = build_write(w, out.fd, err);
+        rc = build_write(w, build->folder, out.fd, err);
     if (!rc)
         rc = build_digest(out.fd, w->progress, result, err);
     if (!rc)

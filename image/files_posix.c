@@ -178,6 +178,12 @@ int mv_files_again(int fd, int *copy, microvm_error *err)
     return 0;
 }
 
+bool mv_files_runs(const char *path)
+{
+    struct stat st;
+    return !stat(path, &st) && S_ISREG(st.st_mode) && !access(path, X_OK);
+}
+
 void mv_files_path_of(int fd, char *path, size_t size)
 {
     (void)snprintf(path, size, "/dev/fd/%d", fd);

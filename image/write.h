@@ -45,6 +45,9 @@ struct mv_write {
 int mv_write_archive(const struct mv_write *w, int fd, microvm_error *err);
 int mv_write_squashfs(const struct mv_write *w, int fd, microvm_error *err);
 int mv_write_ext4(const struct mv_write *w, int fd, microvm_error *err);
+/* By mkfs.erofs; needs room in `folder` for all of it. */
+int mv_write_erofs(const struct mv_write *w, const char *folder, int fd,
+                   microvm_error *err);
 /* Bytes of the file system that size_bytes 0 gives; numbers the tree. */
 uint64_t mv_write_ext4_bytes(struct mv_tree *tree);
 /* To a folder that must not be there yet; it appears complete or not at all. */

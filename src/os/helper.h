@@ -37,4 +37,14 @@ bool mv_helper_ended(struct mv_helper *helper);
 /* Ends it, if it still runs, and waits for that. Accepts one that was never started. */
 void mv_helper_stop(struct mv_helper *helper);
 
+/* ---- programs of others, run to their end ---------------------------------------- */
+
+/* Runs argv[0], a path, with nothing in its environment but PATH. It has `fd` as 3,
+ * `input` as standard input, `output` as standard output and errors. Asks `go_on` fifty
+ * times a second, and ends the program when that is not 0, which it returns. Else 0,
+ * and *status is the exit status, 128 and more by a signal. */
+int mv_program_run(char *const *argv, int fd, int input, int output,
+                   int (*go_on)(void *ctx, microvm_error *err), void *ctx, int *status,
+                   microvm_error *err);
+
 #endif

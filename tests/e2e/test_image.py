@@ -260,7 +260,6 @@ def test_recipe(build, tmp_path):
     (["--base", "scratch", "--install", "a,,b", "-o", "x"], "between two commas"),
     (["--base", "scratch", "--size", "1G", "-o", "x"], "only ext4"),
     (["--base", "scratch", "--format", "ext3", "-o", "x"], "is none of initramfs|squashfs"),
-    (["--base", "scratch", "--format", "erofs", "-o", "x"], "not supported"),
     (["--base", "scratch", "--format", "initramfs", "--compress", "lz4", "-o", "x"], "use gzip or zstd"),
     (["--base", "tar:/nowhere/at/all", "-o", "x"], "no such file"),
     (["--base", "dir:/nowhere/at/all", "-o", "x"], "no such file"),

@@ -19,6 +19,15 @@ int mv_helper_start(struct mv_helper *helper, const char *path, const intptr_t *
                    "starting '%s': helper processes are not in this build", path);
 }
 
+int mv_program_run(char *const *argv, int fd, int input, int output,
+                   int (*go_on)(void *ctx, microvm_error *err), void *ctx, int *status,
+                   microvm_error *err)
+{
+    (void)fd, (void)input, (void)output, (void)go_on, (void)ctx, (void)status;
+    return mv_fail(err, MICROVM_E_UNSUPPORTED,
+                   "running '%s': other programs are not in this build", argv[0]);
+}
+
 bool mv_helper_ended(struct mv_helper *helper)
 {
     (void)helper;

@@ -22,16 +22,20 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { STACK_BYTES = 64 * 1024, FIRST_SOCKET = 3 };
 
 /* What the child works with. */
 struct start {
-    char *path;
-    char *argument[MV_HELPER_SOCKETS_MAX + 2];
-    int socket[MV_HELPER_SOCKETS_MAX];
+    char *const *argv; /* the first is the path */
+    char *const *environment;
+    int socket[MV_HELPER_SOCKETS_MAX]; /* its 3, 4, ... */
     unsigned sockets;
+    int input;    /* its standard input, */
+    int output;   /* output and errors; -1: they lead nowhere */
+    bool signals; /* are as at the start of a program; else all blocked */
     int error;
 };
 
@@ -75,12 +79,15 @@ static int child_place_sockets(struct start *start)
         if (dup2(start->socket[i], FIRST_SOCKET + (int)i) < 0)
             return -1;
     }
+    return 0;
+}
+
+static int child_place_streams(struct start *start)
+{
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    for (int fd = 0; fd <= 2 && null >= 0; fd++) {
-        if (dup2(null, fd) < 0)
-            return -1;
-    }
-    return null < 0 ? -1 : 0;
+    int in = start->input < 0 ? null : start->input;
+    int out = start->output < 0 ? null : start->output;
+    return null < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0 ? -1 : 0;
 }
 
 /* Descriptors of the application that it did not mark as ours not to have. */
@@ -94,13 +101,22 @@ static void child_close_others(unsigned sockets)
         (void)close((int)fd);
 }
 
+static void child_free_signals(void)
+{
+    sigset_t none;
+    (void)sigemptyset(&none);
+    (void)signal(SIGPIPE, SIG_DFL);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 static int child_main(void *arg)
 {
-    static char *const nothing[] = {NULL};
     struct start *start = arg;
-    if (child_place_sockets(start) == 0) {
+    if (child_place_streams(start) == 0 && child_place_sockets(start) == 0) {
         child_close_others(start->sockets);
-        (void)execve(start->path, start->argument, nothing);
+        if (start->signals)
+            child_free_signals();
+        (void)execve(start->argv[0], start->argv, start->environment);
     }
     start->error = errno;
     syscall(SYS_exit, 127); /* not the application's exit handlers */
@@ -128,14 +144,19 @@ static int helper_clone(struct start *start)
 int mv_helper_start(struct mv_helper *helper, const char *path, const intptr_t *socket,
                     unsigned sockets, microvm_error *err)
 {
+    static char *const nothing[] = {NULL};
     char copy[MV_HELPER_PATH], number[MV_HELPER_SOCKETS_MAX][8];
-    struct start start = {.path = copy, .sockets = sockets};
+    char *argv[MV_HELPER_SOCKETS_MAX + 2] = {copy};
+    struct start start = {.argv = argv,
+                          .environment = nothing,
+                          .sockets = sockets,
+                          .input = -1,
+                          .output = -1};
     (void)snprintf(copy, sizeof copy, "%s", path);
-    start.argument[0] = copy;
     for (unsigned i = 0; i < sockets; i++) {
         start.socket[i] = (int)socket[i];
         (void)snprintf(number[i], sizeof number[i], "%u", FIRST_SOCKET + i);
-        start.argument[1 + i] = number[i];
+        argv[1 + i] = number[i];
     }
     int pid = helper_clone(&start);
     if (pid < 0)
@@ -166,4 +187,50 @@ void mv_helper_stop(struct mv_helper *helper)
     while (waitpid((pid_t)helper->process, NULL, __WALL) < 0 && errno == EINTR)
         ;
     helper->process = -1;
+}
+
+/* ---- programs of others, run to their end ---------------------------------------- */
+
+enum { LOOK_MS = 20 };
+
+static int program_wait(pid_t pid, int (*go_on)(void *ctx, microvm_error *err),
+                        void *ctx, int *status, microvm_error *err)
+{
+    const struct timespec pause = {0, LOOK_MS * 1000000};
+    int how, rc = 0;
+    while (waitpid(pid, &how, WNOHANG | __WALL) == 0 && !rc) {
+        (void)nanosleep(&pause, NULL);
+        rc = go_on(ctx, err);
+    }
+    if (rc) {
+        (void)kill(pid, SIGKILL);
+        (void)waitpid(pid, &how, __WALL);
+        return rc;
+    }
+    *status = WIFEXITED(how) ? WEXITSTATUS(how) : 128 + WTERMSIG(how);
+    return 0;
+}
+
+int mv_program_run(char *const *argv, int fd, int input, int output,
+                   int (*go_on)(void *ctx, microvm_error *err), void *ctx, int *status,
+                   microvm_error *err)
+{
+    static char path[] =
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    static char *const environment[] = {path, NULL};
+    struct start start = {.argv = argv,
+                          .environment = environment,
+                          .sockets = 1,
+                          .socket = {fd},
+                          .input = input,
+                          .output = output,
+                          .signals = true};
+    int pid = helper_clone(&start);
+    if (pid < 0)
+        return mv_fail_os(err, "starting '%s'", argv[0]);
+    int rc = program_wait(pid, go_on, ctx, status, err);
+    if (!start.error)
+        return rc;
+    errno = start.error;
+    return mv_fail_os(err, "starting '%s'", argv[0]);
 }
