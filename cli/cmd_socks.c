@@ -10,56 +10,65 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SECRET_BYTES = 256, SETTING_BYTES = 2048 };
+enum { LISTEN_BYTES = 256, SECRET_BYTES = 256, SETTING_BYTES = 2048 };
 
 /* The first line of a file; false after a message. */
-static bool secret_read(const char *path, char out[SECRET_BYTES])
+static bool secret_read(const char *path, char out[SECRET_BYTES + 2])
 {
     FILE *file = fopen(path, "r");
-    char *line = file ? fgets(out, SECRET_BYTES, file) : NULL;
+    char *line = file ? fgets(out, SECRET_BYTES + 2, file) : NULL;
     if (file)
         (void)fclose(file);
     if (line)
         out[strcspn(out, "\r\n")] = '\0';
-    if (line && out[0])
+    if (line && out[0] && strlen(out) < SECRET_BYTES)
         return true;
     say("--password-file %s: %s", path,
-        file ? "there is no password in its first line" : "it cannot be read");
+        !file            ? "it cannot be read"
+        : line && out[0] ? "its first line has more than 255 bytes"
+                         : "there is no password in its first line");
     return false;
 }
 
-/* ",KEY=VALUE", a comma in it twice, as settings are written. */
-static void put(char setting[SETTING_BYTES], const char *key, const char *value)
+/* ",KEY=VALUE", a comma in it twice, as settings are written. False after a message. */
+static bool put(char setting[SETTING_BYTES], const char *key, const char *value)
 {
     size_t at = strlen(setting);
+    if (strlen(value) >= SECRET_BYTES) {
+        say("--%s: it has more than %d bytes", key, SECRET_BYTES - 1);
+        return false;
+    }
     at += (size_t)snprintf(setting + at, SETTING_BYTES - at, ",%s=", key);
-    for (; *value && at < SETTING_BYTES - 2; value++) {
+    for (; *value; value++) {
         if (*value == ',')
             setting[at++] = ',';
         setting[at++] = *value;
     }
     setting[at] = '\0';
+    return true;
 }
+_Static_assert(LISTEN_BYTES + 3 * (2 * SECRET_BYTES + 16) < SETTING_BYTES, "has room");
 
 /* What `socks` wants; false after a message. */
 static bool setting_of(const struct args *args, char setting[SETTING_BYTES])
 {
     const char *listen = args_get(args, "listen"), *user = args_get(args, "user");
     const char *file = args_get(args, "password-file"), *port = args_get(args, "port");
-    char secret[SECRET_BYTES];
+    char secret[SECRET_BYTES + 2];
     if (!user != !file) {
         say("--user and --password-file belong together");
         return false;
     }
-    (void)snprintf(setting, SETTING_BYTES / 2, "%s", listen ? listen : "1080");
-    if (user && !secret_read(file, secret))
+    if (listen && strlen(listen) >= LISTEN_BYTES) {
+        say("--listen: that is no address");
         return false;
-    if (user) {
-        put(setting, "user", user);
-        put(setting, "password", secret);
     }
-    if (port)
-        put(setting, "port", port);
+    (void)snprintf(setting, SETTING_BYTES, "%s", listen ? listen : "1080");
+    if (user && (!secret_read(file, secret) || !put(setting, "user", user) ||
+                 !put(setting, "password", secret)))
+        return false;
+    if (port && !put(setting, "port", port))
+        return false;
     if (args_get(args, "plain"))
         (void)strcat(setting, ",plain");
     return true;

@@ -215,11 +215,16 @@ static size_t gate_add_mtu(const struct gate *gate, uint8_t *frame,
 /* What is not looked at passes as it is. */
 enum gate_look { LOOK_NOT, LOOK_DHCP, LOOK_DNS, LOOK_UNREADABLE, LOOK_FORWARDED };
 
-static bool gate_forwards(const struct gate *gate, uint16_t guest_port)
+/* Forwards lead to the guest's own address: by IPv4 the one that DHCP gives it. What
+ * comes to another, which the guest may make up, came by none. */
+static bool gate_forwards(const struct gate *gate, const struct packet *p)
 {
+    static const uint8_t leased[4] = {10, 0, 2, 15};
+    const struct address guest = address_v4(leased);
     for (unsigned i = 0; i < gate->forwards; i++) {
-        if (gate->forward[i].guest_port == guest_port)
-            return true;
+        const struct gate_forward *forward = &gate->forward[i];
+        if (forward->guest_port == p->to_port && forward->v6 == p->v6)
+            return p->v6 || same(&p->to, &guest);
     }
     return false;
 }
@@ -237,7 +242,7 @@ static enum gate_look gate_look(const struct gate *gate, const uint8_t *frame,
         return LOOK_DHCP;
     if (!open && dns && p->from_port == PORT_DNS)
         return LOOK_DNS;
-    return !open && gate_forwards(gate, p->to_port) ? LOOK_FORWARDED : LOOK_NOT;
+    return !open && gate_forwards(gate, p) ? LOOK_FORWARDED : LOOK_NOT;
 }
 
 bool gate_looks_at(const struct gate *gate, const uint8_t *frame, size_t length)
@@ -266,10 +271,11 @@ size_t gate_to_guest(struct gate *gate, uint8_t *frame, size_t length, uint64_t 
     return length;
 }
 
-void gate_publish(struct gate *gate, const char *at, uint16_t guest_port)
+void gate_publish(struct gate *gate, const char *at, bool v6, uint16_t guest_port)
 {
     struct gate_forward *forward = &gate->forward[gate->forwards++];
     (void)snprintf(forward->at, sizeof forward->at, "%s", at);
+    forward->v6 = v6;
     forward->guest_port = guest_port;
 }
 
@@ -278,6 +284,8 @@ void gate_unpublish(struct gate *gate, const char *at)
     unsigned i = 0;
     while (i < gate->forwards && strcmp(gate->forward[i].at, at) != 0)
         i++;
-    if (i < gate->forwards)
-        gate->forward[i] = gate->forward[--gate->forwards];
+    if (i == gate->forwards)
+        return;
+    recent_forget(&gate->recent, gate->forward[i].guest_port);
+    gate->forward[i] = gate->forward[--gate->forwards];
 }

@@ -21,6 +21,7 @@ enum {
 /* Datagrams that come to `at`, of the host's, go to this port of the guest's. */
 struct gate_forward {
     char at[GATE_AT_MAX];
+    bool v6;
     uint16_t guest_port;
 };
 
@@ -49,7 +50,7 @@ enum gate_verdict gate_from_guest(struct gate *gate, const uint8_t *frame,
                                   size_t *reply_length);
 
 /* Who sends by this forward may be answered; fewer than GATE_FORWARDS are there. */
-void gate_publish(struct gate *gate, const char *at, uint16_t guest_port);
+void gate_publish(struct gate *gate, const char *at, bool v6, uint16_t guest_port);
 void gate_unpublish(struct gate *gate, const char *at);
 
 /* Could gate_to_guest change or drop this frame? */

@@ -13,35 +13,57 @@ enum {
     QUESTION_MS = 15 * 1000
 };
 
-static bool sender_is(const struct recent_sender *sender, const struct address *address,
-                      uint16_t port, uint16_t guest_port)
+/* One end of a datagram. */
+struct end {
+    const struct address *address;
+    uint16_t port;
+};
+
+static bool sender_is(const struct recent_sender *sender, struct end sends,
+                      struct end guest)
 {
-    return sender->port == port && sender->guest_port == guest_port &&
-           !memcmp(&sender->address, address, sizeof *address);
+    return sender->port == sends.port && sender->guest_port == guest.port &&
+           !memcmp(&sender->address, sends.address, sizeof sender->address) &&
+           !memcmp(&sender->guest, guest.address, sizeof sender->guest);
 }
 
 void recent_sent(struct recent *recent, const struct packet *packet, uint64_t now_ms)
 {
     struct recent_sender *place = &recent->sender[0];
+    const struct end from = {&packet->from, packet->from_port};
+    const struct end to = {&packet->to, packet->to_port};
     for (unsigned i = 0; i < RECENT_SENDERS; i++) {
         struct recent_sender *sender = &recent->sender[i];
-        if (sender_is(sender, &packet->from, packet->from_port, packet->to_port)) {
+        if (sender_is(sender, from, to)) {
             place = sender;
             break;
         }
         if (sender->until_ms < place->until_ms)
             place = sender;
     }
-    *place = (struct recent_sender){packet->from, packet->from_port, packet->to_port,
-                                    now_ms + SENDER_MS};
+    *place = (struct recent_sender){.address = packet->from,
+                                    .guest = packet->to,
+                                    .port = packet->from_port,
+                                    .guest_port = packet->to_port,
+                                    .until_ms = now_ms + SENDER_MS};
+}
+
+void recent_forget(struct recent *recent, uint16_t guest_port)
+{
+    for (unsigned i = 0; i < RECENT_SENDERS; i++) {
+        if (recent->sender[i].guest_port == guest_port)
+            recent->sender[i].until_ms = 0;
+    }
 }
 
 bool recent_is_answer(const struct recent *recent, const struct packet *packet,
                       uint64_t now_ms)
 {
+    const struct end to = {&packet->to, packet->to_port};
+    const struct end from = {&packet->from, packet->from_port};
     for (unsigned i = 0; i < RECENT_SENDERS; i++) {
         const struct recent_sender *sender = &recent->sender[i];
-        if (sender_is(sender, &packet->to, packet->to_port, packet->from_port))
+        if (sender_is(sender, to, from))
             return sender->until_ms > now_ms;
     }
     return false;

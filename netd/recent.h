@@ -17,7 +17,7 @@ enum {
 };
 
 struct recent_sender {
-    struct address address;
+    struct address address, guest;
     uint16_t port, guest_port;
     uint64_t until_ms;
 };
@@ -36,6 +36,8 @@ struct recent {
 
 /* A datagram for the guest. */
 void recent_sent(struct recent *recent, const struct packet *packet, uint64_t now_ms);
+/* A forward is closed: who has come to this port is not answered any more. */
+void recent_forget(struct recent *recent, uint16_t guest_port);
 /* May it answer? To whom it was sent, from where. */
 bool recent_is_answer(const struct recent *recent, const struct packet *packet,
                       uint64_t now_ms);

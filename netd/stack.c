@@ -354,7 +354,7 @@ const char *stack_forward(struct stack *stack, const char *text, bool add,
     if (rc != 0)
         return add ? strerror(errno) : "there is no such forward";
     if (f.udp && add)
-        gate_publish(&stack->gate, at, forward_guest_port(&f));
+        gate_publish(&stack->gate, at, f.v6, forward_guest_port(&f));
     else if (f.udp)
         gate_unpublish(&stack->gate, at);
     else if (add)

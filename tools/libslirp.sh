@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Builds libslirp from Debian 13's source package, which has the fix for CVE-2026-9539
 # that older packages lack, with libslirp-window.patch, which makes it several times as
-# fast, and prints where its pkg-config file is. Once: the result is kept in $MICROVM_CACHE (default ~/.cache/libmicrovm). Needs Debian and its mirror.
+# fast, and libslirp-dns.patch, without which anybody can answer a guest's question to its
+# name server; and prints where its pkg-config file is. Once: the result is kept in $MICROVM_CACHE (default ~/.cache/libmicrovm). Needs Debian and its mirror.
 # Usage: libslirp.sh            meson setup build --pkg-config-path "$(tools/libslirp.sh)"
 set -euo pipefail
 
 cache=${MICROVM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/libmicrovm}
-ours=$(dirname "$(realpath "$0")")/libslirp-window.patch
-prefix=$cache/libslirp-4.8.0-1+deb13u1-$(sha256sum "$ours" | cut -c -8)
+here=$(dirname "$(realpath "$0")")
+ours=("$here/libslirp-window.patch" "$here/libslirp-dns.patch")
+prefix=$cache/libslirp-4.8.0-1+deb13u1-$(cat "${ours[@]}" | sha256sum | cut -c -8)
 where=$prefix/lib/pkgconfig
 if [ -e "$where/slirp.pc" ]; then
     echo "$where"
@@ -46,11 +48,13 @@ while read -r patch; do
     [[ $patch != *CVE-2026-9539* ]] || fixed=yes
 done <debian/patches/series
 [ "$fixed" ] || fail "this source package has no fix for CVE-2026-9539"
-patch -s -p1 <"$ours"
+for patch in "${ours[@]}"; do
+    patch -s -p1 <"$patch"
+done
 {
     meson setup build --prefix "$prefix" --libdir lib --default-library static \
         --buildtype release
     meson install -C build
 } >../log 2>&1 || fail "building: $(tail -5 ../log)"
-printf '%s\n' cve_2026_9539=fixed window_scaling=yes >>"$prefix/lib/pkgconfig/slirp.pc"
+printf '%s\n' cve_2026_9539=fixed window_scaling=yes dns_source=checked >>"$prefix/lib/pkgconfig/slirp.pc"
 echo "$where"

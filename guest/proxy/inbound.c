@@ -225,7 +225,7 @@ static const char usage[] =
     "  -l, --listen ADDR:PORT  listen on TCP instead, where there is no socket device\n"
     "  -i, --interface NAME  go through this interface while it is up, a VPN's tun0 for\n"
     "                        example\n"
-    "  -o, --only            and never otherwise\n"
+    "  -o, --only            and never otherwise (names are asked for as routes say)\n"
     "  -h, --help            this text\n\n"
     "Example: inbound-proxy --interface tun0 --only\n";
 

@@ -9,7 +9,8 @@
 
 #define LIMIT_NS \
     10000000000ull           /* who has not said where to by then gives up its place */
-#define LATER_NS 10000000ull /* to look for a place again, when there was none */
+#define LATER_NS 10000000ull /* to look again, for a place or for the rest of a word \
+                              */
 
 static void caller_forget(struct mv_vsock_caller *caller)
 {
@@ -68,14 +69,29 @@ static bool caller_hear(struct mv_vsock_caller *caller, unsigned events)
     else if (got != MV_SOCKET_AGAIN)
         used = -1;
     if (used < 0 || (used == 0 && events & MV_WATCH_GONE)) {
+        if (got >
+            0) /* closing with bytes in it would be a reset, and lose our answer */
+            (void)mv_socket_read(caller->socket, bytes, (size_t)got);
         caller_drop(caller);
         return false;
     }
-    if (used > 0)
+    if (used > 0) {
         (void)mv_socket_read(caller->socket, bytes, (size_t)used);
-    else
+        caller->seen = 0;
+        return !caller->dialling;
+    }
+    /* Where the system tells of bytes again and again that stay in the socket, it is
+     * not asked for a while. */
+    bool news = got != caller->seen;
+    caller->seen = got;
+    if (news || got <= 0) {
         mv_watch_again(&caller->watch, MV_WATCH_READ);
-    return used > 0 && !caller->dialling;
+    } else {
+        mv_watch_mute(&caller->watch, MV_WATCH_READ);
+        caller->look_ns = uv_hrtime() + LATER_NS;
+        mv_vsock_ports_rearm(caller->door->ports);
+    }
+    return false;
 }
 
 static void caller_ready(struct mv_watch *watch, unsigned events)
@@ -149,7 +165,13 @@ void mv_vsock_door_serve(struct mv_vsock_door *door, uint64_t now_ns)
 {
     for (unsigned i = 0; i < door->manner->callers; i++) {
         struct mv_vsock_caller *caller = &door->caller[i];
-        if (caller_is_silent(caller) && caller->limit_ns <= now_ns)
+        if (!caller_is_silent(caller))
+            continue;
+        if (caller->look_ns && caller->look_ns <= now_ns) {
+            caller->look_ns = 0;
+            mv_watch_again(&caller->watch, MV_WATCH_READ);
+        }
+        if (caller->limit_ns <= now_ns)
             caller_drop(caller);
     }
     if (door->waits)
@@ -160,8 +182,12 @@ uint64_t mv_vsock_door_due(const struct mv_vsock_door *door, uint64_t now_ns)
 {
     uint64_t due_ns = door->waits ? now_ns + LATER_NS : UINT64_MAX;
     for (unsigned i = 0; i < door->manner->callers; i++) {
-        if (caller_is_silent(&door->caller[i]))
-            due_ns = MV_MIN(due_ns, door->caller[i].limit_ns);
+        const struct mv_vsock_caller *caller = &door->caller[i];
+        if (!caller_is_silent(caller))
+            continue;
+        due_ns = MV_MIN(due_ns, caller->limit_ns);
+        if (caller->look_ns)
+            due_ns = MV_MIN(due_ns, caller->look_ns);
     }
     return due_ns;
 }

@@ -20,6 +20,8 @@ struct mv_vsock_caller {
     struct mv_vsock_door *door;
     intptr_t socket;   /* MV_SOCKET_NONE: the place is free */
     uint64_t limit_ns; /* to have said where to by */
+    uint64_t look_ns;  /* when what it says is looked at again; 0: when there is news */
+    int64_t seen;      /* bytes that are there and not enough */
     bool dialling;
     uint8_t phase;                 /* the manner's; 0 at first */
     uint8_t first[MV_VSOCK_FIRST]; /* for dial.first */

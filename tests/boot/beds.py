@@ -69,7 +69,7 @@ class Bed:
         for _ in range(TRIES - 1):
             r = self.once(argv, timeout, share, mem, give)
             trouble = self.trouble(r)
-            stood += trouble == "stood still"  # which takes all its time
+            stood += trouble == "stood still or ended"  # which takes much time
             if not trouble or stood > 1:
                 return r
             again.append("kvmbox itself %s: %s" % (trouble, " ".join(argv[-4:])))
@@ -90,8 +90,8 @@ class Bed:
         When it does, nothing has been said about us; the closing lines name each."""
         if self.name != "kvmbox":
             return None
-        if b"kvmbox: time-out" in r.err or b"kvmbox: L1 ended by itself" in r.err:
-            return "stood still"
+        if b"kvmbox: time-out" in r.err or b"kvmbox: the machine ended by itself" in r.err:
+            return "stood still or ended"
         for mark, words in TROUBLES:
             if mark in r.out or mark in r.err:
                 return words

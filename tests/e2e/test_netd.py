@@ -270,6 +270,33 @@ def test_a_policy_resets_what_it_refuses(start):
     assert "neither an address nor a name" in start(rules=["allow a b"]).opened["error"]
 
 
+def test_only_the_resolver_answers_for_the_name_server(start):
+    """Not whoever sends from port 53 to the socket by which the guest has asked, which is
+    known where it is a forward's, too."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as friend, \
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            friend.bind(("127.0.0.88", 53))
+        except OSError as why:
+            pytest.skip("no socket on port 53: %s" % why)
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        netd = start(forwards=["127.0.0.1:%d:5000/udp" % port], rules=["allow example.com"])
+        discover(netd)
+        name = b"\7example\3com\0\0\1\0\1"
+        netd.frames.send(udp("10.0.2.15", 5000, "10.0.2.3", 53,
+                             struct.pack(">6H", 0x1234, 0x100, 1, 0, 0, 0) + name))
+        forged = struct.pack(">6H", 0x1234, 0x8180, 1, 1, 0, 0) + name + \
+            b"\xc0\x0c\0\1\0\1\0\0\x0e\x10\0\4\6\6\6\6"
+        for _ in range(20):
+            friend.sendto(forged, ("127.0.0.1", port))
+            time.sleep(0.02)
+        netd.frames.send(tcp_syn("6.6.6.6", 443))
+        answer = netd.receive(lambda f: f[12:14] == b"\x08\0" and (f[23] == 6 or b"\6\6\6\6" in f[42:]))
+        assert answer[23] == 6 and answer[47] & 4, "it is open: %r" % answer[42:]
+
+
 @pytest.mark.parametrize("options", [{}, {"host": False}, {"rules": ["allow 127.0.0.0/8"]}])
 def test_the_hosts_loopback_is_not_reached_by_its_own_addresses(start, options):
     """libslirp would take them to connect() and sendto() as they are."""

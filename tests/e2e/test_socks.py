@@ -151,7 +151,9 @@ def test_one_that_is_left_open_and_closed(vpn):
 
 @pytest.mark.parametrize("words,says", [
     (["--listen", "0.0.0.0:0"], "password"), (["--listen", "x"], "address"), (["--user", "me"], "--password-file"),
-    (["--user", "me", "--password-file", "/nonexistent"], "/nonexistent"), (["--port", "0"], "port")])
+    (["--user", "me", "--password-file", "/nonexistent"], "/nonexistent"), (["--port", "0"], "port"),
+    (["--user", "," * 3000, "--password-file", "/etc/hostname"], "--user"), (["--port", "," * 3000], "--port"),
+    (["--listen", "," * 3000], "--listen")])
 def test_refusals(vpn, words, says):
     r = vpn("socks", *words, "vpn")
     assert r.returncode == 125 and says in r.stderr.decode(), r

@@ -120,13 +120,23 @@ static void who_came_by_a_forward_is_answered(void **state)
         gate.restricted = restricted;
         if (!restricted)
             allow("203.0.113.10");
-        gate_publish(&gate, "127.0.0.1:5353/udp", 53);
+        gate_publish(&gate, "127.0.0.1:5353/udp", false, 53);
         comes("10.0.2.2", 4000, 53);
         comes("198.51.100.1", 4001, 53);
-        comes("fec0::2", 4000, 53);
+        comes("fec0::2", 4000, 53);  /* by none: the forward is IPv4's */
         comes("10.0.2.2", 4000, 54); /* no forward's: an answer to the guest */
         assert_true(may_answer("10.0.2.2", 4000, 53, 1000));
+        assert_false(may_answer("fec0::2", 4000, 53, 1000));
+        gate_publish(&gate, "[::1]:5353/udp", true, 53);
+        comes("fec0::2", 4000, 53);
         assert_true(may_answer("fec0::2", 4000, 53, 1000));
+        /* An address that the guest has made up, whose socket no forward knows. */
+        (void)put_udp("198.51.100.7", 4001, "10.0.2.99", 53, 40);
+        assert_int_equal(to_guest(1000), length);
+        (void)put_udp("10.0.2.99", 53, "198.51.100.7", 4001, 40);
+        assert_false(passes_at(1000));
+        (void)put_udp("10.0.2.99", 53, "10.0.2.2", 4000, 40);
+        assert_false(passes_at(1000)); /* that one came to 10.0.2.15 */
         assert_true(may_answer("198.51.100.1", 4001, 53, 240999));
         assert_false(may_answer("198.51.100.1", 4001, 53, 241000)); /* too late */
         assert_false(may_answer("198.51.100.1", 4000, 53, 1000));
@@ -135,6 +145,7 @@ static void who_came_by_a_forward_is_answered(void **state)
         put_syn("198.51.100.1", 4001); /* by UDP only */
         assert_false(passes_at(1000));
         gate_unpublish(&gate, "127.0.0.1:5353/udp");
+        assert_false(may_answer("10.0.2.2", 4000, 53, 1000)); /* it is closed */
         comes("198.51.100.9", 4001, 53);
         assert_false(may_answer("198.51.100.9", 4001, 53, 1000));
     }
@@ -144,7 +155,7 @@ static void so_many_are_remembered(void **state)
 {
     (void)state;
     allow("203.0.113.10");
-    gate_publish(&gate, "127.0.0.1:5353/udp", 53);
+    gate_publish(&gate, "127.0.0.1:5353/udp", false, 53);
     for (uint16_t i = 0; i < RECENT_SENDERS; i++) {
         (void)put_udp("198.51.100.1", (uint16_t)(4000 + i), "10.0.2.15", 53, 40);
         assert_int_equal(to_guest(1000u + i), length);
