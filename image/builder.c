@@ -170,6 +170,7 @@ static int build_run(struct mv_build *build, microvm_image_result *result,
                          .compress = recipe->compress,
                          .size_bytes = recipe->size_bytes,
                          .epoch_s = mv_build_epoch(build),
+                         .mkfs_erofs = build->options->mkfs_erofs,
                          .progress = &build->progress};
     result->entries = mv_tree_number(&build->tree);
     result->content_bytes = mv_write_total(&build->tree);

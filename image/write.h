@@ -35,9 +35,10 @@ struct mv_write {
     const struct mv_store *store;
     enum mv_format format;
     enum mv_compress compress;
-    uint64_t size_bytes; /* EXT4: of the file system; 0: what it needs and a tenth */
-    bool no_journal;     /* EXT4: never one */
-    int64_t epoch_s;     /* the image's own times */
+    uint64_t size_bytes;    /* EXT4: of the file system; 0: what it needs and a tenth */
+    bool no_journal;        /* EXT4: never one */
+    const char *mkfs_erofs; /* EROFS: the program; NULL: the installed one */
+    int64_t epoch_s;        /* the image's own times */
     const struct mv_progress *progress;
 };
 

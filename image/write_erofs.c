@@ -11,26 +11,20 @@
 #include "write.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { SAID_BYTES = 4096 };
 
-/* As a shell looks for it, and where shells of users do not look. */
-static bool erofs_find(char path[MV_FILES_PATH_MAX])
+static const char *erofs_find(const char *wanted)
 {
-    static const char beyond[] = ":/usr/local/sbin:/usr/sbin:/sbin";
-    const char *users = getenv("PATH");
-    char all[MV_FILES_PATH_MAX];
-    (void)snprintf(all, sizeof all, "%s%s", users ? users : "", beyond);
-    for (const char *at = all; *at;) {
-        size_t length = strcspn(at, ":");
-        int n = snprintf(path, MV_FILES_PATH_MAX, "%.*s/mkfs.erofs", (int)length, at);
-        if (length && n < MV_FILES_PATH_MAX && mv_files_runs(path))
-            return true;
-        at += length + (at[length] == ':');
+    static const char *const places[] = {
+        "/usr/local/sbin/mkfs.erofs", "/usr/local/bin/mkfs.erofs",
+        "/usr/sbin/mkfs.erofs", "/usr/bin/mkfs.erofs", "/sbin/mkfs.erofs"};
+    for (unsigned i = 0; !wanted && i < MV_ARRAY_LEN(places); i++) {
+        if (mv_files_runs(places[i]))
+            wanted = places[i];
     }
-    return false;
+    return wanted;
 }
 
 static int erofs_go_on(void *ctx, microvm_error *err)
@@ -56,7 +50,7 @@ static const char *erofs_said(int fd, char said[SAID_BYTES])
     return line ? line + 1 : said;
 }
 
-static int erofs_run(const struct mv_write *w, char *program, int fd, int archive,
+static int erofs_run(const struct mv_write *w, const char *program, int fd, int archive,
                      int said, microvm_error *err)
 {
     char image[] = "/dev/fd/3", quiet[] = "-d1", from[] = "--tar=f";
@@ -73,7 +67,16 @@ static int erofs_run(const struct mv_write *w, char *program, int fd, int archiv
         "-U%02x%02x%02x%02x-%02x%02x-4%x%02x-%x%x%02x-%02x%02x%02x%02x%02x%02x", b[0],
         b[1], b[2], b[3], b[4], b[5], b[6] & 15, b[7], 8 | (b[8] >> 4 & 3), b[8] & 15,
         b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
-    char *argv[] = {program, quiet, from, only, keep, when, uuid, image, NULL, NULL};
+    char *argv[] = {(char *)(uintptr_t)program,
+                    quiet,
+                    from,
+                    only,
+                    keep,
+                    when,
+                    uuid,
+                    image,
+                    NULL,
+                    NULL};
     if (w->compress != MV_COMPRESS_NONE) {
         argv[7] = lz4;
         argv[8] = image;
@@ -92,10 +95,10 @@ static int erofs_run(const struct mv_write *w, char *program, int fd, int archiv
 int mv_write_erofs(const struct mv_write *w, const char *folder, int fd,
                    microvm_error *err)
 {
-    char program[MV_FILES_PATH_MAX];
+    const char *program = erofs_find(w->mkfs_erofs);
     struct mv_write plain = *w;
     int archive = -1, said = -1;
-    if (!erofs_find(program))
+    if (!program)
         return mv_fail(
             err, MICROVM_E_UNSUPPORTED,
             "format: erofs is made by mkfs.erofs (erofs-utils 1.7 or later), "

@@ -159,6 +159,7 @@ static int image_run(const struct args *args)
         return STATUS_OURS;
     }
     watch.options.registry = args_get(args, "registry");
+    watch.options.mkfs_erofs = getenv("MICROVM_MKFS_EROFS");
     int rc = microvm_image_build(recipe, &watch.options, &result, &err);
     microvm_recipe_free(recipe);
     if (rc)

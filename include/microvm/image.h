@@ -87,12 +87,13 @@ typedef struct microvm_image_options {
     uint32_t no_net;    /* 1: the machine has no network */
     uint32_t timeout_ms;             /* for all that is run; 0: 30 minutes */
     microvm_image_output_fn *output; /* or NULL; its first argument is `opaque` */
-    const char *registry; /* "HOST" or "HOST/PREFIX", where bases alpine: and debian:
-                             are, in library/; NULL: docker.io */
+    const char *registry;   /* "HOST" or "HOST/PREFIX", where bases alpine: and debian:
+                               are, in library/; NULL: docker.io */
+    const char *mkfs_erofs; /* of erofs-utils 1.7 or later; NULL: the installed one */
 } microvm_image_options;
-#define MICROVM_IMAGE_OPTIONS_INIT                                              \
-    {                                                                           \
-        sizeof(microvm_image_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 \
+#define MICROVM_IMAGE_OPTIONS_INIT                                                 \
+    {                                                                              \
+        sizeof(microvm_image_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 \
     }
 
 /* What was built. */

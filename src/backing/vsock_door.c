@@ -8,9 +8,10 @@
 #include <stdlib.h>
 
 #define LIMIT_NS \
-    10000000000ull           /* who has not said where to by then gives up its place */
-#define LATER_NS 10000000ull /* to look again, for a place or for the rest of a word \
-                              */
+    10000000000ull /* who has not said where to by then gives up its place */
+#define LATER_NS                                                        \
+    10000000ull /* to look again, for a place or for the rest of a word \
+                 */
 
 static void caller_forget(struct mv_vsock_caller *caller)
 {

@@ -349,6 +349,36 @@ def test_ext4_that_is_too_small(build, noise, tmp_path):
     assert "a larger --size is needed" in message and not (tmp_path / "image").exists()
 
 
+@pytest.fixture(scope="module")
+def mkfs_erofs():
+    tool = subprocess.run([os.path.join(os.path.dirname(__file__), "../../tools/erofs.sh")], stdout=subprocess.PIPE)
+    if tool.returncode:
+        pytest.skip("no mkfs.erofs of 1.7 or later: tools/erofs.sh")
+    return tool.stdout.decode().strip() + "/mkfs.erofs"
+
+
+def test_erofs(build, mkfs_erofs, tmp_path):
+    """By mkfs.erofs; the same twice, whatever the clock says."""
+    digests = []
+    for name in ("one", "two"):
+        r = build("-q", "--base", "dir:%s" % os.path.dirname(__file__), "--format", "erofs", "-o", tmp_path / name, MICROVM_MKFS_EROFS=mkfs_erofs)
+        assert r.returncode == 0, r.stderr
+        data = (tmp_path / name).read_bytes()
+        assert data[1024:1028] == b"\xe2\xe1\xf5\xe0"
+        digests.append(hashlib.sha256(data).hexdigest())
+        time.sleep(1.1)
+    assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize("program,words", [("/bin/false", "1.7 or later"), ("/nonexistent", "no such file")])
+def test_erofs_without_its_program(build, tmp_path, program, words):
+    said = build.refuses("-q", "--base", "scratch", "--format", "erofs", "-o", tmp_path / "x", MICROVM_MKFS_EROFS=program)
+    assert words in said and not os.path.exists(tmp_path / "x")
+    said = build.refuses("-q", "--base", "scratch", "--format", "erofs", "--compress", "xz", "-o", tmp_path / "x",
+                         MICROVM_MKFS_EROFS=program)
+    assert "lz4" in said
+
+
 # ---- booted ----
 
 

@@ -105,7 +105,6 @@ static void child_free_signals(void)
 {
     sigset_t none;
     (void)sigemptyset(&none);
-    (void)signal(SIGPIPE, SIG_DFL);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
@@ -215,9 +214,8 @@ int mv_program_run(char *const *argv, int fd, int input, int output,
                    int (*go_on)(void *ctx, microvm_error *err), void *ctx, int *status,
                    microvm_error *err)
 {
-    static char path[] =
-        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    static char *const environment[] = {path, NULL};
+    char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    char *const environment[] = {path, NULL};
     struct start start = {.argv = argv,
                           .environment = environment,
                           .sockets = 1,
