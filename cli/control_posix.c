@@ -317,7 +317,7 @@ static bool control_receives(const struct control *control)
         const struct client *client = &control->client[i];
         if (client->fd < 0)
             return true;
-        staying += client->waits || client->follows;
+        staying += client->waits || client->follows || client->socks[0];
     }
     return staying == CONTROL_CLIENTS;
 }

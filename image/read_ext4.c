@@ -151,14 +151,19 @@ static int intake_target(struct intake *in, ext2_ino_t number,
     if (ext2fs_is_fast_symlink((struct ext2_inode *)(void *)inode) &&
         size < sizeof inode->i_block) {
         memcpy(node->target, inode->i_block, (size_t)size);
-        return 0;
+    } else {
+        errcode_t code = ext2fs_file_open(in->fs, number, 0, &file);
+        if (code)
+            return mv_ext4_failed(code, path, in->err);
+        code = ext2fs_file_read(file, node->target, (unsigned)size, &got);
+        (void)ext2fs_file_close(file);
+        if (code)
+            return mv_ext4_failed(code, path, in->err);
     }
-    errcode_t code = ext2fs_file_open(in->fs, number, 0, &file);
-    if (code)
-        return mv_ext4_failed(code, path, in->err);
-    code = ext2fs_file_read(file, node->target, (unsigned)size, &got);
-    (void)ext2fs_file_close(file);
-    return code ? mv_ext4_failed(code, path, in->err) : 0;
+    if (strlen(node->target) != size)
+        return mv_fail(in->err, MICROVM_E_INVALID,
+                       "ext4: '%s': a symbolic link with a zero in it", path);
+    return 0;
 }
 
 /* As Linux decodes it (old_decode_dev, new_decode_dev). */
@@ -227,7 +232,7 @@ static int intake_later(struct intake *in, ext2_ino_t inode, const char *path)
 
 static int intake_new(struct intake *in, ext2_ino_t number, const char *path)
 {
-    struct ext2_inode_large inode;
+    struct ext2_inode_large inode = {0}; /* a small one is not all of it */
     enum mv_node_type type;
     errcode_t code = ext2fs_read_inode_full(
         in->fs, number, (struct ext2_inode *)(void *)&inode, sizeof inode);
@@ -306,7 +311,7 @@ static int intake_folder(struct intake *in, const struct folder *folder)
 
 static int intake_root(struct intake *in)
 {
-    struct ext2_inode_large inode;
+    struct ext2_inode_large inode = {0}; /* a small one is not all of it */
     errcode_t code = ext2fs_read_inode_full(
         in->fs, EXT2_ROOT_INO, (struct ext2_inode *)(void *)&inode, sizeof inode);
     if (code)

@@ -279,11 +279,22 @@ void gate_publish(struct gate *gate, const char *at, bool v6, uint16_t guest_por
     forward->guest_port = guest_port;
 }
 
-void gate_unpublish(struct gate *gate, const char *at)
+static unsigned gate_find(const struct gate *gate, const char *at)
 {
     unsigned i = 0;
     while (i < gate->forwards && strcmp(gate->forward[i].at, at) != 0)
         i++;
+    return i;
+}
+
+bool gate_has(const struct gate *gate, const char *at)
+{
+    return gate_find(gate, at) < gate->forwards;
+}
+
+void gate_unpublish(struct gate *gate, const char *at)
+{
+    unsigned i = gate_find(gate, at);
     if (i == gate->forwards)
         return;
     recent_forget(&gate->recent, gate->forward[i].guest_port);

@@ -52,6 +52,7 @@ enum gate_verdict gate_from_guest(struct gate *gate, const uint8_t *frame,
 /* Who sends by this forward may be answered; fewer than GATE_FORWARDS are there. */
 void gate_publish(struct gate *gate, const char *at, bool v6, uint16_t guest_port);
 void gate_unpublish(struct gate *gate, const char *at);
+bool gate_has(const struct gate *gate, const char *at);
 
 /* Could gate_to_guest change or drop this frame? */
 bool gate_looks_at(const struct gate *gate, const uint8_t *frame, size_t length);

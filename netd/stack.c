@@ -348,6 +348,8 @@ const char *stack_forward(struct stack *stack, const char *text, bool add,
         return "the guest has no IPv6 (ipv6=off)";
     if (add && f.udp && stack->gate.forwards == GATE_FORWARDS)
         return "there are 256 of UDP already";
+    if (add && f.udp && gate_has(&stack->gate, at)) /* the system would let us twice */
+        return strerror(EADDRINUSE);
     int rc = add ? slirp_add_hostxfwd(stack->slirp, &f.host.any, f.bytes, &f.guest.any,
                                       f.bytes, flags)
                  : slirp_remove_hostxfwd(stack->slirp, &f.host.any, f.bytes, flags);

@@ -32,8 +32,9 @@ static uint8_t *spare_take(void)
 {
     if (spares > 0)
         return spare[--spares];
-    made++;
-    return malloc(PIECE);
+    uint8_t *memory = malloc(PIECE);
+    made += memory != NULL;
+    return memory;
 }
 
 static void held_free(struct relay_side *side)

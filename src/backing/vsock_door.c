@@ -69,7 +69,7 @@ static bool caller_hear(struct mv_vsock_caller *caller, unsigned events)
         used = manner->hear(caller, bytes, (size_t)got);
     else if (got != MV_SOCKET_AGAIN)
         used = -1;
-    if (used < 0 || (used == 0 && events & MV_WATCH_GONE)) {
+    if (used < 0 || (used == 0 && events & (MV_WATCH_GONE | MV_WATCH_END))) {
         if (got >
             0) /* closing with bytes in it would be a reset, and lose our answer */
             (void)mv_socket_read(caller->socket, bytes, (size_t)got);

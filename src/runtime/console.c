@@ -106,7 +106,9 @@ int mv_console_start(struct mv_console *console, microvm *vm, microvm_error *err
         microvm_console_close(console->socket);
         return mv_fail(err, MICROVM_E_NO_MEMORY, "console: no thread to read it");
     }
+    uv_mutex_lock(&console->lock);
     console->reading = true;
+    uv_mutex_unlock(&console->lock);
     return 0;
 }
 
@@ -130,7 +132,10 @@ int mv_console_input(struct mv_console *console, const void *data, size_t length
                      int64_t timeout_ms, microvm_error *err)
 {
     const uint8_t *bytes = data;
-    if (!console->reading)
+    uv_mutex_lock(&console->lock);
+    bool reading = console->reading;
+    uv_mutex_unlock(&console->lock);
+    if (!reading)
         return mv_fail(err, MICROVM_E_NOT_RUNNING,
                        "console: the machine was not spawned yet");
     while (length > 0) {
@@ -223,6 +228,9 @@ int64_t microvm_subscriber_read(microvm_subscriber *subscriber, void *data,
     struct mv_console *console = subscriber->console;
     uint64_t missing = 0;
     int64_t n = 0;
+    if (length == 0) /* 0 would say that the machine has ended */
+        return mv_fail(err, MICROVM_E_INVALID,
+                       "console: there is no room to read into");
     uv_mutex_lock(&console->lock);
     bool in_time = subscriber_wait(subscriber, timeout_ms);
     if (in_time)

@@ -297,6 +297,17 @@ def test_only_the_resolver_answers_for_the_name_server(start):
         assert answer[23] == 6 and answer[47] & 4, "it is open: %r" % answer[42:]
 
 
+def test_a_place_has_one_forward(start):
+    """Also of UDP, where the system would let two have it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    netd = start(forwards=["%d:53/udp" % port])
+    assert "in use" in netd.ask({"do": "forward", "add": "%d:54/udp" % port})["error"]
+    assert netd.ask({"do": "forward", "remove": "%d:53/udp" % port})["ok"]
+    assert netd.ask({"do": "forward", "add": "%d:54/udp" % port})["ok"]
+
+
 @pytest.mark.parametrize("options", [{}, {"host": False}, {"rules": ["allow 127.0.0.0/8"]}])
 def test_the_hosts_loopback_is_not_reached_by_its_own_addresses(start, options):
     """libslirp would take them to connect() and sendto() as they are."""
