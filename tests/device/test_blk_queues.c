@@ -226,8 +226,8 @@ static void too_busy(struct blkrig *b)
     skip();
 }
 
-/* Reads of `length` bytes, `depth` under way, for about `ms`: how many were done, and
- * in what time. */
+/* Reads of `length` bytes, `depth` under way, each in its first descriptor's slot, for
+ * about `ms`: how many were done, and in what time. */
 static unsigned read_for(struct blkrig *b, unsigned depth, uint32_t length, uint64_t ms,
                          double *seconds)
 {
@@ -240,7 +240,7 @@ static unsigned read_for(struct blkrig *b, unsigned depth, uint32_t length, uint
         while (vdriver_reap(vq, &head, &written))
             done++;
         while (vq->free > vq->size - 3 * depth)
-            (void)blkrig_add(b, vq->avail_at % 32, BLK_IN, 0, length);
+            (void)blkrig_add(b, vq->free_head, BLK_IN, 0, length);
         vdriver_kick(&b->rig.driver, 0);
         (void)uv_run(&b->rig.loop.uv, UV_RUN_ONCE);
     }
