@@ -103,9 +103,11 @@ bool args_has(const struct args *args, const char *name);
 
 /* ---- settings.c ----------------------------------------------------------------- */
 
-/* The machine that the flags describe: the bundle's folder (NULL: none) and --config
- * files first, then the other flags over them. NULL after an error message. */
-microvm_config *settings_from_args(const struct args *args, const char *bundle);
+/* The machine that the flags describe: the template (NULL: none), the bundle's folder
+ * (NULL: none) and --config files first, then the other flags over them. NULL after an
+ * error message. */
+microvm_config *settings_from_args(const struct args *args, const json_t *template,
+                                   const char *bundle);
 /* What is not as by default, as JSON, the caller's; NULL: no memory. */
 json_t *settings_json(const microvm_config *config);
 /* The machine's name, "" when it has none. */

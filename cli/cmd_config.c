@@ -4,6 +4,7 @@
  * `microvm run --config` takes.
  */
 #include "cli.h"
+#include "template.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -22,7 +23,11 @@ static bool config_is_right(const microvm_config *config)
 static int config_run(const struct args *args)
 {
     int status = STATUS_OURS;
-    microvm_config *config = settings_from_args(args, NULL);
+    json_t *template;
+    if (!template_from_args(args, &template))
+        return STATUS_OURS;
+    microvm_config *config = settings_from_args(args, template, NULL);
+    json_decref(template);
     if (config && config_is_right(config)) {
         char *text = microvm_config_to_json(config, args_get(args, "defaults") != NULL);
         if (text)

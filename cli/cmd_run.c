@@ -37,14 +37,6 @@ static struct image *run_image(struct run *run)
 
 /* ---- what the flags mean -------------------------------------------------------- */
 
-static bool run_load_template(struct run *run)
-{
-    const char *name = args_get(run->args, "template");
-    if (name)
-        run->template = template_load(name);
-    return !name || run->template;
-}
-
 /* The template's image serves where nothing else says what is to be started. */
 static const char *run_image_word(const struct run *run)
 {
@@ -66,7 +58,7 @@ static bool run_refuse(struct run *run)
             args->words[1], args->words[0], args->words[1]);
         return true;
     }
-    if (!run_load_template(run))
+    if (!template_from_args(args, &run->template))
         return true;
     const char *image = run_image_word(run);
     if (image) {
@@ -253,7 +245,8 @@ static bool run_split(struct run *run, int *status)
 static int run_here(struct run *run)
 {
     int status = STATUS_OURS;
-    microvm_config *config = settings_from_args(run->args, run->image.bundle);
+    microvm_config *config =
+        settings_from_args(run->args, run->template, run->image.bundle);
     bool ok =
         config && (!run->has_image || image_settings(&run->image, config, run->args));
     if (ok && run->command)

@@ -7,7 +7,6 @@
  */
 #include "cli.h"
 #include "places.h"
-#include "template.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -68,28 +67,28 @@ static bool settings_load_bundle(microvm_config *config, const char *bundle)
 }
 
 /* What the template says of the machine goes below all else. */
-static bool settings_load_template(microvm_config *config, const char *name)
+static bool settings_load_template(microvm_config *config, const json_t *template,
+                                   const char *name)
 {
     microvm_error err;
-    json_t *template = name ? template_load(name) : NULL;
     json_t *machine = json_object_get(template, "machine");
     char *text = machine ? json_dumps(machine, JSON_COMPACT) : NULL;
     int rc = text ? microvm_config_load_json(config, text, strlen(text), &err) : 0;
     if (rc)
         say("--template %s: %s", name, err.message);
     free(text);
-    json_decref(template);
-    return !name || (template && !rc);
+    return !rc;
 }
 
-microvm_config *settings_from_args(const struct args *args, const char *bundle)
+microvm_config *settings_from_args(const struct args *args, const json_t *template,
+                                   const char *bundle)
 {
     microvm_config *config = microvm_config_new();
     if (!config) {
         say("no memory");
         return NULL;
     }
-    bool ok = settings_load_template(config, args_get(args, "template")) &&
+    bool ok = settings_load_template(config, template, args_get(args, "template")) &&
               settings_load_bundle(config, bundle);
     for (int i = 0; i < args->use_count && ok; i++) {
         const struct flag_use *use = &args->uses[i];

@@ -146,3 +146,10 @@ json_t *template_load(const char *name)
     json_decref(template);
     return NULL;
 }
+
+bool template_from_args(const struct args *args, json_t **out)
+{
+    const char *name = args_get(args, "template");
+    *out = name ? template_load(name) : NULL;
+    return !name || *out;
+}

@@ -6,6 +6,8 @@
 #ifndef CLI_TEMPLATE_H
 #define CLI_TEMPLATE_H
 
+#include "cli.h"
+
 #include <jansson.h>
 
 /* The template of that name, in the user's folder or ours, or of a file (a name with a
@@ -13,5 +15,7 @@
  * after a message. Its members, each an object that may be missing: "machine", the
  * settings; "recipe"; and "image", a text. */
 json_t *template_load(const char *name);
+/* That of --template; NULL without one. False after a message. */
+bool template_from_args(const struct args *args, json_t **out);
 
 #endif
