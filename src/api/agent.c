@@ -5,25 +5,11 @@
  */
 #include "api/agent.h"
 
-#include "os/loop.h" /* uv_hrtime */
 #include "os/socket.h"
 
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-
-uint64_t mv_agent_now_ms(void)
-{
-    return uv_hrtime() / 1000000;
-}
-
-int64_t mv_agent_left_ms(int64_t timeout_ms, uint64_t began)
-{
-    int64_t gone = (int64_t)(mv_agent_now_ms() - began);
-    if (timeout_ms < 0)
-        return MICROVM_FOREVER;
-    return timeout_ms > gone ? timeout_ms - gone : 0;
-}
 
 int mv_agent_gone(microvm_error *err)
 {
@@ -40,26 +26,16 @@ int mv_agent_slow(const char *what, microvm_error *err)
 int mv_agent_send(struct mv_agent *agent, const uint8_t *data, size_t length,
                   int64_t timeout_ms, microvm_error *err)
 {
-    uint64_t began = mv_agent_now_ms();
-    while (length > 0) {
-        int64_t n = mv_socket_write(agent->socket, data, length);
-        if (n >= 0) {
-            data += n;
-            length -= (size_t)n;
-        } else if (n == MV_SOCKET_GONE) {
-            return mv_agent_gone(err);
-        } else if (!mv_socket_wait(agent->socket, 1,
-                                   mv_agent_left_ms(timeout_ms, began))) {
-            return mv_agent_slow("took nothing", err);
-        }
-    }
-    return 0;
+    int rc = mv_socket_send(agent->socket, data, length, timeout_ms);
+    if (rc == MV_SOCKET_GONE)
+        return mv_agent_gone(err);
+    return rc ? mv_agent_slow("took nothing", err) : 0;
 }
 
 int mv_agent_receive(struct mv_agent *agent, struct agent_frame *frame,
                      int64_t timeout_ms, microvm_error *err)
 {
-    uint64_t began = mv_agent_now_ms();
+    uint64_t began = mv_socket_now_ms();
     int32_t whole;
     while ((whole = agent_frame_read(frame, agent->in, agent->length)) == 0) {
         int64_t n = mv_socket_read(agent->socket, agent->in + agent->length,
@@ -68,7 +44,8 @@ int mv_agent_receive(struct mv_agent *agent, struct agent_frame *frame,
             agent->length += (size_t)n;
         else if (n == 0 || n == MV_SOCKET_GONE)
             return mv_agent_gone(err);
-        else if (!mv_socket_wait(agent->socket, 0, mv_agent_left_ms(timeout_ms, began)))
+        else if (!mv_socket_wait(agent->socket, 0,
+                                 mv_socket_left_ms(timeout_ms, began)))
             return mv_agent_slow("said nothing", err);
     }
     if (whole < 0)
@@ -127,11 +104,11 @@ static int agent_speaks(const struct agent_frame *reply, microvm_error *err)
 int mv_agent_request(struct mv_agent *agent, mv_agent_put *put, const void *what,
                      int64_t timeout_ms, struct agent_frame *reply, microvm_error *err)
 {
-    uint64_t began = mv_agent_now_ms();
+    uint64_t began = mv_socket_now_ms();
     int rc = send_request(agent, put, what, timeout_ms, err);
     if (rc)
         return rc;
-    rc = mv_agent_receive(agent, reply, mv_agent_left_ms(timeout_ms, began), err);
+    rc = mv_agent_receive(agent, reply, mv_socket_left_ms(timeout_ms, began), err);
     if (rc < 0)
         return rc;
     if (reply->type != AGENT_REPLY)

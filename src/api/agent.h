@@ -18,11 +18,6 @@ struct mv_agent {
     uint8_t in[MV_AGENT_FRAME_MAX];
 };
 
-/* Milliseconds of a clock that does not jump; and what is left of a time that began at
- * `began`: MICROVM_FOREVER stays. */
-uint64_t mv_agent_now_ms(void);
-int64_t mv_agent_left_ms(int64_t timeout_ms, uint64_t began);
-
 /* The two ways in which an agent does not answer, as errors. */
 int mv_agent_gone(microvm_error *err);
 int mv_agent_slow(const char *what, microvm_error *err);

@@ -55,21 +55,21 @@ static void copy_skipped(void *ctx, const struct mv_tree_entry *entry)
 /* Whether to go on. */
 static int copy_look(struct copy *copy, microvm_error *err)
 {
-    uint64_t now = mv_agent_now_ms();
+    uint64_t now = mv_socket_now_ms();
     if (now - copy->told_ms >= LOOK_MS) {
         copy->told_ms = now;
         copy_news(copy, MICROVM_COPY_PROGRESS, NULL);
     }
     if (copy->cancelled)
         return mv_fail(err, MICROVM_E_STATE, "the copy was cancelled");
-    if (mv_agent_left_ms(copy->how->timeout_ms, copy->began_ms) == 0)
+    if (mv_socket_left_ms(copy->how->timeout_ms, copy->began_ms) == 0)
         return mv_fail(err, MICROVM_E_TIMEOUT, "the time for the copy is over");
     return 0;
 }
 
 static int64_t copy_wait_ms(const struct copy *copy)
 {
-    int64_t left = mv_agent_left_ms(copy->how->timeout_ms, copy->began_ms);
+    int64_t left = mv_socket_left_ms(copy->how->timeout_ms, copy->began_ms);
     return left >= 0 && left < LOOK_MS ? left : LOOK_MS;
 }
 
@@ -182,7 +182,7 @@ static void put_request(struct agent_writer *w, const void *what)
 {
     const struct request *r = what;
     unsigned flags = r->copy->how->flags;
-    int64_t left = mv_agent_left_ms(r->copy->how->timeout_ms, r->copy->began_ms);
+    int64_t left = mv_socket_left_ms(r->copy->how->timeout_ms, r->copy->began_ms);
     bool put = !strcmp(r->verb, "put");
     agent_put(w, "do", r->verb);
     agent_put_number(w, "version", AGENT_VERSION);
@@ -233,7 +233,7 @@ static int to_run(struct copy *copy, const char *host_path, const char *guest_pa
     copy->count = &copy->out.count;
     if (!rc)
         rc = mv_agent_request(&copy->agent, put_request, &request,
-                              mv_agent_left_ms(copy->how->timeout_ms, copy->began_ms),
+                              mv_socket_left_ms(copy->how->timeout_ms, copy->began_ms),
                               &reply, err);
     free(name);
     if (rc)
@@ -287,7 +287,7 @@ static int from_run(struct copy *copy, const char *host_path, const char *guest_
     struct agent_frame frame;
     copy->count = &copy->in.count;
     int rc = mv_agent_request(&copy->agent, put_request, &request,
-                              mv_agent_left_ms(copy->how->timeout_ms, copy->began_ms),
+                              mv_socket_left_ms(copy->how->timeout_ms, copy->began_ms),
                               &frame, err);
     if (!rc)
         rc = from_open(copy, guest_path, host_path, &frame, err);
@@ -339,7 +339,7 @@ static int run_on(intptr_t connection, copy_run *run, const char *host_path,
     if (!rc) {
         copy->how = how;
         copy->began_ms = began_ms;
-        copy->told_ms = mv_agent_now_ms();
+        copy->told_ms = mv_socket_now_ms();
         copy->agent.socket = connection;
         rc = run(copy, host_path, guest_path, err);
         if (!rc)
@@ -363,14 +363,14 @@ static int on(intptr_t connection, copy_run *run, const char *host_path,
         mv_socket_close(connection);
         return rc;
     }
-    return run_on(connection, run, host_path, guest_path, how, mv_agent_now_ms(), err);
+    return run_on(connection, run, host_path, guest_path, how, mv_socket_now_ms(), err);
 }
 
 static int in(microvm *vm, copy_run *run, const char *host_path, const char *guest_path,
               const microvm_copy *how, microvm_error *err)
 {
     const microvm_copy usual = MICROVM_COPY_INIT;
-    uint64_t began_ms = mv_agent_now_ms();
+    uint64_t began_ms = mv_socket_now_ms();
     intptr_t connection;
     how = how ? how : &usual;
     int rc = check(host_path, guest_path, how, err);

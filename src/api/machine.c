@@ -92,13 +92,13 @@ static bool ask_agent(microvm *vm, int64_t timeout_ms)
 int microvm_shutdown(microvm *vm, int64_t timeout_ms, microvm_error *err)
 {
     microvm_error failure;
-    uint64_t began_ms = mv_agent_now_ms();
+    uint64_t began_ms = mv_socket_now_ms();
     unsigned ticket;
     bool asked = vm && timeout_ms != 0 && ask_agent(vm, timeout_ms);
     if (!vm)
         return no_machine(err);
     int rc = mv_machine_begin(vm, MICROVM_OP_SHUTDOWN, &ticket, &failure);
-    int64_t left_ms = mv_agent_left_ms(timeout_ms, began_ms);
+    int64_t left_ms = mv_socket_left_ms(timeout_ms, began_ms);
     if (rc == 0)
         rc = mv_machine_await(vm, MICROVM_OP_SHUTDOWN, ticket, left_ms, &failure);
     else if (asked && (rc == MICROVM_E_UNSUPPORTED || rc == MICROVM_E_NOT_RUNNING))

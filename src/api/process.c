@@ -109,14 +109,14 @@ int microvm_exec_on(intptr_t connection, const microvm_command *command,
 int microvm_exec(microvm *vm, const microvm_command *command, int64_t timeout_ms,
                  microvm_process **out, microvm_error *err)
 {
-    uint64_t began = mv_agent_now_ms();
+    uint64_t began = mv_socket_now_ms();
     intptr_t connection;
     int rc = command_check(command, err);
     if (!rc)
         rc = microvm_connect(vm, MICROVM_AGENT_PORT, timeout_ms, &connection, err);
     if (rc)
         return rc;
-    return microvm_exec_on(connection, command, mv_agent_left_ms(timeout_ms, began),
+    return microvm_exec_on(connection, command, mv_socket_left_ms(timeout_ms, began),
                            out, err);
 }
 
@@ -136,12 +136,12 @@ int microvm_main_on(intptr_t connection, const microvm_command *command,
 int microvm_main(microvm *vm, const microvm_command *command, int64_t timeout_ms,
                  microvm_error *err)
 {
-    uint64_t began = mv_agent_now_ms();
+    uint64_t began = mv_socket_now_ms();
     intptr_t connection;
     int rc = microvm_connect(vm, MICROVM_AGENT_PORT, timeout_ms, &connection, err);
     return rc ? rc
               : microvm_main_on(connection, command,
-                                mv_agent_left_ms(timeout_ms, began), err);
+                                mv_socket_left_ms(timeout_ms, began), err);
 }
 
 /* ---- to the agent ---------------------------------------------------------------- */
@@ -150,7 +150,7 @@ int microvm_main(microvm *vm, const microvm_command *command, int64_t timeout_ms
 static int process_flush(struct microvm_process *p, int64_t timeout_ms,
                          microvm_error *err)
 {
-    uint64_t began = mv_agent_now_ms();
+    uint64_t began = mv_socket_now_ms();
     while (p->out_at < p->out_length) {
         int64_t n = mv_socket_write(p->agent.socket, p->out + p->out_at,
                                     p->out_length - p->out_at);
@@ -159,7 +159,7 @@ static int process_flush(struct microvm_process *p, int64_t timeout_ms,
         else if (n == MV_SOCKET_GONE)
             return mv_agent_gone(err);
         else if (!mv_socket_wait(p->agent.socket, 1,
-                                 mv_agent_left_ms(timeout_ms, began)))
+                                 mv_socket_left_ms(timeout_ms, began)))
             return mv_agent_slow("took nothing", err);
     }
     p->out_at = p->out_length = 0;
@@ -224,14 +224,14 @@ int64_t microvm_process_read(microvm_process *process, void *data, size_t size,
 {
     struct microvm_process *p = process;
     struct agent_frame frame;
-    uint64_t began = mv_agent_now_ms();
+    uint64_t began = mv_socket_now_ms();
     if (!p || !data || !size)
         return mv_fail(err, MICROVM_E_INVALID,
                        "exec: the process or the buffer is NULL");
     while (p->status < 0) {
         (void)process_flush_some(p, NULL); /* what the guest said last comes first */
         int rc = mv_agent_receive(&p->agent, &frame,
-                                  mv_agent_left_ms(timeout_ms, began), err);
+                                  mv_socket_left_ms(timeout_ms, began), err);
         if (rc < 0)
             return rc;
         if (frame.type == AGENT_OUTPUT || frame.type == AGENT_ERRORS) {
@@ -329,12 +329,12 @@ int microvm_process_status(const microvm_process *process)
 int microvm_process_wait(microvm_process *process, int64_t timeout_ms,
                          microvm_error *err)
 {
-    uint64_t began = mv_agent_now_ms();
+    uint64_t began = mv_socket_now_ms();
     uint8_t nothing[4096];
     int64_t n;
     do
         n = microvm_process_read(process, nothing, sizeof nothing, NULL,
-                                 mv_agent_left_ms(timeout_ms, began), err);
+                                 mv_socket_left_ms(timeout_ms, began), err);
     while (n > 0);
     return n < 0 ? (int)n : process->status;
 }

@@ -63,6 +63,19 @@ static void make_polite(sock s)
     (void)s;
 }
 
+/* Calls of its own instead of SOCK_NONBLOCK | SOCK_CLOEXEC and accept4, which macOS
+ * does not have. */
+void mv_socket_prepare(intptr_t socket)
+{
+#ifdef _WIN32
+    (void)SetHandleInformation((HANDLE)socket, HANDLE_FLAG_INHERIT, 0);
+#else
+    (void)fcntl((sock)socket, F_SETFD, FD_CLOEXEC);
+    (void)fcntl((sock)socket, F_SETFL, O_NONBLOCK);
+#endif
+    make_polite((sock)socket);
+}
+
 int mv_socket_pair(microvm_socket_type type, intptr_t pair[2], microvm_error *err)
 {
     int kind = type == MICROVM_SOCKET_STREAM ? SOCK_STREAM : SOCK_SEQPACKET;
@@ -89,21 +102,17 @@ intptr_t mv_socket_accept(intptr_t socket)
         return code == WSAEWOULDBLOCK || code == WSAECONNRESET ? MV_SOCKET_AGAIN
                                                                : MV_SOCKET_GONE;
     }
-    make_polite(s);
-    (void)SetHandleInformation((HANDLE)s, HANDLE_FLAG_INHERIT, 0);
+    mv_socket_prepare((intptr_t)s);
     return (intptr_t)s;
 }
 #else
-/* Two calls instead of accept4, which macOS does not have. */
 intptr_t mv_socket_accept(intptr_t socket)
 {
     int fd = accept((sock)socket, NULL, NULL);
     if (fd < 0)
         return would_block() || errno == ECONNABORTED ? MV_SOCKET_AGAIN
                                                       : MV_SOCKET_GONE;
-    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
-    (void)fcntl(fd, F_SETFL, O_NONBLOCK);
-    make_polite(fd);
+    mv_socket_prepare(fd);
     return fd;
 }
 #endif
@@ -226,4 +235,35 @@ int mv_socket_wait(intptr_t socket, int for_write, int64_t timeout_ms)
         if (rc < 0 && !would_block())
             return 1; /* let the read or write say what is wrong */
     }
+}
+
+uint64_t mv_socket_now_ms(void)
+{
+    return uv_hrtime() / 1000000;
+}
+
+int64_t mv_socket_left_ms(int64_t timeout_ms, uint64_t began)
+{
+    int64_t gone = (int64_t)(mv_socket_now_ms() - began);
+    if (timeout_ms < 0)
+        return MICROVM_FOREVER;
+    return timeout_ms > gone ? timeout_ms - gone : 0;
+}
+
+int mv_socket_send(intptr_t socket, const void *data, size_t length, int64_t timeout_ms)
+{
+    const uint8_t *bytes = data;
+    uint64_t began = mv_socket_now_ms();
+    while (length > 0) {
+        int64_t n = mv_socket_write(socket, bytes, length);
+        if (n >= 0) {
+            bytes += n;
+            length -= (size_t)n;
+        } else if (n == MV_SOCKET_GONE) {
+            return MV_SOCKET_GONE;
+        } else if (!mv_socket_wait(socket, 1, mv_socket_left_ms(timeout_ms, began))) {
+            return MV_SOCKET_AGAIN;
+        }
+    }
+    return 0;
 }

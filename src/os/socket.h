@@ -21,6 +21,8 @@ enum { MV_SOCKET_AGAIN = -1, MV_SOCKET_GONE = -2 };
 int mv_socket_has(microvm_socket_type type, microvm_error *err);
 /* A connected pair, both ends non-blocking and not inherited by child processes. */
 int mv_socket_pair(microvm_socket_type type, intptr_t pair[2], microvm_error *err);
+/* Non-blocking, without SIGPIPE, and not inherited by child processes. */
+void mv_socket_prepare(intptr_t socket);
 void mv_socket_close(intptr_t socket); /* accepts MV_SOCKET_NONE */
 
 /* Bytes moved; AGAIN when it would block; GONE when the peer has closed (a read gives
@@ -52,6 +54,14 @@ intptr_t mv_socket_accept(intptr_t socket);
 
 /* Waits until the socket can be read (or written): 1 yes, 0 time is over. */
 int mv_socket_wait(intptr_t socket, int for_write, int64_t timeout_ms);
+/* Milliseconds of a clock that does not jump; and what is left of a time that began at
+ * `began`: MICROVM_FOREVER stays. */
+uint64_t mv_socket_now_ms(void);
+int64_t mv_socket_left_ms(int64_t timeout_ms, uint64_t began);
+/* All of the bytes: 0; AGAIN when the time is over, GONE when the peer has closed: a
+ * part of them may have gone then. */
+int mv_socket_send(intptr_t socket, const void *data, size_t length,
+                   int64_t timeout_ms);
 
 /* -- UNIX sockets by path, os/<system>/unix_socket.c -- */
 

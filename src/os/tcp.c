@@ -16,17 +16,10 @@ typedef SOCKET sock;
 typedef int sock_length;
 #define close_sock   closesocket
 #define last_error() WSAGetLastError()
-static void prepare(SOCKET s)
-{
-    u_long on = 1;
-    (void)ioctlsocket(s, (long)FIONBIO, &on);
-    (void)SetHandleInformation((HANDLE)s, HANDLE_FLAG_INHERIT, 0);
-}
 /* Without SO_REUSEADDR, which means there that two may listen. */
 #define REUSE_OPTION SO_EXCLUSIVEADDRUSE
 #else
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -35,11 +28,6 @@ typedef int sock;
 typedef socklen_t sock_length;
 #define close_sock   close
 #define last_error() errno
-static void prepare(int fd)
-{
-    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
-    (void)fcntl(fd, F_SETFL, O_NONBLOCK);
-}
 #define REUSE_OPTION SO_REUSEADDR
 #endif
 
@@ -73,7 +61,7 @@ int mv_tcp_listen(const char *address, uint16_t port, intptr_t *out, uint16_t *b
     sock s = socket(at.any.sa_family, SOCK_STREAM, 0);
     if (s == (sock)-1)
         return mv_fail_os_code(err, MICROVM_E_IO, last_error(), "a TCP socket");
-    prepare(s);
+    mv_socket_prepare((intptr_t)s);
     (void)setsockopt(s, SOL_SOCKET, REUSE_OPTION, (const void *)&on, sizeof on);
     /* For the sockets that it gives. */
     (void)setsockopt(s, IPPROTO_TCP, TCP_NODELAY, (const void *)&on, sizeof on);

@@ -7,7 +7,6 @@
 #include "runtime/runtime.h"
 
 #include "os/error.h"
-#include "os/loop.h" /* uv's threads and clock */
 #include "os/socket.h"
 
 #include <errno.h>
@@ -17,10 +16,9 @@
 enum { REPLY_FIRST = 4096, REPLY_MOST = 64 << 20 };
 
 struct microvm_client {
-    uv_mutex_t lock;
-    uv_cond_t left; /* the last call has left the machine */
-    microvm *vm;    /* NULL: its runtime is gone */
-    unsigned count, calls;
+    struct mv_shared shared; /* changed: the last call has left the machine */
+    microvm *vm;             /* NULL: its runtime is gone */
+    unsigned calls;
 };
 
 /* ---- the shared object ----------------------------------------------------------- */
@@ -28,70 +26,55 @@ struct microvm_client {
 microvm_client *mv_client_new(microvm *vm, microvm_error *err)
 {
     microvm_client *client = calloc(1, sizeof *client);
-    if (!client || uv_mutex_init(&client->lock)) {
-        free(client);
-        (void)mv_fail(err, MICROVM_E_NO_MEMORY, "client: no memory");
-        return NULL;
-    }
-    if (uv_cond_init(&client->left)) {
-        uv_mutex_destroy(&client->lock);
+    if (!client || mv_shared_open(&client->shared)) {
         free(client);
         (void)mv_fail(err, MICROVM_E_NO_MEMORY, "client: no memory");
         return NULL;
     }
     client->vm = vm;
-    client->count = 1;
     return client;
 }
 
 microvm_client *microvm_client_clone(microvm_client *client)
 {
-    uv_mutex_lock(&client->lock);
-    client->count++;
-    uv_mutex_unlock(&client->lock);
+    uv_mutex_lock(&client->shared.lock);
+    client->shared.count++;
+    uv_mutex_unlock(&client->shared.lock);
     return client;
 }
 
 void microvm_client_free(microvm_client *client)
 {
-    if (!client)
-        return;
-    uv_mutex_lock(&client->lock);
-    bool last = --client->count == 0;
-    uv_mutex_unlock(&client->lock);
-    if (!last)
-        return;
-    uv_cond_destroy(&client->left);
-    uv_mutex_destroy(&client->lock);
-    free(client);
+    if (client && mv_shared_leave(&client->shared))
+        free(client);
 }
 
 static microvm *client_enter(microvm_client *client)
 {
-    uv_mutex_lock(&client->lock);
+    uv_mutex_lock(&client->shared.lock);
     microvm *vm = client->vm;
     client->calls += vm != NULL;
-    uv_mutex_unlock(&client->lock);
+    uv_mutex_unlock(&client->shared.lock);
     return vm;
 }
 
 static void client_leave(microvm_client *client)
 {
-    uv_mutex_lock(&client->lock);
+    uv_mutex_lock(&client->shared.lock);
     if (--client->calls == 0)
-        uv_cond_broadcast(&client->left);
-    uv_mutex_unlock(&client->lock);
+        uv_cond_broadcast(&client->shared.changed);
+    uv_mutex_unlock(&client->shared.lock);
 }
 
 void mv_client_shut(microvm_client *client)
 {
     if (!client)
         return;
-    uv_mutex_lock(&client->lock);
+    uv_mutex_lock(&client->shared.lock);
     client->vm = NULL;
     while (client->calls > 0)
-        uv_cond_wait(&client->left, &client->lock);
-    uv_mutex_unlock(&client->lock);
+        uv_cond_wait(&client->shared.changed, &client->shared.lock);
+    uv_mutex_unlock(&client->shared.lock);
 }
 
 /* ---- connections ----------------------------------------------------------------- */
@@ -108,20 +91,6 @@ int microvm_client_connect(microvm_client *client, uint32_t port, int64_t timeou
     return rc;
 }
 
-static uint64_t now_ms(void)
-{
-    return uv_hrtime() / 1000000;
-}
-
-/* What is left of a time that began at `began`. */
-static int64_t left_ms(int64_t timeout_ms, uint64_t began)
-{
-    uint64_t passed = now_ms() - began;
-    if (timeout_ms < 0)
-        return timeout_ms;
-    return (uint64_t)timeout_ms > passed ? timeout_ms - (int64_t)passed : 0;
-}
-
 static int too_slow(microvm_error *err)
 {
     return mv_fail(err, MICROVM_E_TIMEOUT, "client: the guest did not answer in time");
@@ -130,27 +99,16 @@ static int too_slow(microvm_error *err)
 int microvm_client_send(intptr_t connection, const void *data, size_t length,
                         int64_t timeout_ms, microvm_error *err)
 {
-    const uint8_t *bytes = data;
-    uint64_t began = now_ms();
-    while (length > 0) {
-        int64_t n = mv_socket_write(connection, bytes, length);
-        if (n == MV_SOCKET_GONE)
-            return mv_fail(err, MICROVM_E_IO,
-                           "client: the guest has ended the connection");
-        if (n > 0) {
-            bytes += n;
-            length -= (size_t)n;
-        } else if (!mv_socket_wait(connection, 1, left_ms(timeout_ms, began))) {
-            return too_slow(err);
-        }
-    }
-    return 0;
+    int rc = mv_socket_send(connection, data, length, timeout_ms);
+    if (rc == MV_SOCKET_GONE)
+        return mv_fail(err, MICROVM_E_IO, "client: the guest has ended the connection");
+    return rc ? too_slow(err) : 0;
 }
 
 int64_t microvm_client_recv(intptr_t connection, void *data, size_t length,
                             int64_t timeout_ms, microvm_error *err)
 {
-    uint64_t began = now_ms();
+    uint64_t began = mv_socket_now_ms();
     for (;;) {
         int64_t n = mv_socket_read(connection, data, length);
         if (n >= 0)
@@ -158,7 +116,7 @@ int64_t microvm_client_recv(intptr_t connection, void *data, size_t length,
         if (n == MV_SOCKET_GONE)
             return mv_fail_os_code(err, MICROVM_E_IO, ECONNRESET,
                                    "client: the connection was reset");
-        if (!mv_socket_wait(connection, 0, left_ms(timeout_ms, began)))
+        if (!mv_socket_wait(connection, 0, mv_socket_left_ms(timeout_ms, began)))
             return too_slow(err);
     }
 }
@@ -215,26 +173,28 @@ static int reply_take(struct reply *reply, intptr_t connection, int64_t timeout_
 static int request_send(intptr_t connection, const char *data, size_t length,
                         int64_t timeout_ms, microvm_error *err)
 {
-    uint64_t began = now_ms();
+    uint64_t began = mv_socket_now_ms();
     int rc = microvm_client_send(connection, data, length, timeout_ms, err);
     if (rc || (length > 0 && data[length - 1] == '\n'))
         return rc;
-    return microvm_client_send(connection, "\n", 1, left_ms(timeout_ms, began), err);
+    return microvm_client_send(connection, "\n", 1,
+                               mv_socket_left_ms(timeout_ms, began), err);
 }
 
 int microvm_client_request(microvm_client *client, uint32_t port, const void *data,
                            size_t length, int64_t timeout_ms, char **text,
                            size_t *reply_length, microvm_error *err)
 {
-    uint64_t began = now_ms();
+    uint64_t began = mv_socket_now_ms();
     struct reply reply = {NULL, 0, 0};
     intptr_t connection;
     int rc = microvm_client_connect(client, port, timeout_ms, &connection, err);
     if (rc)
         return rc;
-    rc = request_send(connection, data, length, left_ms(timeout_ms, began), err);
+    rc = request_send(connection, data, length, mv_socket_left_ms(timeout_ms, began),
+                      err);
     while (rc == 0)
-        rc = reply_take(&reply, connection, left_ms(timeout_ms, began), err);
+        rc = reply_take(&reply, connection, mv_socket_left_ms(timeout_ms, began), err);
     mv_socket_close(connection);
     if (rc < 0) {
         free(reply.text);

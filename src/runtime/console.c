@@ -6,7 +6,6 @@
  */
 #include "runtime/runtime.h"
 
-#include "os/loop.h" /* uv's threads and clock */
 #include "util/bytes.h"
 
 #include <stdlib.h>
@@ -15,11 +14,9 @@
 enum { HISTORY_LEAST = 4096, HISTORY_MOST = 64 << 20, PIECE = 16384 };
 
 struct mv_console {
-    uv_mutex_t lock;
-    uv_cond_t said;
+    struct mv_shared shared; /* with its subscribers; changed: it has said more */
     uv_thread_t thread;
     bool reading, ended;
-    unsigned count;  /* the runtime and its subscribers */
     intptr_t socket; /* the console, while reading */
     uint64_t end;    /* bytes that it has said */
     size_t size;
@@ -35,32 +32,19 @@ struct mv_console *mv_console_new(size_t history, microvm_error *err)
 {
     size_t size = MV_MIN(MV_MAX(history, (size_t)HISTORY_LEAST), (size_t)HISTORY_MOST);
     struct mv_console *console = calloc(1, sizeof *console + size);
-    if (!console || uv_mutex_init(&console->lock)) {
+    if (!console || mv_shared_open(&console->shared)) {
         free(console);
         (void)mv_fail(err, MICROVM_E_NO_MEMORY, "console: no memory");
         return NULL;
     }
-    if (uv_cond_init(&console->said)) {
-        uv_mutex_destroy(&console->lock);
-        free(console);
-        (void)mv_fail(err, MICROVM_E_NO_MEMORY, "console: no memory");
-        return NULL;
-    }
-    console->count = 1;
     console->size = size;
     return console;
 }
 
 static void console_release(struct mv_console *console)
 {
-    uv_mutex_lock(&console->lock);
-    bool last = --console->count == 0;
-    uv_mutex_unlock(&console->lock);
-    if (!last)
-        return;
-    uv_cond_destroy(&console->said);
-    uv_mutex_destroy(&console->lock);
-    free(console);
+    if (mv_shared_leave(&console->shared))
+        free(console);
 }
 
 /* ---- reading --------------------------------------------------------------------- */
@@ -85,13 +69,13 @@ static void console_read(void *arg)
     do {
         n = microvm_console_read(console->socket, piece, sizeof piece, MICROVM_FOREVER,
                                  NULL);
-        uv_mutex_lock(&console->lock);
+        uv_mutex_lock(&console->shared.lock);
         if (n > 0)
             console_put(console, piece, (size_t)n);
         else
             console->ended = true;
-        uv_cond_broadcast(&console->said);
-        uv_mutex_unlock(&console->lock);
+        uv_cond_broadcast(&console->shared.changed);
+        uv_mutex_unlock(&console->shared.lock);
     } while (n > 0);
 }
 
@@ -106,9 +90,9 @@ int mv_console_start(struct mv_console *console, microvm *vm, microvm_error *err
         microvm_console_close(console->socket);
         return mv_fail(err, MICROVM_E_NO_MEMORY, "console: no thread to read it");
     }
-    uv_mutex_lock(&console->lock);
+    uv_mutex_lock(&console->shared.lock);
     console->reading = true;
-    uv_mutex_unlock(&console->lock);
+    uv_mutex_unlock(&console->shared.lock);
     return 0;
 }
 
@@ -120,11 +104,11 @@ void mv_console_end(struct mv_console *console)
         (void)uv_thread_join(&console->thread);
         microvm_console_close(console->socket);
     }
-    uv_mutex_lock(&console->lock);
+    uv_mutex_lock(&console->shared.lock);
     console->reading = false;
     console->ended = true;
-    uv_cond_broadcast(&console->said);
-    uv_mutex_unlock(&console->lock);
+    uv_cond_broadcast(&console->shared.changed);
+    uv_mutex_unlock(&console->shared.lock);
     console_release(console);
 }
 
@@ -132,9 +116,9 @@ int mv_console_input(struct mv_console *console, const void *data, size_t length
                      int64_t timeout_ms, microvm_error *err)
 {
     const uint8_t *bytes = data;
-    uv_mutex_lock(&console->lock);
+    uv_mutex_lock(&console->shared.lock);
     bool reading = console->reading;
-    uv_mutex_unlock(&console->lock);
+    uv_mutex_unlock(&console->shared.lock);
     if (!reading)
         return mv_fail(err, MICROVM_E_NOT_RUNNING,
                        "console: the machine was not spawned yet");
@@ -164,12 +148,12 @@ microvm_subscriber *mv_console_subscribe(struct mv_console *console, size_t hist
         (void)mv_fail(err, MICROVM_E_NO_MEMORY, "console: no memory");
         return NULL;
     }
-    uv_mutex_lock(&console->lock);
-    console->count++;
+    uv_mutex_lock(&console->shared.lock);
+    console->shared.count++;
     uint64_t kept = console->end - ring_start(console);
     subscriber->console = console;
     subscriber->at = console->end - MV_MIN((uint64_t)history, kept);
-    uv_mutex_unlock(&console->lock);
+    uv_mutex_unlock(&console->shared.lock);
     return subscriber;
 }
 
@@ -189,12 +173,12 @@ static bool subscriber_wait(const microvm_subscriber *subscriber, int64_t timeou
     while (subscriber->at == console->end && !console->ended) {
         uint64_t passed = uv_hrtime() - began;
         if (timeout_ms < 0) {
-            uv_cond_wait(&console->said, &console->lock);
+            uv_cond_wait(&console->shared.changed, &console->shared.lock);
         } else if (passed / 1000000 >= (uint64_t)timeout_ms) {
             return false;
         } else {
             uint64_t left_ms = (uint64_t)timeout_ms - passed / 1000000;
-            (void)uv_cond_timedwait(&console->said, &console->lock,
+            (void)uv_cond_timedwait(&console->shared.changed, &console->shared.lock,
                                     MV_MIN(left_ms, 3600000ull) * 1000000);
         }
     }
@@ -231,11 +215,11 @@ int64_t microvm_subscriber_read(microvm_subscriber *subscriber, void *data,
     if (length == 0) /* 0 would say that the machine has ended */
         return mv_fail(err, MICROVM_E_INVALID,
                        "console: there is no room to read into");
-    uv_mutex_lock(&console->lock);
+    uv_mutex_lock(&console->shared.lock);
     bool in_time = subscriber_wait(subscriber, timeout_ms);
     if (in_time)
         n = (int64_t)subscriber_take(subscriber, data, length, &missing);
-    uv_mutex_unlock(&console->lock);
+    uv_mutex_unlock(&console->shared.lock);
     if (!in_time)
         return mv_fail(err, MICROVM_E_TIMEOUT, "console: no output in %lld ms",
                        (long long)timeout_ms);

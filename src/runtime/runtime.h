@@ -6,13 +6,28 @@
  *   client.c    connections with its ports; what clients share with the runtime is a
  *               door that the runtime closes
  *   console.c   its console for many readers, a thread that reads it for them
+ *   shared.c    what several hold, in several threads
  */
 #ifndef MV_RUNTIME_RUNTIME_H
 #define MV_RUNTIME_RUNTIME_H
 
 #include <microvm/runtime.h>
 
+#include "os/loop.h" /* uv's threads and clock */
 #include "util/err.h"
+
+/* -- shared.c -- */
+
+/* The first member of what is freed when its last holder has left. */
+struct mv_shared {
+    uv_mutex_t lock;
+    uv_cond_t changed;
+    unsigned count; /* holders; one at first */
+};
+/* 0, or -1: there is no memory. */
+int mv_shared_open(struct mv_shared *shared);
+/* True: that was the last holder, nobody has the lock, and the memory may go. */
+bool mv_shared_leave(struct mv_shared *shared);
 
 /* -- client.c -- */
 

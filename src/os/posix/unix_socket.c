@@ -27,24 +27,13 @@ static bool unix_address(const char *path, struct sockaddr_un *to)
     return true;
 }
 
-/* Two calls instead of SOCK_NONBLOCK | SOCK_CLOEXEC, which macOS does not have. */
-static int unix_prepare(int fd)
-{
-    if (fd < 0)
-        return -1;
-    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
-    (void)fcntl(fd, F_SETFL, O_NONBLOCK);
-#ifdef SO_NOSIGPIPE
-    int on = 1;
-    (void)setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
-#endif
-    return fd;
-}
-
 static int unix_open(microvm_socket_type type)
 {
     int kind = type == MICROVM_SOCKET_STREAM ? SOCK_STREAM : SOCK_SEQPACKET;
-    return unix_prepare(socket(AF_UNIX, kind, 0));
+    int fd = socket(AF_UNIX, kind, 0);
+    if (fd >= 0)
+        mv_socket_prepare(fd);
+    return fd;
 }
 
 intptr_t mv_unix_connect(microvm_socket_type type, const char *path)

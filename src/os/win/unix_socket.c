@@ -26,16 +26,6 @@ static bool unix_address(const char *path, struct sockaddr_un *to)
     return true;
 }
 
-static SOCKET unix_prepare(SOCKET s)
-{
-    u_long on = 1;
-    if (s == INVALID_SOCKET)
-        return s;
-    (void)ioctlsocket(s, (long)FIONBIO, &on);
-    (void)SetHandleInformation((HANDLE)s, HANDLE_FLAG_INHERIT, 0);
-    return s;
-}
-
 /* Connected before it becomes non-blocking: a local connect ends at once. */
 intptr_t mv_unix_connect(microvm_socket_type type, const char *path)
 {
@@ -49,7 +39,8 @@ intptr_t mv_unix_connect(microvm_socket_type type, const char *path)
         (void)closesocket(s);
         return MV_SOCKET_NONE;
     }
-    return (intptr_t)unix_prepare(s);
+    mv_socket_prepare((intptr_t)s);
+    return (intptr_t)s;
 }
 
 static int unix_bind(SOCKET s, const struct sockaddr_un *address, const char *path)
@@ -80,7 +71,7 @@ int mv_unix_listen(const char *path, intptr_t *out, microvm_error *err)
         return mv_fail(err, MICROVM_E_INVALID,
                        "socket '%s': the path of a socket has 1 to %zu bytes", path,
                        sizeof address.sun_path - 1);
-    SOCKET s = unix_prepare(socket(AF_UNIX, SOCK_STREAM, 0));
+    SOCKET s = socket(AF_UNIX, SOCK_STREAM, 0);
     if (s == INVALID_SOCKET && WSAGetLastError() == WSAEAFNOSUPPORT)
         return mv_fail(err, MICROVM_E_UNSUPPORTED,
                        "socket '%s': this Windows has no UNIX sockets; Windows 10 has "
@@ -89,6 +80,7 @@ int mv_unix_listen(const char *path, intptr_t *out, microvm_error *err)
     if (s == INVALID_SOCKET)
         return mv_fail_os_code(err, MICROVM_E_IO, WSAGetLastError(), "socket '%s'",
                                path);
+    mv_socket_prepare((intptr_t)s);
     if (unix_bind(s, &address, path) || listen(s, BACKLOG)) {
         int rc =
             mv_fail_os_code(err, MICROVM_E_IO, WSAGetLastError(), "socket '%s'", path);
