@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * An image's file, and its own word on how it is started (docs/images.md). What is no
- * file is a folder or a reference, which microvm-build brings and makes a disk of.
+ * An image's file, and its own word on how it is started (docs/images.md). Of what is
+ * no file system (an archive, a folder, a reference) microvm-build makes a disk.
  */
 #include "image.h"
 
@@ -81,8 +81,8 @@ static bool image_from_bundle(struct image *image, const char *word)
     return true;
 }
 
-/* The disk of a reference or of "dir:FOLDER", from the cache or made now; microvm-build
- * has said what is wrong, where it is not. */
+/* The disk of a reference, of "dir:FOLDER" or "tar:FILE", from the cache or made now;
+ * microvm-build has said what is wrong, where it is not. */
 static bool image_from_cache(struct image *image, const char *word)
 {
     const char *argv[] = {"microvm-build", "cache", "disk", word, NULL};
@@ -131,10 +131,54 @@ static bool image_read_about(struct image *image)
     return image->about != NULL;
 }
 
+/* Tar archives (POSIX 1003.1, ustar), and what all compressed ones begin with. None of
+ * it is where a file system that kernels mount has other bytes than zeros. */
+static bool image_is_archive(const uint8_t *begin)
+{
+    static const struct {
+        size_t at;
+        const char *bytes;
+    } magic[] = {{257, "ustar"},
+                 {0, "\x1f\x8b\x08"},
+                 {0, "\x28\xb5\x2f\xfd"},
+                 {0, "\xfd"
+                     "7zXZ"},
+                 {0, "BZh"},
+                 {0, "\x04\x22\x4d\x18"}};
+    for (unsigned i = 0; i < sizeof magic / sizeof magic[0]; i++)
+        if (!memcmp(begin + magic[i].at, magic[i].bytes, strlen(magic[i].bytes)))
+            return true;
+    return false;
+}
+
+/* After image_read_about, which knows the one compressed archive from the other. */
+static bool image_unpack(struct image *image)
+{
+    uint8_t begin[512] = {0};
+    char base[PLACE_BYTES];
+    const char *format = json_string_value(json_object_get(image->about, "format"));
+    FILE *file = fopen(image->file, "rb");
+    bool got = file && fread(begin, 1, sizeof begin, file) > 0;
+    if (file)
+        (void)fclose(file);
+    if (got &&
+        (!memcmp(begin, "070701", 6) || (format && !strcmp(format, "initramfs")))) {
+        say("'%s' is an initial RAM disk: start it with --initrd %s", image->file,
+            image->file);
+        return false;
+    }
+    if (!got || !image_is_archive(begin))
+        return true;
+    int length = snprintf(base, sizeof base, "tar:%s", image->file);
+    return length < (int)sizeof base && image_from_cache(image, base);
+}
+
 bool image_open(struct image *image, const char *word)
 {
     *image = (struct image){.file = NULL};
-    return image_find(image, word) && (!image->file || image_read_about(image));
+    return image_find(image, word) &&
+           (!image->file ||
+            (image_read_about(image) && (image->disk || image_unpack(image))));
 }
 
 void image_close(struct image *image)

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PIECE_BYTES = 256 * 1024 };
 #define BYTES_MAX MV_GIB(16) /* where nobody says otherwise */
 
 /* ---- checks ---------------------------------------------------------------------- */
@@ -61,39 +60,15 @@ static int build_write(const struct mv_write *w, const char *folder, int fd,
     return mv_fail(err, MICROVM_E_UNSUPPORTED, "format: no writer");
 }
 
-static int build_hash(int fd, uint64_t bytes, struct mv_hash *hash,
-                      const struct mv_progress *progress, microvm_error *err)
-{
-    void *piece = malloc(PIECE_BYTES);
-    int rc = piece ? 0 : mv_fail(err, MICROVM_E_NO_MEMORY, "no memory");
-    for (uint64_t at = 0; !rc && at < bytes; at += PIECE_BYTES) {
-        size_t length = (size_t)MV_MIN(bytes - at, (uint64_t)PIECE_BYTES);
-        rc = mv_files_read(fd, at, piece, length, "image", err);
-        if (!rc)
-            rc = mv_progress(progress, "checksum", at, bytes, err);
-        if (!rc)
-            mv_hash_add(hash, piece, length);
-    }
-    free(piece);
-    return rc;
-}
-
 static int build_digest(int fd, const struct mv_progress *progress,
                         microvm_image_result *result, microvm_error *err)
 {
-    struct mv_hash *hash;
     struct mv_digest digest;
     int rc = mv_files_size(fd, &result->image_bytes, err);
     if (!rc)
-        rc = mv_hash_new(&hash, err);
-    if (rc)
-        return rc;
-    rc = build_hash(fd, result->image_bytes, hash, progress, err);
-    if (!rc) {
-        mv_hash_end(hash, &digest);
+        rc = mv_digest_file(fd, result->image_bytes, progress, &digest, err);
+    if (!rc)
         mv_digest_text(&digest, result->digest);
-    }
-    mv_hash_free(hash);
     return rc;
 }
 

@@ -6,10 +6,15 @@
  */
 #include "digest.h"
 
+#include "files.h"
 #include "util/assert.h"
+#include "util/bytes.h"
 
 #include <openssl/evp.h>
+#include <stdlib.h>
 #include <string.h>
+
+enum { PIECE_BYTES = 256 * 1024 };
 
 /* libcrypto's context under a name of our own. */
 static EVP_MD_CTX *hash_context(struct mv_hash *hash)
@@ -56,6 +61,37 @@ int mv_digest_of(const void *data, size_t length, struct mv_digest *digest,
     mv_hash_end(hash, digest);
     mv_hash_free(hash);
     return 0;
+}
+
+static int hash_file(struct mv_hash *hash, int fd, uint64_t bytes,
+                     const struct mv_progress *progress, microvm_error *err)
+{
+    void *piece = malloc(PIECE_BYTES);
+    int rc = piece ? 0 : mv_fail(err, MICROVM_E_NO_MEMORY, "no memory");
+    for (uint64_t at = 0; !rc && at < bytes; at += PIECE_BYTES) {
+        size_t length = (size_t)MV_MIN(bytes - at, (uint64_t)PIECE_BYTES);
+        rc = mv_files_read(fd, at, piece, length, "image", err);
+        if (!rc)
+            rc = mv_progress(progress, "checksum", at, bytes, err);
+        if (!rc)
+            mv_hash_add(hash, piece, length);
+    }
+    free(piece);
+    return rc;
+}
+
+int mv_digest_file(int fd, uint64_t bytes, const struct mv_progress *progress,
+                   struct mv_digest *digest, microvm_error *err)
+{
+    struct mv_hash *hash;
+    int rc = mv_hash_new(&hash, err);
+    if (rc)
+        return rc;
+    rc = hash_file(hash, fd, bytes, progress, err);
+    if (!rc)
+        mv_hash_end(hash, digest);
+    mv_hash_free(hash);
+    return rc;
 }
 
 void mv_digest_text(const struct mv_digest *digest, char text[MV_DIGEST_TEXT])

@@ -5,7 +5,7 @@
 #ifndef MV_IMAGE_DIGEST_H
 #define MV_IMAGE_DIGEST_H
 
-#include "util/err.h"
+#include "progress.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,6 +30,9 @@ void mv_hash_end(struct mv_hash *hash, struct mv_digest *digest);
 
 int mv_digest_of(const void *data, size_t length, struct mv_digest *digest,
                  microvm_error *err);
+/* Of an open file's first bytes, "image" in messages. */
+int mv_digest_file(int fd, uint64_t bytes, const struct mv_progress *progress,
+                   struct mv_digest *digest, microvm_error *err);
 /* "sha256:..." */
 void mv_digest_text(const struct mv_digest *digest, char text[MV_DIGEST_TEXT]);
 /* False: not that, in lower case, with nothing after it. */

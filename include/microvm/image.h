@@ -152,7 +152,8 @@ MICROVM_API int microvm_image_pull(const char *reference, const char *arch,
 /* The image as a disk that a machine starts from (the key "image" of its
  * configuration), with OUTPUT.json beside it as microvm_image_build writes it: pulled
  * where the cache has it not, built where it was not built before. "dir:PATH" is a
- * folder of the host, read whole each time, and built again when its content changed.
+ * folder of the host and "tar:PATH" an archive, read whole each time, and built again
+ * when the content changed.
  * path: `size` bytes, the caller's; the file is the cache's, and stays until the image
  * is removed there. */
 MICROVM_API int microvm_image_disk(const char *reference, const char *arch,

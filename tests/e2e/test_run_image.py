@@ -42,8 +42,9 @@ def build(root):
         pytest.skip("microvm-build has no image builder (meson option image)")
 
     def build(path, *args, format="squashfs"):
-        r = program("-q", "--base", "dir:%s" % root, "--format", format, "-o", path, *args,
-                    *(["--compress", "gzip"] if format == "squashfs" else []))
+        if format == "squashfs":
+            args += ("--compress", "gzip")
+        r = program("-q", "--base", "dir:%s" % root, "--format", format, "-o", path, *args)
         assert r.returncode == 0, r.stderr
         return path
     return build
@@ -196,6 +197,32 @@ def test_a_folder_is_a_root_file_system(run, build, root, tmp_path):
         first = more
     assert len(first) == 3
     assert run("prune", **env).returncode == 0 and list(disks.iterdir()) == []
+
+
+@pytest.mark.parametrize("compress", ["none", "zstd"])
+def test_an_archive_is_a_root_file_system(run, root, build, tmp_path, compress):
+    """Made a disk of once for each content; what stands beside it says how it is started."""
+    path = build(tmp_path / "root, mine", "--compress", compress, "--cmd", "/bin/cat", "--cmd", "/etc/group", format="tar")
+    env = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    disks = tmp_path / "cache/microvm/images/disks"
+    assert said(run("run", "--net", "none", path, **env)) == (root / "etc/group").read_text()
+    first = {p.name: p.stat().st_mtime_ns for p in disks.glob("*.ext4")}
+    assert said(run("run", "--net", "none", path.rename(tmp_path / "moved"), "--", "uname", **env)) == "Linux\n"
+    assert {p.name: p.stat().st_mtime_ns for p in disks.glob("*.ext4")} == first and len(first) == 1
+    build(tmp_path / "moved", "--compress", compress, "--env", "A=1", "--add-file", "/etc/hostname:/new", format="tar")
+    assert "new" in said(run("run", "--net", "none", tmp_path / "moved", "--", "ls", "/", **env))
+    assert len(list(disks.glob("*.ext4"))) == 2
+
+
+def test_archives_that_are_none(run, build, tmp_path):
+    env = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    for compress in ("none", "gzip"):
+        ramdisk = build(tmp_path / ("ramdisk." + compress), "--compress", compress, format="initramfs")
+        assert "is an initial RAM disk: start it with --initrd" in run_refuses(run, ramdisk)
+    (tmp_path / "x.gz").write_bytes(b"\x1f\x8b\x08" + os.urandom(600))
+    r = run("run", tmp_path / "x.gz", "--", "uname", **env)
+    assert r.returncode == 125 and b"no usable tar archive" in r.stderr
+    assert not list((tmp_path / "cache/microvm/images/disks").glob("*"))
 
 
 def test_a_bundle_goes_wherever_it_is_put(run, build, tmp_path):
