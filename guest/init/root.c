@@ -42,8 +42,34 @@ static bool device_appears(const char *device)
     return false;
 }
 
+/* The file systems of our images begin with these bytes. */
+static const struct {
+    const char *type;
+    size_t at, length;
+    const char *magic;
+} known[] = {
+    {"squashfs", 0, 4, "hsqs"},
+    {"ext4", 1080, 2, "\x53\xef"},
+    {"erofs", 1024, 4, "\xe2\xe1\xf5\xe0"},
+};
+
+/* By its first bytes: a type that is tried in vain costs milliseconds. */
+static bool mount_known(const char *device, const char *where, unsigned long flags)
+{
+    char start[2048] = {0};
+    int fd = open(device, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, start, sizeof start) : -1;
+    if (fd >= 0)
+        (void)close(fd);
+    for (unsigned i = 0; n > 0 && i < sizeof known / sizeof known[0]; i++) {
+        if (memcmp(start + known[i].at, known[i].magic, known[i].length) == 0)
+            return mount(device, where, known[i].type, flags, NULL) == 0;
+    }
+    return false;
+}
+
 /* As the kernel does for root=: each type of file system that it has on devices. */
-static bool mount_any(const char *device, const char *where, unsigned long flags)
+static bool mount_each(const char *device, const char *where, unsigned long flags)
 {
     char line[128], type[TYPE_BYTES];
     int error = ENODEV;
@@ -65,6 +91,11 @@ static bool mount_any(const char *device, const char *where, unsigned long flags
                    : "microvm.root=%s: %s",
                device, strerror(error));
     return false;
+}
+
+static bool mount_any(const char *device, const char *where, unsigned long flags)
+{
+    return mount_known(device, where, flags) || mount_each(device, where, flags);
 }
 
 static bool mount_overlay(void)

@@ -43,8 +43,8 @@ class Bench:
         self.kernel = opt.kernel or common.ring3_kernel()
         self.cmdline = opt.cmdline
         self.bootwatch = common.compile_c(self.work, "bootwatch", ["bootwatch.c"])
-        init = common.compile_c(self.work, "guest-init", ["guest-init.c"], "-static", "-nostdlib", "-ffreestanding")
-        self.initrd = common.make_initrd(os.path.join(self.work, "init.cpio"), init)
+        self.init = common.compile_c(self.work, "guest-init", ["guest-init.c"], "-static", "-nostdlib", "-ffreestanding")
+        self.initrd = common.make_initrd(os.path.join(self.work, "init.cpio"), self.init)
         opt.floor = common.compile_c(self.work, "floor", ["floor.c"])
         self.vmms = vmms.boot_rows(opt)
 

@@ -55,12 +55,12 @@ static void puts_the_user_last(void **state)
     r.acpi_off = false;
     composed(&r, OURS "0 root=/dev/vda ro quiet root=/dev/vdb");
     r.root = MV_ROOT_IMAGE;
-    composed(&r, OURS "0 quiet microvm.root=/dev/vda quiet root=/dev/vdb");
+    composed(&r, OURS "0 loglevel=3 microvm.root=/dev/vda quiet root=/dev/vdb");
     r.net = MV_ROOT_NET_DHCP;
     r.user = NULL;
-    composed(&r, OURS "0 quiet microvm.root=/dev/vda microvm.net=dhcp");
+    composed(&r, OURS "0 loglevel=3 microvm.root=/dev/vda microvm.net=dhcp");
     r.net = MV_ROOT_NET_USER;
-    composed(&r, OURS "0 quiet microvm.root=/dev/vda "
+    composed(&r, OURS "0 loglevel=3 microvm.root=/dev/vda "
                       "microvm.net=10.0.2.15/24,10.0.2.2,10.0.2.3");
 }
 

@@ -51,7 +51,8 @@ static void cmdline_add(struct cmdline_text *text, const char *format, ...)
 
 /* What microvm-init is told is in proto/boot.md. The user network has these addresses,
  * whoever asks for them. An image is run for what is in it: a kernel that tells of
- * itself is most of its start (loglevel=7 among the user's words undoes it). */
+ * itself is most of its start (loglevel=7 among the user's words undoes it), and that
+ * there is no PCI bus is an error to it, which `quiet` would leave. */
 static void cmdline_add_root(struct cmdline_text *text,
                              const struct mv_cmdline_request *request)
 {
@@ -62,7 +63,7 @@ static void cmdline_add_root(struct cmdline_text *text,
         cmdline_add(text, "root=/dev/vda %s", request->root_read_only ? "ro" : "rw");
         break;
     case MV_ROOT_IMAGE:
-        cmdline_add(text, "quiet microvm.root=/dev/vda");
+        cmdline_add(text, "loglevel=3 microvm.root=/dev/vda");
         if (request->net == MV_ROOT_NET_USER)
             cmdline_add(text, "microvm.net=10.0.2.15/24,10.0.2.2,10.0.2.3");
         if (request->net == MV_ROOT_NET_DHCP)
