@@ -25,6 +25,14 @@ enum {
     INODES_SPARE = 64
 };
 
+/* Without com_err's list of tables, which is the process's. */
+static const char *ext4_words(errcode_t code)
+{
+    const struct error_table *table = &et_ext2_error_table;
+    long at = code - table->base;
+    return at >= 0 && at < table->n_msgs ? table->msgs[at] : error_message(code);
+}
+
 int mv_ext4_failed(errcode_t code, const char *what, microvm_error *err)
 {
     char shown[MV_STR_SHOWN];
@@ -35,7 +43,7 @@ int mv_ext4_failed(errcode_t code, const char *what, microvm_error *err)
                        "ext4: full at '%s'; a larger --size is needed", shown);
     if (code == EXT2_ET_NO_MEMORY)
         return mv_fail(err, MICROVM_E_NO_MEMORY, "ext4: no memory");
-    return mv_fail(err, MICROVM_E_IO, "ext4: '%s': %s", shown, error_message(code));
+    return mv_fail(err, MICROVM_E_IO, "ext4: '%s': %s", shown, ext4_words(code));
 }
 
 /* ---- how large ------------------------------------------------------------------- */
