@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The default kernel's place. An ELF file starts sooner than the bzImage that it is
- * packed into, so that comes first where both are.
+ * The default kernel's place.
  */
 #include "places.h"
 
@@ -17,7 +16,7 @@ static bool place_is(const char *path)
     return file != NULL;
 }
 
-bool place_of_kernel(char path[PLACE_BYTES])
+bool place_of_kernel(const char *arch, enum place_kernel first, char path[PLACE_BYTES])
 {
     static const char *const names[] = {"vmlinux", "vmlinuz"};
     const char *named = getenv("MICROVM_KERNEL");
@@ -27,13 +26,13 @@ bool place_of_kernel(char path[PLACE_BYTES])
     }
     for (unsigned i = 0; i < 2; i++) {
         char name[64];
-        (void)snprintf(name, sizeof name, "kernels/default-" MICROVM_ARCH "/%s",
-                       names[i]);
+        (void)snprintf(name, sizeof name, "kernels/default-%.16s/%s", arch,
+                       names[i ^ (first == KERNEL_SMALL)]);
         if (place_in_cache(name, path) && place_is(path))
             return true;
     }
-    for (unsigned i = 0; i < 2; i++)
-        if (place_of_data(names[i], path))
+    for (unsigned i = 0; !strcmp(arch, MICROVM_ARCH) && i < 2; i++)
+        if (place_of_data(names[i ^ (first == KERNEL_SMALL)], path))
             return true;
     return false;
 }

@@ -19,7 +19,10 @@ bool place_in_cache(const char *name, char path[PLACE_BYTES]);
 /* The same of the user's settings, $XDG_CONFIG_HOME/microvm. */
 bool place_in_settings(const char *name, char path[PLACE_BYTES]);
 /* The kernel that is taken where none is named: $MICROVM_KERNEL, then what
- * `microvm-build kernel` made, then the installed one. */
-bool place_of_kernel(char path[PLACE_BYTES]);
+ * `microvm-build kernel` made, then the installed one. Where there are two files of
+ * one, the ELF file, which starts sooner, or the packed one, which is a third as large.
+ */
+enum place_kernel { KERNEL_QUICK, KERNEL_SMALL };
+bool place_of_kernel(const char *arch, enum place_kernel first, char path[PLACE_BYTES]);
 
 #endif

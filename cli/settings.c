@@ -136,7 +136,7 @@ bool settings_want_kernel(microvm_config *config)
     json_decref(json);
     if (!wanted)
         return true;
-    if (!place_of_kernel(path)) {
+    if (!place_of_kernel(MICROVM_ARCH, KERNEL_QUICK, path)) {
         say("there is no kernel: 'microvm-build kernel' makes one, once, in some minutes; "
             "or name one with --kernel FILE");
         return false;

@@ -34,6 +34,8 @@ static int build_check(const microvm_recipe *recipe,
                        "size: only ext4 has one that can be chosen, not %s",
                        mv_format_name(recipe->format));
     int rc = mv_build_run_check(recipe, options, err);
+    if (!rc)
+        rc = mv_build_bundle_check(recipe, options, err);
     return !rc && recipe->base
                ? mv_build_base_check(recipe->base, options->registry, err)
                : rc;
@@ -73,11 +75,11 @@ static int build_digest(int fd, const struct mv_progress *progress,
 }
 
 /* OUTPUT.json, open and complete but for its name. */
-static int build_about(const struct mv_build *build, const char *digest,
-                       struct mv_output *about, microvm_error *err)
+static int build_about(const struct mv_build *build, const char *output,
+                       const char *digest, struct mv_output *about, microvm_error *err)
 {
     char path[MV_FILES_PATH_MAX], *text = NULL;
-    int n = snprintf(path, sizeof path, "%s.json", build->recipe->output);
+    int n = snprintf(path, sizeof path, "%s.json", output);
     if (n < 0 || n >= (int)sizeof path)
         return mv_fail(err, MICROVM_E_INVALID, "output: the path is too long");
     int rc = mv_build_about(build->recipe, &build->image, digest, &text, err);
@@ -91,17 +93,17 @@ static int build_about(const struct mv_build *build, const char *digest,
     return rc;
 }
 
-static int build_file(const struct mv_write *w, const struct mv_build *build,
-                      microvm_image_result *result, microvm_error *err)
+int mv_build_file(const struct mv_build *build, const struct mv_write *w,
+                  const char *output, microvm_image_result *result, microvm_error *err)
 {
     struct mv_output out = MV_OUTPUT_NONE, about = MV_OUTPUT_NONE;
-    int rc = mv_output_open(&out, build->recipe->output, err);
+    int rc = mv_output_open(&out, output, err);
     if (!rc)
         rc = build_write(w, build->folder, out.fd, err);
     if (!rc)
         rc = build_digest(out.fd, w->progress, result, err);
     if (!rc)
-        rc = build_about(build, result->digest, &about, err);
+        rc = build_about(build, output, result->digest, &about, err);
     if (!rc)
         rc = mv_output_commit(&out, err);
     if (!rc)
@@ -115,7 +117,7 @@ static int build_folder(const struct mv_write *w, const struct mv_build *build,
                         microvm_error *err)
 {
     struct mv_output about = MV_OUTPUT_NONE;
-    int rc = build_about(build, "", &about, err);
+    int rc = build_about(build, build->recipe->output, "", &about, err);
     if (!rc)
         rc = mv_write_folder(w, build->recipe->output, err);
     if (!rc)
@@ -151,18 +153,23 @@ static int build_run(struct mv_build *build, microvm_image_result *result,
     result->content_bytes = mv_write_total(&build->tree);
     if (recipe->format == MV_FORMAT_DIR)
         return build_folder(&w, build, err);
-    return build_file(&w, build, result, err);
+    if (recipe->bundle)
+        return mv_build_bundle(build, &w, result, err);
+    return mv_build_file(build, &w, recipe->output, result, err);
 }
 
 /* The folder of a path: what stands before its last '/'. */
 static void build_folder_of(const char *path, char folder[MV_FILES_PATH_MAX])
 {
-    const char *slash = strrchr(path, '/');
-    size_t length = slash ? (size_t)(slash - path) : 0;
-    if (!slash)
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/') /* of an output that is a folder */
+        length--;
+    while (length > 0 && path[length - 1] != '/')
+        length--;
+    if (length == 0)
         (void)snprintf(folder, MV_FILES_PATH_MAX, ".");
     else
-        (void)snprintf(folder, MV_FILES_PATH_MAX, "%.*s/", (int)length, path);
+        (void)snprintf(folder, MV_FILES_PATH_MAX, "%.*s", (int)length, path);
 }
 
 static int build_prepare(struct mv_build *build, const microvm_image_options *options,

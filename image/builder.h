@@ -35,6 +35,17 @@ int mv_build_run(struct mv_build *build, microvm_error *err);
 int mv_build_run_check(const microvm_recipe *recipe,
                        const microvm_image_options *options, microvm_error *err);
 
+/* builder.c: the tree as a file, and its OUTPUT.json. */
+int mv_build_file(const struct mv_build *build, const struct mv_write *w,
+                  const char *output, microvm_image_result *result, microvm_error *err);
+
+/* bundle.c: the tree as a file in a folder, with what starts it. */
+int mv_build_bundle(const struct mv_build *build, const struct mv_write *w,
+                    microvm_image_result *result, microvm_error *err);
+/* Can it be? Asked before anything is made. */
+int mv_build_bundle_check(const microvm_recipe *recipe,
+                          const microvm_image_options *options, microvm_error *err);
+
 /* about.c: the text of OUTPUT.json; free() it. What the recipe says goes before what
  * the base does. `digest` may be "". */
 int mv_build_about(const microvm_recipe *recipe, const struct mv_config_of_image *base,

@@ -53,6 +53,16 @@ void mv_files_path_of(int fd, char *path, size_t size);
 /* Makes the directory and those above it, mode 0700. */
 int mv_files_make_folder(const char *path, microvm_error *err);
 
+/* A new folder, an error when the path is taken; files beside each other that have been
+ * written to it, under another name; without what is in it that has no folders. */
+int mv_files_new_folder(const char *path, microvm_error *err);
+/* Nothing is there, not even a link that leads nowhere. */
+int mv_files_check_free(const char *path, microvm_error *err);
+int mv_files_rename_folder(const char *from, const char *to, microvm_error *err);
+void mv_files_remove_folder(const char *path);
+/* For names of what is not complete. */
+int mv_files_own_number(void);
+
 /* Opens a file for reading and writing, making it where it is missing, and locks it
  * (advisory: those who call this): shared, or `alone`. Waits. The lock goes with the
  * descriptor. size_bytes may be NULL. */

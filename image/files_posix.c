@@ -295,6 +295,49 @@ uint64_t mv_files_usage(const char *path)
     return stat(path, &st) ? 0 : (uint64_t)st.st_blocks * 512;
 }
 
+/* ---- folders --------------------------------------------------------------------- */
+
+int mv_files_new_folder(const char *path, microvm_error *err)
+{
+    return mkdir(path, 0777) ? mv_fail_os(err, "output '%s'", path) : 0;
+}
+
+int mv_files_check_free(const char *path, microvm_error *err)
+{
+    struct stat there;
+    if (lstat(path, &there))
+        return 0;
+    return mv_fail(err, MICROVM_E_INVALID,
+                   "output '%s' is there already; a folder must be a new one", path);
+}
+
+int mv_files_rename_folder(const char *from, const char *to, microvm_error *err)
+{
+    int rc = mv_files_check_free(to, err); /* rename() would replace an empty one */
+    if (rc)
+        return rc;
+    return rename(from, to) ? mv_fail_os(err, "output '%s'", to) : 0;
+}
+
+void mv_files_remove_folder(const char *path)
+{
+    char file[MV_FILES_PATH_MAX], **names;
+    if (mv_files_names(path, &names, NULL))
+        return;
+    for (char **name = names; *name; name++) {
+        if (snprintf(file, sizeof file, "%s/%s", path, *name) < (int)sizeof file)
+            (void)unlink(file);
+        free(*name);
+    }
+    free(names);
+    (void)rmdir(path);
+}
+
+int mv_files_own_number(void)
+{
+    return (int)getpid();
+}
+
 /* ---- output ---------------------------------------------------------------------- */
 
 int mv_output_open(struct mv_output *out, const char *path, microvm_error *err)

@@ -29,6 +29,8 @@ enum recipe_row {
     ROW_ARCH,
     ROW_DEVICES,
     ROW_EPOCH,
+    ROW_BUNDLE,
+    ROW_MACHINE,
     ROW_OUTPUT,
     ROWS
 };
@@ -81,6 +83,11 @@ static const microvm_key recipe_keys[ROWS] = {
     [ROW_EPOCH] = {"epoch", 0, MICROVM_KEY_COUNT, 0, "SECONDS", "", NULL,
                    "The latest time that files have, and the image's own, after 1970 "
                    "(SOURCE_DATE_EPOCH)"},
+    [ROW_BUNDLE] = {"bundle", 0, MICROVM_KEY_BOOL, 0, "", "off", NULL,
+                    "Write a folder with the image, its kernel and a config.json, "
+                    "which runs as it is"},
+    [ROW_MACHINE] = LIST_KEY("machine", 0, "JSON",
+                             "Settings of the machine, for config.json: an object"),
     [ROW_OUTPUT] = {"output", 'o', MICROVM_KEY_PATH, 0, "FILE", "", NULL,
                     "The image to write"},
 };
@@ -256,6 +263,13 @@ static int recipe_set_number(microvm_recipe *recipe, const microvm_key *key,
     return 0;
 }
 
+static int recipe_set_bool(microvm_recipe *recipe, const microvm_key *key,
+                           const char *text, microvm_error *err)
+{
+    const char *why = mv_str_to_bool(text, &recipe->bundle);
+    return why ? recipe_wrong(key, text, why, err) : 0;
+}
+
 static int recipe_set_list(microvm_recipe *recipe, const microvm_key *key,
                            const char *text, microvm_error *err)
 {
@@ -272,6 +286,8 @@ static int recipe_set_list(microvm_recipe *recipe, const microvm_key *key,
         return texts_add(&recipe->env, text, strlen(text), err);
     case ROW_ENTRYPOINT:
         return texts_add(&recipe->entrypoint, text, strlen(text), err);
+    case ROW_MACHINE:
+        return texts_add(&recipe->machine, text, strlen(text), err);
     default: /* CMD: the last of the lists */
         return texts_add(&recipe->cmd, text, strlen(text), err);
     }
@@ -309,6 +325,8 @@ int mv_recipe_set(microvm_recipe *recipe, const microvm_key *key, const char *te
         return recipe_set_choice(recipe, key, text, err);
     if (key->type == MICROVM_KEY_SIZE || key->type == MICROVM_KEY_COUNT)
         return recipe_set_number(recipe, key, text, err);
+    if (key->type == MICROVM_KEY_BOOL)
+        return recipe_set_bool(recipe, key, text, err);
     if (key->type == MICROVM_KEY_LIST)
         return recipe_set_list(recipe, key, text, err);
     return recipe_set_text(recipe, key, text, err);
@@ -349,6 +367,7 @@ void microvm_recipe_free(microvm_recipe *recipe)
     mv_texts_free(&recipe->cmd);
     mv_texts_free(&recipe->install);
     mv_texts_free(&recipe->run);
+    mv_texts_free(&recipe->machine);
     free(recipe);
 }
 

@@ -22,10 +22,11 @@ void mv_texts_free(struct mv_texts *texts);
 
 struct microvm_recipe {
     char *base, *output, *template_name, *workdir, *user;
-    struct mv_texts add_file, env, entrypoint, cmd, install, run;
+    struct mv_texts add_file, env, entrypoint, cmd, install, run, machine;
     enum mv_format format;
     enum mv_compress compress;
     enum mv_devices devices;
+    bool bundle;
     const char *arch; /* of a static table */
     uint64_t size_bytes;
     int64_t epoch_s; /* -1: not given */

@@ -12,6 +12,7 @@
 
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static int json_wrong_type(const microvm_key *key, const char *wanted,
                            microvm_error *err)
@@ -43,10 +44,27 @@ static int json_number(microvm_recipe *recipe, const microvm_key *key,
     return mv_recipe_set(recipe, key, text, err);
 }
 
+/* Settings of a machine stand as they are in a configuration's file. */
+static int json_settings(microvm_recipe *recipe, const microvm_key *key,
+                         const json_t *object, microvm_error *err)
+{
+    char *text = json_dumps(object, JSON_COMPACT);
+    int rc = text ? mv_recipe_set(recipe, key, text, err)
+                  : mv_fail(err, MICROVM_E_NO_MEMORY, "no memory for a recipe");
+    free(text);
+    return rc;
+}
+
 static int json_value(microvm_recipe *recipe, const microvm_key *key,
                       const json_t *value, microvm_error *err)
 {
     bool counts = key->type == MICROVM_KEY_COUNT, size = key->type == MICROVM_KEY_SIZE;
+    if (key == mv_recipe_key_find("machine", err) && json_is_object(value))
+        return json_settings(recipe, key, value, err);
+    if (key->type == MICROVM_KEY_BOOL && json_is_boolean(value))
+        return mv_recipe_set(recipe, key, json_is_true(value) ? "on" : "off", err);
+    if (key->type == MICROVM_KEY_BOOL)
+        return json_wrong_type(key, "true or false", err);
     if (key->repeatable) {
         if (json_is_array(value))
             return json_list(recipe, key, value, err);

@@ -32,6 +32,11 @@ static const struct flag image_flags[] = {
     {"arch", 0, "ARCH", "x86_64 (default) or arm64"},
     {"devices", 0, "POLICY", "Device nodes: refuse (default), skip, keep"},
     {"epoch", 0, "SECONDS", "The latest time of files and image"},
+    {"bundle", 0, NULL,
+     "Write a folder with the image, its kernel and a config.json: 'microvm run' starts "
+     "it as it is"},
+    {"machine", 0, "JSON",
+     "Settings for its config.json, over those of the template; repeatable"},
     {"output", 'o', "FILE", "The image to write"},
     {"recipe", 0, "FILE", "All of these as JSON; flags win or add"},
     {"registry", 0, "HOST", "Where alpine: and debian: are (default: docker.io)"},
@@ -84,7 +89,17 @@ static bool load_recipe(microvm_recipe *recipe, const char *path)
     return good;
 }
 
-static bool load_template(microvm_recipe *recipe, const char *name)
+/* The settings of the template's machine are for a bundle only. */
+static void load_template_machine(microvm_recipe *recipe, const json_t *template)
+{
+    const json_t *machine = json_object_get(template, "machine");
+    char *text = machine ? json_dumps(machine, JSON_COMPACT) : NULL;
+    if (text)
+        microvm_recipe_set(recipe, "machine", text);
+    free(text);
+}
+
+static bool load_template(microvm_recipe *recipe, const char *name, bool bundle)
 {
     microvm_error err;
     json_t *template = template_load(name);
@@ -96,6 +111,8 @@ static bool load_template(microvm_recipe *recipe, const char *name)
         say("--template %s: %s", name, err.message);
     else if (template && !text)
         say("--template %s: it has no recipe", name);
+    if (good && bundle)
+        load_template_machine(recipe, template);
     free(text);
     json_decref(template);
     return good;
@@ -114,7 +131,7 @@ static microvm_recipe *recipe_from_args(const struct args *args)
     }
     if (epoch && *epoch)
         microvm_recipe_set(recipe, "epoch", epoch);
-    if ((template && !load_template(recipe, template)) ||
+    if ((template && !load_template(recipe, template, args_get(args, "bundle"))) ||
         (path && !load_recipe(recipe, path))) {
         microvm_recipe_free(recipe);
         return NULL;
@@ -122,7 +139,7 @@ static microvm_recipe *recipe_from_args(const struct args *args)
     for (int i = 0; i < args->use_count; i++) {
         const struct flag_use *use = &args->uses[i];
         if (is_key(use->own->name) && strcmp(use->own->name, "template"))
-            microvm_recipe_set(recipe, use->own->name, use->value);
+            microvm_recipe_set(recipe, use->own->name, use->value ? use->value : "on");
     }
     return recipe;
 }

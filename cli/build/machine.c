@@ -30,9 +30,10 @@ bool machine_options(struct machine *machine, const struct args *args,
                      struct watch *watch)
 {
     microvm_image_options *options = &watch->options;
-    const char *net = args_get(args, "net");
+    const char *net = args_get(args, "net"), *arch = args_get(args, "arch");
     options->kernel = args_get(args, "kernel");
-    if (!options->kernel && place_of_kernel(machine->kernel))
+    if (!options->kernel &&
+        place_of_kernel(arch ? arch : MICROVM_ARCH, KERNEL_SMALL, machine->kernel))
         options->kernel = machine->kernel;
     if (place_of_data("microvm-init.cpio", machine->initrd))
         options->initrd = machine->initrd;

@@ -11,7 +11,7 @@
 
 /* Of a command, as one line of help says it. */
 #define MACHINE_FLAGS                                                              \
-    {"kernel", 'k', "FILE", "install, run: the machine's kernel, or the default"}, \
+    {"kernel", 'k', "FILE", "install, run, bundle: that kernel, not the default"}, \
         {"net", 0, "user|none", "install, run: its network (default: user)"},      \
         {"netd", 0, "FILE", "install, run: microvm-netd, where not installed"},    \
     {                                                                              \

@@ -238,6 +238,37 @@ def test_a_bundle_goes_wherever_it_is_put(run, build, tmp_path):
     assert said(run("run", "--net", "none", "-m", "96M", moved, "--", "sh", "-c", "cat /proc/cmdline", **env)).count("microvm.root=/dev/vda") == 1
 
 
+@pytest.mark.parametrize("format", ["squashfs", "initramfs"])
+def test_a_bundle_as_the_builder_writes_it(run, root, build, tmp_path, format):
+    """Complete, the same when it is made again, and it runs without anything else of ours, by what its recipe says of the machine."""
+    init = ["--add-file", "%s:/init:0755" % os.environ["MICROVM_INIT"]] if format == "initramfs" else []
+    machine = {"memory": "128M", "nets": ["none"], "cmdline": "quiet -- /bin/echo from the RAM disk" if init else "quiet"}
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(json.dumps({"bundle": True, "machine": machine, "entrypoint": ["/bin/echo"], "cmd": ["from the bundle"]}))
+    for name in ("one", "two"):
+        build(tmp_path / name, "--recipe", recipe, *init, "--compress", "gzip", "--kernel", run.env["MICROVM_KERNEL"], format=format)
+    files = sorted(f.name for f in (tmp_path / "one").iterdir())
+    assert files == (["config.json", "initramfs", "initramfs.json", "vmlinux"] if init else
+                     ["config.json", "microvm-init.cpio", "rootfs.squashfs", "rootfs.squashfs.json", "vmlinux"])
+    for name in files:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    r = run("run", tmp_path / "one", MICROVM_KERNEL="/nowhere", MICROVM_DATA="/nowhere")
+    assert ("from the RAM disk\n" if init else "from the bundle\n") in said(r).replace("\r", "")
+
+
+def test_no_half_bundle(run, build, tmp_path):
+    program, out = Microvm(MICROVM_BUILD), tmp_path / "out"
+    begin = ("-q", "--base", "scratch", "--add-file", "/etc/hostname:/x", "--bundle", "-o")
+    for words, says in ((["--kernel", "/nowhere"], "kernel '/nowhere'"), (["--format", "tar"], "--bundle: no machine starts from a tar"),
+                        (["--machine", '{"memori": 1}'], "did you mean 'memory'"), (["--machine", "[]"], "--machine:")):
+        assert says in program.refuses(*begin, out, *words, MICROVM_KERNEL=run.env["MICROVM_KERNEL"])
+        assert list(tmp_path.iterdir()) == []
+    out.mkdir()
+    assert "is there already" in program.refuses(*begin, out, MICROVM_KERNEL=run.env["MICROVM_KERNEL"])
+    assert "--machine: its settings are a bundle's" in program.refuses("--base", "scratch", "--machine", "{}", "-o", tmp_path / "x")
+    assert "there is no kernel" in program.refuses(*begin, tmp_path / "x", MICROVM_KERNEL="", XDG_CACHE_HOME=str(tmp_path), MICROVM_DATA=str(tmp_path))
+
+
 def test_a_bundle_of_a_kernel_and_a_ram_disk(run, tmp_path):
     """Without an image it is a machine like one of --config: its console, until it ends."""
     shutil.copy(run.env["MICROVM_KERNEL"], tmp_path / "vmlinux")

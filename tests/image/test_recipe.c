@@ -37,7 +37,7 @@ static void keys_are_a_table(void **state)
         assert_ptr_equal(mv_recipe_key_find(key->name, NULL), key);
         assert_true((key->type == MICROVM_KEY_CHOICE) == (key->choices != NULL));
     }
-    assert_int_equal(i, 17);
+    assert_int_equal(i, 19);
 }
 
 static void text_and_json_mean_the_same(void **state)
@@ -52,11 +52,14 @@ static void text_and_json_mean_the_same(void **state)
     microvm_recipe_set(a, "epoch", "77");
     microvm_recipe_set(a, "format", "ext4");
     microvm_recipe_set(a, "arch", "arm64");
+    microvm_recipe_set(a, "bundle", "on");
+    microvm_recipe_set(a, "machine", "{\"memory\":\"128M\"}");
     assert_int_equal(a->first_error.code, 0);
     assert_ok(load(b,
                    "{\"base\": \"tar:x\", \"install\": [\"one,two\", \"three\"],"
                    " \"add-file\": [\"a:b\"], \"size\": 1024, \"epoch\": 77,"
-                   " \"format\": \"ext4\", \"arch\": \"arm64\"}",
+                   " \"format\": \"ext4\", \"arch\": \"arm64\","
+                   " \"bundle\": true, \"machine\": {\"memory\": \"128M\"}}",
                    &err),
               &err);
     microvm_recipe *both[] = {a, b};
@@ -70,6 +73,9 @@ static void text_and_json_mean_the_same(void **state)
         assert_int_equal(r->epoch_s, 77);
         assert_int_equal(r->format, MV_FORMAT_EXT4);
         assert_string_equal(r->arch, "arm64");
+        assert_true(r->bundle);
+        assert_int_equal(r->machine.count, 1);
+        assert_string_equal(r->machine.text[0], "{\"memory\":\"128M\"}");
     }
     microvm_recipe_free(b);
 }
@@ -88,6 +94,8 @@ static void mistakes_are_named(void **state)
         {"{\"epoch\": \"1\"}", "epoch: wanted a number"},
         {"{\"epoch\": -1}", "epoch: '-1'"},
         {"{\"size\": true}", "size: wanted a size"},
+        {"{\"bundle\": \"on\"}", "bundle: wanted true or false"},
+        {"{\"machine\": 1}", "machine: wanted a list of strings"},
         {"{\"format\": \"iso\"}", "format: 'iso' is none of"},
         {"{\"add-file\": [], \"add_file\": []}", "add-file: given twice"},
         {"{\"base\": \"a\", \"base\": \"b\"}", "r.json:1:"},
