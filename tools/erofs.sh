@@ -6,41 +6,24 @@
 # later, its folder is printed.
 # Usage: PATH=$(tools/erofs.sh):$PATH microvm-build --format erofs ...
 set -euo pipefail
+# shellcheck source=tools/debian-source.sh
+. "$(dirname "$(realpath "$0")")/debian-source.sh"
 
-fail() {
-    echo "erofs.sh: $*" >&2
-    exit 1
-}
 installed=$(command -v mkfs.erofs || true)
 if [ -n "$installed" ] && mkfs.erofs --help 2>&1 | grep -q -- --tar; then
     dirname "$installed"
     exit 0
 fi
-version=1.8.6
-cache=${MICROVM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/libmicrovm}
-prefix=$cache/erofs-utils-$version
+prefix=$cache/erofs-utils-1.8.6
 if [ -x "$prefix/mkfs.erofs" ]; then
     echo "$prefix"
     exit 0
 fi
-command -v apt-get >/dev/null || fail "this is no Debian: install erofs-utils 1.7 or later"
 for tool in autoreconf libtoolize gcc make; do
     command -v "$tool" >/dev/null || fail "$tool is missing; 'tools/deps.sh test' installs it"
 done
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-chmod 755 "$work"
-cd "$work"
-keys=/usr/share/keyrings/debian-archive-keyring.gpg
-echo "deb-src [signed-by=$keys] http://deb.debian.org/debian trixie main" >sources.list
-mkdir lists tree
-apt=(apt-get -q -o "Dir::Etc::sourcelist=$work/sources.list" -o Dir::Etc::sourceparts=-
-    -o "Dir::State::lists=$work/lists" -o APT::Sandbox::User=root)
-"${apt[@]}" update >log 2>&1 || fail "apt-get update: $(tail -3 log)"
-"${apt[@]}" source --download-only erofs-utils >log 2>&1 ||
-    fail "apt-get source erofs-utils: $(tail -3 log)"
-tar -xf "erofs-utils_$version.orig.tar.gz" -C tree --strip-components=1 ||
-    fail "Debian 13 has another version than $version now"
+debian_begin "install erofs-utils 1.7 or later"
+debian_source erofs-utils tree 1.8.6-1
 cd tree
 {
     autoreconf -fi
