@@ -7,6 +7,7 @@
  * inodes from the leaves upwards, since a directory names places of inodes.
  */
 #include "files.h"
+#include "squashfs_smaller.h"
 #include "util/bytes.h"
 #include "util/str.h"
 #include "write.h"
@@ -154,6 +155,9 @@ static int sq_compressor(struct sq *s, SQFS_COMPRESSOR *id, microvm_error *err)
     if (rc)
         return mv_fail(err, MICROVM_E_UNSUPPORTED,
                        "libsquashfs was built without this compression");
+    s->compressor = mv_squashfs_smaller(s->compressor);
+    if (!s->compressor)
+        return mv_fail(err, MICROVM_E_NO_MEMORY, "no memory");
     return 0;
 }
 
