@@ -234,6 +234,22 @@ MICROVM_API int microvm_config_load_file(microvm_config *config, const char *pat
  * disk and disks are in the folder, wherever that is. */
 MICROVM_API int microvm_config_load_bundle(microvm_config *config, const char *folder,
                                            microvm_error *err);
+/*
+ * The settings of a template (docs/images.md), a kind of machine as a file. `name` is a
+ * file, where it has a '/' or ends with ".json"; else it is looked for in `folders`, a
+ * list of paths that ends with NULL and of which the first that has it counts:
+ * "VpnGateway" and "vpn-gateway" are vpngateway.json there. Ours are installed in
+ * share/microvm/templates. Settings made afterwards win. INVALID: there is none, or it
+ * says what no template says.
+ */
+MICROVM_API int microvm_config_load_template(microvm_config *config, const char *name,
+                                             const char *const *folders,
+                                             microvm_error *err);
+/* The whole template as JSON, with what it begins with ("template") below it: "about",
+ * "image", "machine", "recipe", of which each may be missing. The caller's, freed by
+ * microvm_string_free; NULL: as above, or no memory. */
+MICROVM_API char *microvm_template_read(const char *name, const char *const *folders,
+                                        microvm_error *err);
 /* The effective settings as JSON, indented; the caller's, freed by microvm_string_free.
  * with_defaults 0 leaves out what has its default value. NULL: no memory. */
 MICROVM_API char *microvm_config_to_json(const microvm_config *config,

@@ -20,15 +20,21 @@ unsigned microvm_probe(microvm_backend *out, unsigned capacity)
     return mv_hv_machine_probe(out, capacity);
 }
 
+/* What is tried in vain on the way to a machine, a backend or a kind of interrupt
+ * controller, is no error of a machine that has been made. */
 microvm *microvm_new(const microvm_config *config, microvm_error *err)
 {
+    microvm_error failure;
     if (!config) {
         (void)mv_fail(err, MICROVM_E_INVALID, "the configuration is NULL");
         return NULL;
     }
     if (mv_config_check(&config->values, err))
         return NULL;
-    return mv_hv_machine_new(&config->values, NULL, err);
+    microvm *vm = mv_hv_machine_new(&config->values, NULL, &failure);
+    if (!vm)
+        (void)mv_fail_again(err, &failure);
+    return vm;
 }
 
 static void close_kind(void *arg)

@@ -59,7 +59,7 @@ microvm_config *drive_config(int words, char **word, const char *cmdline)
 
 void drive_start(struct drive *d, const char *name, microvm_config *config)
 {
-    microvm_error err;
+    microvm_error err = {0};
     memset(d, 0, sizeof *d);
     d->name = name;
     d->vm = microvm_new(config, &err);
@@ -68,6 +68,8 @@ void drive_start(struct drive *d, const char *name, microvm_config *config)
     microvm_config_free(config);
     drive_check("console_open", microvm_console_open(d->vm, &d->console, &err), &err);
     drive_check("start", microvm_start(d->vm, &err), &err);
+    if (err.code)
+        drive_fail("%s: success left an error: %s", name, err.message);
 }
 
 /* False at end of file or when nothing came in time. */

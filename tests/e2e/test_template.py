@@ -3,11 +3,13 @@
 user's own; and that machines of them are so."""
 import json
 import os
+import subprocess
 
 import pytest
 
 from test_run_image import build, image, root, run, said  # noqa: F401: fixtures
 
+ROOT = os.path.join(os.path.dirname(__file__), "..", "..")
 OURS = {
     "VpnGateway": {"memory": "128M"},
     "velocitty-vpn": {"memory": "128M"},
@@ -90,7 +92,7 @@ def test_wrong_ones(microvm, mine, tmp_path, content, words):
 def test_there_is_none_of_that_name(microvm, microvm_build, tmp_path):
     for program, args in ((microvm, ["run"]), (microvm_build, ["image", "-o", "x"])):
         said = program.refuses(*args, "--template", "sandbx", XDG_CONFIG_HOME=str(tmp_path))
-        assert "--template sandbx: there is none of that name" in said
+        assert "template 'sandbx': there is none of that name" in said
 
 
 # ---- machines of them ----------------------------------------------------------------
@@ -124,3 +126,22 @@ def test_the_builder_begins_with_one(run, root, microvm_build, mine, tmp_path): 
     # A template may name the image itself.
     both = mine("both.json", {"template": template, "image": str(out)})
     assert said(run("run", "--template", both)) == "hello\n"
+
+
+def test_the_example(run, image):  # noqa: F811
+    """examples/sandbox.c: a template by the library, a command, its output and exit status."""
+    top = os.path.dirname(os.path.dirname(os.environ.get("MICROVM", "")))
+    program = os.path.join(top, "examples/sandbox")
+    kernel, init = os.environ.get("MICROVM_RING3_KERNEL"), os.path.join(top, "guest/microvm-init.cpio")
+    if not kernel or not os.access(program, os.X_OK) or not os.access(init, os.R_OK):
+        pytest.skip("needs the ring3 kernel, the examples and microvm-init.cpio")
+
+    def sandbox(*command):
+        return subprocess.run([program, os.path.join(ROOT, "guest/templates"), kernel, init, str(image), *command],
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+    r = sandbox("sh", "-c", "ls /sys/class/net; grep MemTotal /proc/meminfo; echo wrong >&2; exit 7")
+    assert r.returncode == 7 and r.stderr == b"wrong\n", r
+    names = r.stdout.decode().split()
+    assert not [n for n in names if n.startswith("eth")] and 180 << 10 < int(names[-2]) <= 256 << 10
+    r = sandbox("no-such-command")
+    assert r.returncode == 125 and r.stderr.startswith(b"sandbox: no-such-command: "), r
