@@ -87,12 +87,13 @@ static void drain_console(void)
 
 static void power_end(void)
 {
+    /* Without ACPI Linux cannot tell anybody that it is off; a reset ends it, too.
+     * Asked while /sys is mounted. */
+    bool can = access("/sys/firmware/acpi", F_OK) == 0;
     (void)kill(-1, SIGKILL);
     sync();
     unmount_all();
     drain_console();
-    /* Without ACPI Linux cannot tell anybody that it is off; a reset ends it, too. */
-    bool can = access("/sys/firmware/acpi", F_OK) == 0;
     (void)reboot(power.reboot || !can ? RB_AUTOBOOT : RB_POWER_OFF);
     for (;;)
         (void)pause();

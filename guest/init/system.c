@@ -73,19 +73,6 @@ static void open_streams(void)
         (void)close(fd);
 }
 
-/* The kernel's own word (hostname=) counts. */
-static void set_hostname(void)
-{
-    char now[65] = "", name[65] = "";
-    FILE *file = fopen("/etc/hostname", "re");
-    (void)gethostname(now, sizeof now - 1);
-    if (file && (!*now || !strcmp(now, "(none)") || !strcmp(now, "localhost")) &&
-        fscanf(file, "%64s", name) == 1)
-        (void)sethostname(name, strlen(name));
-    if (file)
-        (void)fclose(file);
-}
-
 /* Words of the kernel's command line; the last one counts, as with the kernel's own. */
 bool system_parameter(const char *name, char *value, size_t size)
 {
@@ -104,6 +91,20 @@ bool system_parameter(const char *name, char *value, size_t size)
         }
     }
     return found;
+}
+
+/* The kernel's command line (hostname=) goes before the image; else each kernel has a
+ * name of its own. */
+static void set_hostname(void)
+{
+    char name[65];
+    if (system_parameter("hostname", name, sizeof name))
+        return;
+    FILE *file = fopen("/etc/hostname", "re");
+    if (file && fscanf(file, "%64s", name) == 1)
+        (void)sethostname(name, strlen(name));
+    if (file)
+        (void)fclose(file);
 }
 
 void system_open(void)
