@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Commands in a machine: microvm exec and shell, with microvm-init in a Linux guest."""
 import hashlib
+import json
 import os
 import re
 import signal
@@ -153,6 +154,16 @@ def test_input_that_ends_early(web):
 def test_the_machine_is_listed(web):
     assert ps(web)["web"]["state"] == "running"
     assert re.match(rb"\d+\n", web("exec", "web", "sh", "-c", "echo $$").stdout)
+
+
+def test_what_the_guest_says_of_itself(web):
+    assert web("exec", "web", "true").returncode == 0  # it is up
+    guest = json.loads(web("stats", "--json", "web").stdout)["web"]["guest"]
+    assert 200 << 20 < guest["memory_bytes"] <= 256 << 20
+    assert 0 < guest["memory_free_bytes"] < guest["memory_bytes"] and guest["processes"] > 0
+    head, line = web("stats", "--no-stream", "web").stdout.decode().splitlines()
+    assert head.split()[-3:] == ["GUEST", "MEMORY", "LOAD"]
+    assert re.search(r" \d+/2\d\d MiB +\d\.\d\d$", line)
 
 
 # ---- run -- COMMAND --------------------------------------------------------------------
