@@ -14,6 +14,7 @@ all: $(BUILD)/build.ninja
 
 $(BUILD)/build.ninja:
 	@tools/deps.sh build
+	@tools/guest-jansson.sh >/dev/null
 	meson setup $(BUILD) --prefix $(PREFIX) --pkg-config-path "$$(tools/libslirp.sh)"
 
 deps:

@@ -7,7 +7,7 @@ set -euo pipefail
 
 build="gcc libc6-dev make meson ninja-build pkg-config python3 libuv1-dev
     libjansson-dev liburing-dev libglib2.0-dev libpcre2-dev libseccomp-dev patch bzip2
-    xz-utils musl-tools perl linux-libc-dev libcurl4-openssl-dev libarchive-dev
+    xz-utils musl-tools dpkg-dev perl linux-libc-dev libcurl4-openssl-dev libarchive-dev
     libssl-dev libsquashfs-dev libext2fs-dev"
 test="flex bison bc libelf-dev clang-14 libclang-rt-14-dev llvm-14 clang-format-14 g++ libcmocka-dev
     python3-pytest acpica-tools busybox-static cpio e2fsprogs squashfs-tools expect

@@ -160,6 +160,9 @@ def patched_libslirp():
         patched = text.strip().splitlines()[-1] if status == 0 else ""
         if status:
             say("NOT BUILT: microvm-netd: %s" % tail(text))
+        status, text = run(["tools/guest-jansson.sh"])
+        if status:
+            say("NOT BUILT: vpnd: %s" % tail(text))
     return patched
 
 

@@ -32,9 +32,9 @@ URL = "https://sso.example.com/login?id=%d"
 AUTH = {
     "password": '[ "$user" = ann ] && [ "$password" = %(password)s ]',
     # A dynamic challenge (management-notes.txt, "Challenge/Response Protocol").
-    "crv1": 'if [ "$password" = "CRV1::st:7::%(pin)s" ]; then exit 0; fi\n'
+    "crv1": 'if [ "$password" = "CRV1::st7::%(pin)s" ]; then exit 0; fi\n'
             'if [ "$password" = %(password)s ]; then\n'
-            '  printf "CRV1:R,E:st:7:%%s:Your PIN, please" "$(printf %%s "$user" | base64)" >"$auth_failed_reason_file"\n'
+            '  printf "CRV1:R,E:st7:%%s:Your PIN, please" "$(printf %%s "$user" | base64)" >"$auth_failed_reason_file"\n'
             'fi\nexit 1',
     "static": '[ "$password" = "SCRV1:$(printf %%s %(password)s | base64):$(printf %%s "%(pin)s" | base64)" ]',
     "webauth": 'printf "60\\nwebauth\\nWEB_AUTH::%(url)s\\n" >"$auth_pending_file"\n'

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Profiles, as files of one folder that only root reads. */
+#ifndef VPND_STORE_H
+#define VPND_STORE_H
+
+#include "profile.h"
+
+#include <jansson.h>
+#include <limits.h>
+
+/* `trusted`: what a profile says is not looked at. */
+bool store_open(const char *folder, bool trusted);
+/* All of it or nothing of it is there afterwards. */
+bool store_put(const char *name, const char *text, size_t size,
+               char why[PROFILE_WHY_MAX]);
+/* The path of a profile, which may have been named without ".ovpn", looked at again. */
+bool store_find(const char *name, char path[PATH_MAX], char why[PROFILE_WHY_MAX]);
+/* Names in order; to be given away. NULL: no memory, or the folder is gone. */
+json_t *store_list(void);
+
+#endif

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The VPN daemon's lines, profiles and secret, spoken to over TCP, as WSL2 has it. What it
+does with OpenVPN is in test_vpnd_openvpn.py."""
+import json
+import os
+import re
+import socket
+import stat
+import subprocess
+import time
+
+import pytest
+
+import vpnd
+
+pytestmark = pytest.mark.skipif(bool(vpnd.missing()), reason=vpnd.missing())
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@pytest.fixture
+def daemon(tmp_path):
+    with vpnd.Vpnd(tmp_path, port=free_port()) as d:
+        yield d
+
+
+PONG = b'{"status":"pong"}\n'
+
+
+@pytest.mark.parametrize("data,back", [
+    (b'{"cmd": "ping"}\n', PONG),
+    (b'{"cmd":"ping"}', PONG),
+    (b'{"cmd":"ping"}{"cmd":"ping"}\r\n\n{"cmd":"ping"}\n', 3 * PONG),
+    (b"ping\r\nstatus\npause\nresume\ndance\n", b"pong\nrunning\npaused\nresumed\nunknown: dance\n"),
+    (b"\n\n", b""),
+    (b'{"cmd":"ping"\n{"cmd":"ping"}\n', None),
+], ids=range(6))
+def test_lines(daemon, data, back):
+    got = daemon.raw(data)
+    if back is None:  # a broken line is answered, and hurts no other
+        wrong, right = got.splitlines(True)
+        assert json.loads(wrong)["status"] == "error" and right == PONG
+    else:
+        assert got == back
+
+
+def test_an_answer_comes_before_the_line_ends(daemon):
+    """A whole object is a request: who reads before it ends its line is not left waiting."""
+    with daemon.connect() as s:
+        s.sendall(b'{"cmd":"ping"}')
+        assert s.recv(100) == PONG
+        for c in b'{"cmd": "ping"}\n':
+            s.sendall(bytes([c]))
+        assert s.recv(100) == PONG
+
+
+def test_silent_clients_hold_up_nobody(daemon):
+    """Also more than there may be: those that were silent longest make room."""
+    silent = [daemon.connect() for _ in range(400)]
+    for s in silent[:50]:
+        try:
+            s.sendall(b'{"cmd":"pi')
+        except OSError:
+            pass
+    begin = time.time()
+    assert daemon.ask("ping") == {"status": "pong"}
+    assert time.time() - begin < 1
+    for s in silent:
+        s.close()
+    assert daemon.ask("ping") == {"status": "pong"}
+
+
+def test_who_does_not_read_holds_up_nobody(daemon):
+    with daemon.connect(timeout=2) as s:
+        try:
+            while True:
+                s.sendall(b'{"cmd":"list_profiles"}\n' * 1000)
+        except socket.timeout:
+            pass
+        assert daemon.ask("ping") == {"status": "pong"}
+
+
+def test_long_lines(daemon):
+    profile = "".join("# %060d\n" % i for i in range(17000))[:1 << 20]
+    daemon.put("long.ovpn", profile)
+    with open(os.path.join(daemon.profiles, "long.ovpn")) as f:
+        assert f.read() == profile
+    answer = daemon.ask("vpn_set_profile", name="long.ovpn", content=profile + "#")
+    assert answer["status"] == "error" and "1048576" in answer["error"]
+    with daemon.connect() as s:
+        try:
+            for _ in range(64):
+                s.sendall(b"x" * 65536)
+            assert b"too long" in s.recv(100)
+        except ConnectionError:
+            pass  # it was closed while we spoke
+    assert daemon.ask("ping") == {"status": "pong"}
+
+
+def test_profiles(daemon):
+    assert daemon.ask("list_profiles") == {"status": "ok", "profiles": []}
+    daemon.put("b.ovpn", "client\n")
+    daemon.put("a ü.ovpn", "client\n")
+    daemon.put("b.ovpn", "client\ndev tun\n")
+    assert daemon.ask("list_profiles") == {"status": "ok", "profiles": ["a ü.ovpn", "b.ovpn"]}
+    path = os.path.join(daemon.profiles, "b.ovpn")
+    assert open(path).read() == "client\ndev tun\n"
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    assert stat.S_IMODE(os.stat(daemon.profiles).st_mode) == 0o700
+    assert sorted(os.listdir(daemon.profiles)) == ["a ü.ovpn", "b.ovpn"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", ".x", "../x", "a/b", "/etc/passwd", "a\nb", "x" * 129, "a\\b"])
+def test_names_that_are_refused(daemon, name):
+    assert daemon.ask("vpn_set_profile", name=name, content="client\n")["status"] == "error"
+    assert daemon.ask("vpn_start", profile=name)["status"] == "error"
+    assert daemon.ask("list_profiles")["profiles"] == []
+
+
+def test_what_a_profile_may_not_say(daemon):
+    answer = daemon.ask("vpn_set_profile", name="x", content="client\nup /tmp/evil\n")
+    assert answer["status"] == "error" and "line 2: 'up' runs a program" in answer["error"]
+    assert daemon.ask("list_profiles")["profiles"] == []
+    # and one that has come otherwise is looked at when it is started
+    with open(os.path.join(daemon.profiles, "y.ovpn"), "w") as f:
+        f.write("client\nca /etc/ssl/ca.pem\n")
+    answer = daemon.ask("vpn_start", profile="y")
+    assert answer["status"] == "error" and "line 2: 'ca' names a file" in answer["error"]
+    os.symlink("/etc/hostname", os.path.join(daemon.profiles, "z.ovpn"))
+    assert daemon.ask("vpn_start", profile="z")["error"] == "there is no profile 'z'"
+
+
+def test_the_secret(daemon):
+    secret = daemon.ask("get_auth_secret")["auth_secret"]
+    assert re.fullmatch("[0-9a-f]{64}", secret)
+    assert daemon.ask("get_auth_secret")["auth_secret"] == secret
+    path = os.path.join(daemon.folder, "run", "secret")
+    assert open(path).read() == secret and stat.S_IMODE(os.stat(path).st_mode) == 0o600
+
+
+def test_the_secret_enforced(tmp_path):
+    with vpnd.Vpnd(tmp_path, "--auth", port=free_port()) as d:
+        assert d.ask("ping") == {"status": "pong"}
+        assert d.ask("list_profiles")["status"] == "error"
+        secret = d.ask("get_auth_secret")["auth_secret"]
+        assert d.ask("get_auth_secret")["status"] == "error", "only who asks first gets it"
+        assert d.ask("get_auth_secret", auth=secret)["auth_secret"] == secret
+        assert d.ask("list_profiles", auth=secret)["status"] == "ok"
+        assert d.ask("list_profiles", auth=secret[:-1] + "x")["status"] == "error"
+        assert d.ask("shutdown", auth="")["status"] == "error"
+        assert b"error" in d.raw(b"shutdown\n")
+        assert d.ask("shutdown", auth=secret) == {"status": "ok"}
+        assert d.process.wait(5) == 0
+
+
+def test_nothing_runs(daemon):
+    assert daemon.ask("vpn_status") == {"status": "disconnected"}
+    assert daemon.ask("vpn_check_webauth") == {"status": "disconnected"}
+    assert daemon.ask("vpn_stop") == {"status": "disconnected"}
+    assert daemon.ask("vpn_status", detail=True) == {"status": "disconnected", "state": "idle"}
+    assert daemon.ask("vpn_start", profile="x") == {"status": "error", "error": "there is no profile 'x'"}
+
+
+@pytest.mark.parametrize("data,back", [(b'{"cmd":"shutdown"}\n', b'{"status":"ok"}\n'),
+                                       (b"shutdown\n", b"shutting down\n")])
+def test_shutdown(daemon, data, back):
+    assert daemon.raw(data) == back
+    assert daemon.process.wait(5) == 0
+
+
+def test_no_openvpn(tmp_path):
+    with vpnd.Vpnd(tmp_path, "--openvpn", "/no/such/openvpn", port=free_port()) as d:
+        d.put("x.ovpn", "client\n")
+        answer = d.ask("vpn_start", profile="x")
+        assert answer["status"] == "error" and "/no/such/openvpn: No such file" in answer["error"]
+
+
+def test_idle_it_sleeps(daemon):
+    with daemon.connect() as s:
+        s.sendall(PONG[:5])
+        time.sleep(0.5)
+        with open("/proc/%d/status" % daemon.process.pid) as f:
+            before = re.search(r"\nvoluntary_ctxt_switches:\s+(\d+)", f.read()).group(1)
+        time.sleep(2)
+        with open("/proc/%d/status" % daemon.process.pid) as f:
+            assert re.search(r"\nvoluntary_ctxt_switches:\s+(\d+)", f.read()).group(1) == before
+
+
+def test_it_is_small():
+    assert os.path.getsize(vpnd.VPND) < 400 * 1000
+
+
+@pytest.mark.parametrize("words,says", [(["--listen", "x"], "vsock:PORT"), (["--listen", "tcp:1025"], "ADDR:PORT"),
+                                        (["--listen", "vsock:x"], "no port"), (["word"], "word")])
+def test_wrong_words(words, says, tmp_path):
+    r = subprocess.run([vpnd.VPND, "--profiles", str(tmp_path / "p"), "--run", str(tmp_path / "r"),
+                        "--resolv-conf", str(tmp_path / "c"), *words], stderr=subprocess.PIPE)
+    assert r.returncode == 2 and says in r.stderr.decode()

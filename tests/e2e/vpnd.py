@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The guest's VPN daemon as a program of this computer, and somebody who talks to it."""
+import json
+import os
+import socket
+import subprocess
+import time
+
+VPND = os.environ.get("MICROVM_VPND", "build/guest/vpnd")
+
+
+def missing():
+    return "" if os.path.exists(VPND) else "no vpnd: it is built where musl-gcc and tools/guest-jansson.sh's library are"
+
+
+class Vpnd:
+    """It listens on 127.0.0.1 of a network namespace (None: this one), and is talked to
+    from there by a thread that has entered it."""
+
+    def __init__(self, folder, *options, namespace=None, port=1025):
+        self.folder, self.namespace, self.port = str(folder), namespace, port
+        at = lambda name: os.path.join(self.folder, name)
+        self.resolv, self.profiles = at("resolv.conf"), at("profiles")
+        with open(self.resolv, "w") as f:
+            f.write("nameserver 192.0.2.1\n")
+        words = [os.path.abspath(VPND), "--listen", "tcp:127.0.0.1:%d" % port, "--profiles", self.profiles,
+                 "--run", at("run"), "--resolv-conf", self.resolv, "--verbose", *options]
+        if namespace:
+            words = ["ip", "netns", "exec", namespace, *words]
+        self.log = open(at("vpnd.log"), "wb")
+        self.process = subprocess.Popen(words, stderr=self.log)
+        for _ in range(200):
+            try:
+                self.connect().close()
+                return
+            except ConnectionRefusedError:
+                time.sleep(0.02)
+        raise AssertionError("it does not listen")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+    def connect(self, timeout=10):
+        """A connection from inside the namespace: a socket stays in that of its birth."""
+        if not self.namespace:
+            return socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
+        here = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        there = os.open("/run/netns/" + self.namespace, os.O_RDONLY)
+        try:
+            setns(there)
+            return socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
+        finally:
+            setns(here)
+            os.close(here)
+            os.close(there)
+
+    def raw(self, data, timeout=10):
+        """All that comes back for what was sent before the end."""
+        with self.connect(timeout) as s:
+            s.sendall(data)
+            s.shutdown(socket.SHUT_WR)
+            back = b""
+            while True:
+                piece = s.recv(65536)
+                if not piece:
+                    return back
+                back += piece
+
+    def ask(self, cmd, **fields):
+        back = self.raw(json.dumps(dict(fields, cmd=cmd)).encode() + b"\n")
+        assert back.endswith(b"\n") and back.count(b"\n") == 1, back
+        return json.loads(back)
+
+    def put(self, name, content):
+        assert self.ask("vpn_set_profile", name=name, content=content) == {"status": "ok"}
+
+    def until(self, status, timeout=20, **fields):
+        """Asks until the answer's status is that, and its other fields."""
+        end = time.time() + timeout
+        while True:
+            answer = self.ask("vpn_status", detail=True)
+            if answer["status"] == status and all(answer.get(k) == v for k, v in fields.items()):
+                return answer
+            assert time.time() < end, "%s\n%s" % (answer, self.said())
+            time.sleep(0.05)
+
+    def said(self):
+        with open(os.path.join(self.folder, "vpnd.log")) as f:
+            return f.read()
+
+    def names(self):
+        with open(self.resolv) as f:
+            return f.read()
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(10)
+        self.log.close()
+
+
+def setns(fd):
+    import ctypes
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(fd, 0x40000000):
+        raise OSError(ctypes.get_errno(), "setns")
