@@ -129,6 +129,8 @@ static int base_oci(struct mv_build *build, const char *reference, microvm_error
     struct mv_pull_options pull = {.arch = build->recipe->arch,
                                    .cache = build->cache,
                                    .docker_config = build->docker_config,
+                                   .helper = build->options->helper,
+                                   .helper_opaque = build->options->opaque,
                                    .progress = &build->progress};
     struct mv_layer_options options = {.what = reference,
                                        .whiteouts = true,

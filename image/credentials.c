@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * docker's config.json: {"auths": {"registry.example": {"auth": base64 of
- * "name:password"}}}, and the challenges of RFC 9110, 11.6.1. Programs that keep
- * credentials (credsStore, credHelpers) are noticed, not started.
+ * "name:password"}}}, the programs that keep credentials in its place ("credHelpers"
+ * for one registry, "credsStore" for all) and what they say (docker-credential-helpers,
+ * "Development"), and the challenges of RFC 9110, 11.6.1.
  */
 #include "credentials.h"
+
+#include "util/str.h"
 
 #include <jansson.h>
 #include <openssl/evp.h>
@@ -45,25 +48,105 @@ static int credentials_decode(const char *auth, char user[MV_CREDENTIALS],
     return 0;
 }
 
+/* Part of a program's name: no path, no option. */
+static int helper_name(const json_t *value, char helper[MV_CREDENTIALS_HELPER],
+                       microvm_error *err)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "0123456789-_.";
+    const char *name = json_string_value(value);
+    size_t length = name ? strlen(name) : 0;
+    if (!value || (name && length == 0))
+        return 0;
+    if (!name || length >= MV_CREDENTIALS_HELPER || strspn(name, plain) != length)
+        return mv_fail(err, MICROVM_E_INVALID,
+                       "docker's config.json: a credsStore or credHelpers that is no "
+                       "program's name");
+    memcpy(helper, name, length + 1);
+    return 0;
+}
+
+static int helper_find(const json_t *root, const char *host,
+                       char helper[MV_CREDENTIALS_HELPER], microvm_error *err)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(json_object_get(root, "credHelpers"), key, value)
+    {
+        if (key_is_for(key, host) || !strcmp(key, host))
+            return helper_name(value, helper, err);
+    }
+    return helper_name(json_object_get(root, "credsStore"), helper, err);
+}
+
 int mv_credentials_find(const char *text, size_t length, const char *host,
-                        char user[MV_CREDENTIALS], bool *helper, microvm_error *err)
+                        char user[MV_CREDENTIALS], char helper[MV_CREDENTIALS_HELPER],
+                        microvm_error *err)
 {
     json_error_t wrong;
     const char *key;
     json_t *value, *root = json_loadb(text, length, 0, &wrong);
-    int rc = 0;
     if (!root)
         return mv_fail(err, MICROVM_E_INVALID, "docker's config.json: no JSON, line %d",
                        wrong.line);
-    user[0] = '\0';
-    *helper = json_object_get(root, "credsStore") ||
-              json_object_get(json_object_get(root, "credHelpers"), host);
+    user[0] = helper[0] = '\0';
+    int rc = helper_find(root, host, helper, err);
     json_object_foreach(json_object_get(root, "auths"), key, value)
     {
         const char *auth = json_string_value(json_object_get(value, "auth"));
         if (auth && !rc && !user[0] && key_is_for(key, host))
             rc = credentials_decode(auth, user, err);
     }
+    json_decref(root);
+    return rc;
+}
+
+const char *mv_credentials_server(const char *host)
+{
+    return strcmp(host, "docker.io") ? host : "https://index.docker.io/v1/";
+}
+
+static int answer_refused(const char *helper, int status, const char *answer,
+                          microvm_error *err)
+{
+    char shown[MV_STR_SHOWN];
+    /* The words are those of the helpers' own library, whoever has written them. */
+    if (strstr(answer, "credentials not found"))
+        return 0;
+    if (status < 0)
+        return mv_fail(
+            err, MICROVM_E_IO,
+            "docker-credential-%s, which docker's config.json names, could not "
+            "be run: is it in PATH?",
+            helper);
+    return mv_fail(err, MICROVM_E_IO, "docker-credential-%s ended with status %d: %s",
+                   helper, status, mv_str_show(shown, answer));
+}
+
+int mv_credentials_answer(const char *helper, int status, const char *answer,
+                          char user[MV_CREDENTIALS], microvm_error *err)
+{
+    user[0] = '\0';
+    if (status)
+        return answer_refused(helper, status, answer, err);
+    json_t *root = json_loads(answer, 0, NULL);
+    const char *name = json_string_value(json_object_get(root, "Username"));
+    const char *secret = json_string_value(json_object_get(root, "Secret"));
+    int rc = 0;
+    if (!name || !*name || !secret || strchr(name, ':'))
+        rc = mv_fail(err, MICROVM_E_INVALID,
+                     "docker-credential-%s gave no Username and Secret", helper);
+    else if (!strcmp(name, "<token>"))
+        rc = mv_fail(err, MICROVM_E_UNSUPPORTED,
+                     "docker-credential-%s keeps an identity token, which is not used "
+                     "here: 'docker login' with a password or an access token",
+                     helper);
+    else if (strlen(name) + strlen(secret) + 2 > MV_CREDENTIALS)
+        rc = mv_fail(err, MICROVM_E_INVALID,
+                     "docker-credential-%s gave more than %d bytes", helper,
+                     MV_CREDENTIALS);
+    else
+        (void)snprintf(user, MV_CREDENTIALS, "%s:%s", name, secret);
     json_decref(root);
     return rc;
 }

@@ -36,6 +36,8 @@ int microvm_image_pull(const char *reference, const char *arch,
     struct mv_pull_options pull = {.arch = arch,
                                    .cache = options->cache,
                                    .docker_config = options->docker_config,
+                                   .helper = mv_pull_helper(options),
+                                   .helper_opaque = options->opaque,
                                    .progress = &progress,
                                    .refresh = true};
     struct mv_pulled pulled = MV_PULLED_NONE;

@@ -156,29 +156,34 @@ static int pull_blobs(struct pull *p, microvm_error *err)
     return rc;
 }
 
+/* helper: who keeps them, and is not asked. */
 static int pull_credentials(const struct pull *p, char user[MV_CREDENTIALS],
-                            bool *helper, microvm_error *err)
+                            char helper[MV_CREDENTIALS_HELPER], microvm_error *err)
 {
-    const char *path = p->options->docker_config;
-    char *text = NULL;
+    const char *path = p->options->docker_config, *host = p->to->ref.host;
+    char *text = NULL, answer[MV_CREDENTIALS_ANSWER] = "";
     size_t length = 0;
-    user[0] = '\0';
-    *helper = false;
+    user[0] = helper[0] = '\0';
     if (!path || mv_files_load("credentials", path, DOCKER_CONFIG_BYTES_MAX, &text,
                                &length, NULL))
         return 0; /* most people have none */
-    int rc = mv_credentials_find(text, length, p->to->ref.host, user, helper, err);
+    int rc = mv_credentials_find(text, length, host, user, helper, err);
     free(text);
+    if (rc || !helper[0] || !p->options->helper)
+        return rc;
+    int status = p->options->helper(p->options->helper_opaque, helper,
+                                    mv_credentials_server(host), answer, sizeof answer);
+    rc = mv_credentials_answer(helper, status, answer, user, err);
+    helper[0] = '\0';
     return rc;
 }
 
 static int pull_registry(struct pull *p, microvm_error *err)
 {
-    char user[MV_CREDENTIALS];
-    bool helper;
-    int rc = pull_credentials(p, user, &helper, err);
+    char user[MV_CREDENTIALS], helper[MV_CREDENTIALS_HELPER];
+    int rc = pull_credentials(p, user, helper, err);
     if (!rc)
-        rc = mv_registry_open(&p->to->ref, user, helper, p->options->progress,
+        rc = mv_registry_open(&p->to->ref, user, helper[0], p->options->progress,
                               &p->registry, err);
     if (!rc)
         rc = pull_manifest(p, err);

@@ -13,9 +13,21 @@ struct mv_pull_options {
     const char *arch;          /* "x86_64" */
     const char *cache;         /* folder */
     const char *docker_config; /* file with credentials; NULL, or not there: none */
+    microvm_image_helper_fn *helper; /* or NULL */
+    void *helper_opaque;
     const struct mv_progress *progress;
     bool refresh; /* ask the registry, also for what the cache has */
 };
+
+/* NULL also of a caller that was compiled before there was one. */
+static inline microvm_image_helper_fn *mv_pull_helper(
+    const microvm_image_options *options)
+{
+    return options->size >=
+                   offsetof(microvm_image_options, helper) + sizeof options->helper
+               ? options->helper
+               : NULL;
+}
 
 /* An image whose blobs are all in the cache, which stays locked until it is freed. */
 struct mv_pulled {

@@ -131,7 +131,7 @@ static int registry_refused(const struct mv_registry *r, microvm_error *err)
     const char *hint = "";
     if (r->helper)
         hint = "; docker's config.json leaves credentials to a program, which is not "
-               "asked in this build: 'docker login' without one writes them there";
+               "asked here: 'docker login' without one writes them there";
     else if (!r->user[0])
         hint = "; 'docker login' writes credentials to ~/.docker/config.json";
     return mv_fail(err, MICROVM_E_IO, "%s: not there, or not for %s%s", r->what,

@@ -16,7 +16,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -119,4 +121,61 @@ int child_run(const char *const argv[], child_line_fn *line, void *opaque)
     }
     (void)close(child.output);
     return child_wait(&child);
+}
+
+/* ---- asking ---------------------------------------------------------------------- */
+
+/* In the child: 127 is what shells say of what they could not run. */
+static void become_asked(const char *const argv[], int input, int output)
+{
+    struct sigaction usual = {.sa_handler = SIG_DFL};
+    (void)sigaction(SIGPIPE, &usual, NULL);
+    if (dup2(input, 0) >= 0 && dup2(output, 1) >= 0)
+        (void)execvp(argv[0], (char *const *)(uintptr_t)argv);
+    _exit(127);
+}
+
+static void ask_write(int fd, const char *line)
+{
+    char text[LINE_BYTES];
+    int length = snprintf(text, sizeof text, "%s\n", line);
+    ssize_t n = write(fd, text, (size_t)length); /* a pipe takes that at once */
+    (void)n; /* who does not read it answers nothing that is of use */
+    (void)close(fd);
+}
+
+static void ask_read(int fd, char *answer, size_t size)
+{
+    char rest[LINE_BYTES];
+    size_t length = 0;
+    ssize_t n;
+    do {
+        bool room = length + 1 < size;
+        n = read(fd, room ? answer + length : rest,
+                 room ? size - 1 - length : sizeof rest);
+        length += n > 0 && room ? (size_t)n : 0;
+    } while (n > 0 || (n < 0 && errno == EINTR));
+    answer[length] = '\0';
+    (void)close(fd);
+}
+
+int child_ask(const char *const argv[], const char *line, char *answer, size_t size)
+{
+    int in[2], out[2];
+    if (strlen(line) + 2 > LINE_BYTES || !process_pipe(in))
+        return -1;
+    if (!process_pipe(out)) {
+        (void)close(in[0]);
+        (void)close(in[1]);
+        return -1;
+    }
+    pid_t pid = fork();
+    if (pid == 0)
+        become_asked(argv, in[0], out[1]);
+    (void)close(in[0]);
+    (void)close(out[1]);
+    ask_write(in[1], line);
+    ask_read(out[0], answer, size);
+    int status = pid > 0 ? process_status(pid) : -1;
+    return status == 127 ? -1 : status;
 }

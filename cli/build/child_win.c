@@ -13,3 +13,9 @@ int child_run(const char *const argv[], child_line_fn *line, void *opaque)
         "file with you");
     return STATUS_OURS;
 }
+
+int child_ask(const char *const argv[], const char *line, char *answer, size_t size)
+{
+    (void)argv, (void)line, (void)answer, (void)size;
+    return -1;
+}

@@ -4,6 +4,7 @@
  */
 #include "watch.h"
 
+#include "child.h"
 #include "cli.h"
 #include "signals.h"
 
@@ -54,6 +55,21 @@ static void watch_output(void *opaque, int stream, const char *data, size_t leng
     }
 }
 
+/* ---- credentials ----------------------------------------------------------------- */
+
+static int watch_helper(void *opaque, const char *name, const char *server,
+                        char *answer, size_t size)
+{
+    struct watch *watch = opaque;
+    char program_name[128];
+    const char *argv[] = {program_name, "get", NULL};
+    int length =
+        snprintf(program_name, sizeof program_name, "docker-credential-%s", name);
+    bar_end(&watch->bar); /* it may ask something */
+    return length < (int)sizeof program_name ? child_ask(argv, server, answer, size)
+                                             : -1;
+}
+
 /* ---- beginning and end ----------------------------------------------------------- */
 
 /* Where docker keeps its credentials. */
@@ -79,6 +95,7 @@ bool watch_begin(struct watch *watch, bool quiet)
         watch->options.docker_config = watch->docker_config;
     watch->options.progress = watch_progress;
     watch->options.opaque = watch;
+    watch->options.helper = watch_helper;
     watch->options.output = quiet ? NULL : watch_output;
     watch->line_length = 0;
     bar_begin(&watch->bar, quiet);

@@ -69,6 +69,16 @@ typedef int microvm_image_progress_fn(void *opaque, const char *what, uint64_t d
 typedef void microvm_image_output_fn(void *opaque, int stream, const char *data,
                                      size_t length);
 
+/*
+ * Asks a program that keeps credentials, where docker's config.json names one
+ * (credHelpers, credsStore): runs docker-credential-NAME with the argument "get" and
+ * `server` as a line on its standard input, and puts what it prints into `answer`,
+ * ended by a zero. Returns its exit status, or -1 when it could not be run. The library
+ * itself starts no program of the user's.
+ */
+typedef int microvm_image_helper_fn(void *opaque, const char *name, const char *server,
+                                    char *answer, size_t size);
+
 /* How to build, none of which changes what is built. */
 typedef struct microvm_image_options {
     uint32_t size;
@@ -90,10 +100,12 @@ typedef struct microvm_image_options {
     const char *registry;   /* "HOST" or "HOST/PREFIX", where bases alpine: and debian:
                                are, in library/; NULL: docker.io */
     const char *mkfs_erofs; /* of erofs-utils 1.7 or later; NULL: the installed one */
+    microvm_image_helper_fn *helper; /* or NULL: programs that keep credentials are not
+                                        asked; its first argument is `opaque` */
 } microvm_image_options;
-#define MICROVM_IMAGE_OPTIONS_INIT                                                 \
-    {                                                                              \
-        sizeof(microvm_image_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 \
+#define MICROVM_IMAGE_OPTIONS_INIT                                                    \
+    {                                                                                 \
+        sizeof(microvm_image_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 \
     }
 
 /* What was built. */

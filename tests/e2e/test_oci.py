@@ -296,14 +296,47 @@ def test_a_token_for_who_has_credentials(fake, pull, tmp_path):
     fake.user = "me:secret:with:colons"
     reference = "%s/private/x:1" % fake.address
     assert "docker login" in pull.refuses(reference)
-    docker_login(tmp_path, fake.address, None, credsStore="desktop")
-    assert "leaves credentials to a program" in pull.refuses(reference)
+    docker_login(tmp_path, fake.address, None, credsStore="no-such-thing")
+    assert "docker-credential-no-such-thing, which docker's config.json names, could not be run" in pull.refuses(reference)
     docker_login(tmp_path, fake.address, "me:wrong")
     assert "not for this user" in pull.refuses(reference)
     docker_login(tmp_path, "http://%s/v1/" % fake.address, fake.user)
     assert pull(reference)["etc/keep"] == b"1"
     asked = next(p for p, _ in fake.log if p.startswith("/token"))
     assert "service=a%2C%20b" in asked and "scope=repository:private/x:pull" in asked
+
+
+KEEPER = """#!/bin/sh
+# What docker-credential-keeper is asked, and what it knows.
+read server
+echo "$1 $server" >>%(asked)s
+case $server in
+%(address)s) printf '{"ServerURL": "%%s", "Username": "me", "Secret": "%%s"}' "$server" '%(secret)s' ;;
+*) echo "credentials not found in native keychain"; exit 1 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("key", ["credsStore", "credHelpers"])
+def test_a_program_that_keeps_credentials(fake, pull, tmp_path, monkeypatch, key):
+    """It goes before what the file itself says, as with docker."""
+    asked, program = tmp_path / "asked", tmp_path / "docker-credential-keeper"
+    fake.user = "me:a secret " + "x" * 3000  # as long as some clouds' are
+    program.write_text(KEEPER % dict(asked=asked, address=fake.address, secret=fake.user[3:]))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", "%s:%s" % (tmp_path, os.environ["PATH"]))
+    reference = "%s/private/x:1" % fake.address
+    more = {key: "keeper" if key == "credsStore" else {fake.address: "keeper"}}
+    docker_login(tmp_path, fake.address, "me:wrong", **more)
+    assert pull(reference)["etc/keep"] == b"1"
+    assert asked.read_text() == "get %s\n" % fake.address
+    fake.user = "me:another"
+    reference = reference.replace("x:", "y:")  # what is in the cache is not asked for
+    assert "not for this user" in pull.refuses(reference)
+    program.write_text("#!/bin/sh\necho the keychain is locked; exit 3\n")
+    assert "docker-credential-keeper ended with status 3: the keychain is locked" in pull.refuses(reference)
+    program.write_text(KEEPER % dict(asked=asked, address="other.example", secret="x"))
+    assert "docker login" in pull.refuses(reference)  # as nobody
 
 
 def test_basic_authentication(fake, pull, tmp_path):

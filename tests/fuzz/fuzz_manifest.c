@@ -27,10 +27,11 @@ static void check_config(const char *text, size_t length)
 
 static void check_credentials(const char *text, size_t length)
 {
-    char user[MV_CREDENTIALS], value[64];
-    bool helper;
-    if (!mv_credentials_find(text, length, "docker.io", user, &helper, NULL))
-        MV_ASSERT(!*user || strchr(user, ':'));
+    char user[MV_CREDENTIALS], helper[MV_CREDENTIALS_HELPER], value[64];
+    if (!mv_credentials_find(text, length, "docker.io", user, helper, NULL))
+        MV_ASSERT((!*user || strchr(user, ':')) && !strchr(helper, '/'));
+    if (!mv_credentials_answer("x", 0, text, user, NULL))
+        MV_ASSERT(strchr(user, ':'));
     if (mv_challenge_get(text, "realm", value, sizeof value))
         MV_ASSERT(strlen(value) < sizeof value);
 }

@@ -8,6 +8,7 @@
 #include "ref.h"
 #include "util/bytes.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define HEX64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -108,34 +109,95 @@ static void credentials_are_found_by_host(void **state)
         "{\"auths\": {\"https://index.docker.io/v1/\": {\"auth\": \"YTpi\"},"
         " \"ghcr.io\": {\"auth\": \"bWU6cDpxdw==\"}, \"empty.io\": {},"
         " \"bad.io\": {\"auth\": \"YTpi!\"}, \"nocolon.io\": {\"auth\": \"YWJj\"}},"
-        " \"credHelpers\": {\"aws.io\": \"ecr\"}}";
+        " \"credHelpers\": {\"aws.io\": \"ecr-login\", \"none.io\": \"\"}}";
     static const struct {
-        const char *host, *user;
-        bool helper;
-    } cases[] = {{"docker.io", "a:b", false},
-                 {"ghcr.io", "me:p:qw", false},
-                 {"empty.io", "", false},
-                 {"aws.io", "", true},
-                 {"hcr.io", "", false}};
-    char user[MV_CREDENTIALS];
+        const char *host, *user, *helper;
+    } cases[] = {{"docker.io", "a:b", ""}, {"ghcr.io", "me:p:qw", ""},
+                 {"empty.io", "", ""},     {"aws.io", "", "ecr-login"},
+                 {"none.io", "", ""},      {"hcr.io", "", ""}};
+    char user[MV_CREDENTIALS], helper[MV_CREDENTIALS_HELPER];
     microvm_error err;
-    bool helper;
     (void)state;
     for (unsigned i = 0; i < MV_ARRAY_LEN(cases); i++) {
         assert_ok(mv_credentials_find(text, sizeof text - 1, cases[i].host, user,
-                                      &helper, &err),
+                                      helper, &err),
                   &err);
         assert_string_equal(user, cases[i].user);
-        assert_int_equal(helper, cases[i].helper);
+        assert_string_equal(helper, cases[i].helper);
     }
     assert_error(
-        mv_credentials_find(text, sizeof text - 1, "bad.io", user, &helper, &err), &err,
+        mv_credentials_find(text, sizeof text - 1, "bad.io", user, helper, &err), &err,
         MICROVM_E_INVALID, "base64");
     assert_error(
-        mv_credentials_find(text, sizeof text - 1, "nocolon.io", user, &helper, &err),
+        mv_credentials_find(text, sizeof text - 1, "nocolon.io", user, helper, &err),
         &err, MICROVM_E_INVALID, "name:password");
-    assert_error(mv_credentials_find("{", 1, "x", user, &helper, &err), &err,
+    assert_error(mv_credentials_find("{", 1, "x", user, helper, &err), &err,
                  MICROVM_E_INVALID, "no JSON");
+}
+
+static void helpers_are_named_as_docker_does(void **state)
+{
+    static const char store[] = "{\"credsStore\": \"pass\", \"credHelpers\": "
+                                "{\"https://index.docker.io/v1/\": \"own\"}}";
+    static const char *const wrong[] = {"../x", "a b", "/bin/sh", "a;b"};
+    char user[MV_CREDENTIALS], helper[MV_CREDENTIALS_HELPER], text[128];
+    microvm_error err;
+    (void)state;
+    assert_ok(mv_credentials_find(store, sizeof store - 1, "x.io", user, helper, &err),
+              &err);
+    assert_string_equal(helper, "pass");
+    assert_ok(
+        mv_credentials_find(store, sizeof store - 1, "docker.io", user, helper, &err),
+        &err);
+    assert_string_equal(helper, "own");
+    assert_string_equal(mv_credentials_server("docker.io"),
+                        "https://index.docker.io/v1/");
+    assert_string_equal(mv_credentials_server("x.io:5000"), "x.io:5000");
+    for (unsigned i = 0; i < MV_ARRAY_LEN(wrong); i++) {
+        int length = snprintf(text, sizeof text, "{\"credsStore\": \"%s\"}", wrong[i]);
+        assert_error(
+            mv_credentials_find(text, (size_t)length, "x.io", user, helper, &err), &err,
+            MICROVM_E_INVALID, "no program's name");
+    }
+    assert_error(
+        mv_credentials_find("{\"credsStore\": 1}", 17, "x.io", user, helper, &err),
+        &err, MICROVM_E_INVALID, "no program's name");
+}
+
+static void helpers_answer(void **state)
+{
+    static const struct {
+        int status;
+        const char *answer, *user, *words; /* words: of the error; NULL: none */
+    } cases[] = {
+        {0, "{\"ServerURL\": \"x\", \"Username\": \"me\", \"Secret\": \"a:b\"}",
+         "me:a:b", NULL},
+        {1, "credentials not found in native keychain\n", "", NULL},
+        {1, "the keychain is locked\n", "", "ended with status 1: the keychain"},
+        {-1, "", "", "could not be run"},
+        {0, "", "", "no Username and Secret"},
+        {0, "{\"Username\": \"a:b\", \"Secret\": \"c\"}", "", "no Username"},
+        {0, "{\"Username\": \"me\"}", "", "no Username"},
+        {0, "{\"Username\": \"<token>\", \"Secret\": \"x\"}", "", "identity token"},
+    };
+    static char large[MV_CREDENTIALS + 100];
+    char user[MV_CREDENTIALS];
+    microvm_error err;
+    (void)state;
+    for (unsigned i = 0; i < MV_ARRAY_LEN(cases); i++) {
+        int rc =
+            mv_credentials_answer("x", cases[i].status, cases[i].answer, user, &err);
+        if (cases[i].words)
+            assert_error(rc, &err, err.code, cases[i].words);
+        else
+            assert_ok(rc, &err);
+        assert_string_equal(user, cases[i].user);
+    }
+    int length = snprintf(large, sizeof large, "{\"Username\": \"me\", \"Secret\": \"");
+    memset(large + length, 'x', MV_CREDENTIALS);
+    memcpy(large + length + MV_CREDENTIALS, "\"}", 3);
+    assert_error(mv_credentials_answer("x", 0, large, user, &err), &err,
+                 MICROVM_E_INVALID, "more than 8192 bytes");
 }
 
 static void challenges_are_taken_apart(void **state)
@@ -164,6 +226,8 @@ int main(void)
         cmocka_unit_test(references_mean_what_docker_says),
         cmocka_unit_test(what_is_no_reference),
         cmocka_unit_test(credentials_are_found_by_host),
+        cmocka_unit_test(helpers_are_named_as_docker_does),
+        cmocka_unit_test(helpers_answer),
         cmocka_unit_test(challenges_are_taken_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
