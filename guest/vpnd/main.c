@@ -40,6 +40,8 @@ static const char usage[] =
     "      --resolv-conf FILE gets the VPN's name servers (/etc/resolv.conf)\n"
     "  -a, --auth             requests must carry the secret, which the first who asks\n"
     "                         for it gets\n"
+    "  -o, --only             nothing leaves this guest but through the VPN, and to its\n"
+    "                         server; it stays so when vpnd ends\n"
     "      --allow-scripts    profiles may run programs, and name other files\n"
     "  -v, --verbose          what OpenVPN says\n"
     "  -h, --help             this text\n\n"
@@ -138,12 +140,13 @@ static void options_read(int argc, char **argv, struct options *o)
         {"openvpn", required_argument, NULL, 'e'},
         {"resolv-conf", required_argument, NULL, RESOLV},
         {"auth", no_argument, NULL, 'a'},
+        {"only", no_argument, NULL, 'o'},
         {"allow-scripts", no_argument, NULL, SCRIPTS},
         {"verbose", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0}};
     int c;
-    while ((c = getopt_long(argc, argv, "l:d:r:e:avh", known, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "l:d:r:e:aovh", known, NULL)) != -1) {
         if (c == 'l' && o->places < sizeof o->listen / sizeof o->listen[0])
             o->listen[o->places++] = optarg;
         else if (c == 'd')
@@ -156,6 +159,8 @@ static void options_read(int argc, char **argv, struct options *o)
             o->tunnel.resolv = optarg;
         else if (c == 'a')
             o->auth = true;
+        else if (c == 'o')
+            o->tunnel.only = true;
         else if (c == SCRIPTS)
             o->tunnel.scripts = true;
         else if (c == 'v')

@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "openvpn.h"
 
+#include "gate.h"
 #include "guest/lib/loop.h"
 #include "guest/lib/timer.h"
 
@@ -205,10 +206,16 @@ static void process_exec(const char *profile, const char *socket, int out)
                              "--management-hold",
                              "--management-query-passwords",
                              "--management-up-down"};
+    char mark[16];
     unsigned n = 0;
     sigset_t none;
+    (void)snprintf(mark, sizeof mark, "%d", GATE_MARK);
     while (words[n])
         n++;
+    if (gate_is_closed()) {
+        words[n++] = "--mark";
+        words[n++] = mark;
+    }
     if (!settings.scripts) {
         words[n++] = "--script-security";
         words[n++] = "1";

@@ -10,6 +10,7 @@
 
 #include "auth.h"
 #include "dns.h"
+#include "gate.h"
 #include "guest/lib/loop.h"
 #include "guest/lib/timer.h"
 #include "link.h"
@@ -125,9 +126,11 @@ static void become_trying(void)
 
 /* ---- what OpenVPN says ----------------------------------------------------------- */
 
+/* It begins with the server's name. */
 static void hold_release(void)
 {
     held = false;
+    gate_names(true);
     openvpn_say("hold release");
 }
 
@@ -145,6 +148,8 @@ static void heard_hold(const struct mgmt_line *line)
 
 static void heard_state(const struct mgmt_line *line)
 {
+    if (strcmp(line->state, "RESOLVE") != 0)
+        gate_names(false);
     if (!strcmp(line->state, "CONNECTED")) {
         was_connected = true;
         tried_anew = link_lost = false;
@@ -209,6 +214,7 @@ static void heard_line(char *text)
     switch (line.kind) {
     case MGMT_UP:
         up = true;
+        gate_tunnel();
         dns_begin();
         return;
     case MGMT_DOWN:
@@ -271,6 +277,7 @@ static void heard_end(int status, bool signalled)
 {
     char what[80];
     dns_restore();
+    gate_names(false);
     timer_clear(&release);
     link_lost = false; /* its interface went with it */
     if (again) {
@@ -307,6 +314,8 @@ static void restart(void)
 
 static void heard_link(bool up)
 {
+    if (up)
+        gate_tunnel();
     if (up || view.state != TUNNEL_CONNECTED)
         return;
     link_lost = true;
@@ -325,7 +334,7 @@ bool tunnel_open(const struct tunnel_settings *s)
     if (!openvpn_open(&settings) || !link_watch("tun0", heard_link))
         return false;
     dns_open(s->resolv, s->folder);
-    return true;
+    return !s->only || gate_close("tun0");
 }
 
 /* ---- requests -------------------------------------------------------------------- */

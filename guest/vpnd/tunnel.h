@@ -39,6 +39,7 @@ struct tunnel_settings {
     const char *openvpn; /* the program */
     const char *folder;  /* for the socket, and what is to be put back */
     const char *resolv;  /* resolv.conf */
+    bool only;           /* nothing leaves but through the tunnel */
     bool scripts;        /* profiles may run programs */
     bool verbose;        /* what OpenVPN says, on standard error */
 };

@@ -4,12 +4,13 @@ namespaces with a cable between them, made and removed here, so that nothing of 
 computer's network changes.
 
     near   10.99.0.2, no other route: where the client runs (Vpn.run, Vpn.near)
-    far    10.99.0.1: the server; behind it, for nobody but clients of the VPN (10.8.0.0/24),
+    far    10.99.0.1, 198.51.100.1: the server; behind it, for nobody but clients of the VPN (10.8.0.0/24),
            10.77.7.1: HTTP on port 80 ("from ADDRESS") and a name server that knows hidden.vpn.test
 
 Certificates are made by openssl. Needs root, ip, openssl, openvpn, /dev/net/tun: usable()
-says what is missing. As a program it is the hidden host (`openvpn.py hidden`), or a wire
-that loses datagrams (`openvpn.py wire PORT TO:PORT PERCENT`)."""
+says what is missing. As a program it is the hidden host (`openvpn.py hidden SERVER`), or a wire
+that loses datagrams (`openvpn.py wire PORT TO:PORT PERCENT`), or somebody who reads along
+(`openvpn.py watch INTERFACE SERVER`)."""
 import contextlib
 import os
 import random
@@ -23,7 +24,9 @@ import threading
 import time
 
 NEAR, FAR, HIDDEN, PORT = "10.99.0.2", "10.99.0.1", "10.77.7.1", 1194
-NAME = "hidden.vpn.test"  # HIDDEN
+NEAR6, FAR6 = "fd99::2", "fd99::1"
+BEYOND = "198.51.100.1"  # the server, where near has a gateway: behind that
+NAME, SERVER = "hidden.vpn.test", "server.vpn.test"
 USER, PASSWORD, PIN = "ann", "se\"cr\\et", "43 21"
 URL = "https://sso.example.com/login?id=%d"
 
@@ -84,17 +87,21 @@ class Vpn:
 
     auth: None (a certificate is enough) or a key of AUTH; push, server, client: more
     lines for what is pushed, the server's and the client's configuration; gateway: near has
-    a default route to far, as a computer in the internet has one."""
+    a default route to far, as a computer in the internet has one; names: near asks far for
+    names, which knows server.vpn.test."""
 
-    def __init__(self, folder, auth=None, proto="udp", push=(), server=(), client=(), gateway=False):
+    def __init__(self, folder, auth=None, proto="udp", push=(), server=(), client=(), gateway=False, names=False):
         self.folder, self.auth, self.proto = str(folder), auth, proto
         self.push, self.server_lines, self.client_lines = list(push), list(server), list(client)
+        self.address = BEYOND if gateway else FAR
         self.near, self.far = "mvnear%d" % os.getpid(), "mvfar%d" % os.getpid()
         self.process = None
         self.others = []
         self.clean = contextlib.ExitStack()
         try:
             certificates(self.folder)
+            if names:
+                self._resolver()
             self._wire(gateway)
             self._hidden()
             self._configure()
@@ -115,15 +122,25 @@ class Vpn:
             self.clean.callback(subprocess.run, ["ip", "netns", "del", name])
             self.ip(name, "link", "set", "lo", "up")
         self.ip(self.near, "link", "add", "wire0", "type", "veth", "peer", "name", "wire0", "netns", self.far)
-        for name, address in ((self.near, NEAR), (self.far, FAR)):
+        for name, address, address6 in ((self.near, NEAR, NEAR6), (self.far, FAR, FAR6)):
             self.ip(name, "addr", "add", address + "/24", "dev", "wire0")
+            self.ip(name, "addr", "add", address6 + "/64", "dev", "wire0", "nodad")
             self.ip(name, "link", "set", "wire0", "up")
         self.ip(self.far, "addr", "add", HIDDEN + "/32", "dev", "lo")
         if gateway:
+            self.ip(self.far, "addr", "add", BEYOND + "/32", "dev", "lo")
             self.ip(self.near, "route", "add", "default", "via", FAR)
 
+    def _resolver(self):
+        """What `ip netns exec` shows as /etc/resolv.conf."""
+        folder = "/etc/netns/" + self.near
+        os.makedirs(folder)
+        self.clean.callback(shutil.rmtree, folder)
+        with open(folder + "/resolv.conf", "w") as f:
+            f.write("nameserver %s\n" % FAR)
+
     def _hidden(self):
-        p = self.run(sys.executable, __file__, "hidden", where=self.far, stdout=subprocess.PIPE)
+        p = self.run(sys.executable, __file__, "hidden", self.address, where=self.far, stdout=subprocess.PIPE)
         self.others.append(p)
         if p.stdout.readline() != b"up\n":
             raise AssertionError("the hidden host does not start")
@@ -139,7 +156,7 @@ class Vpn:
     def _configure(self):
         at = lambda name: os.path.join(self.folder, name)
         # The tunnel is found dead 4 s after the last sign of life.
-        lines = ["dev tun0", "proto " + self.proto, "local " + FAR, "port %d" % PORT, "server 10.8.0.0 255.255.255.0",
+        lines = ["dev tun0", "proto " + self.proto, "local " + self.address, "port %d" % PORT, "server 10.8.0.0 255.255.255.0",
                  "topology subnet", "keepalive 1 4", "ca " + at("ca.crt"), "cert " + at("server.crt"),
                  "key " + at("server.key"), "dh none", "verb 3", "log-append " + at("server.log"),
                  "tmp-dir " + self.folder, "writepid " + at("server.pid"), "reneg-sec 0", "hand-window 20",
@@ -208,19 +225,34 @@ class Vpn:
 
     def lossy(self, percent, port=1195):
         """A way to the server that loses so many of a hundred datagrams; its port on near's 127.0.0.1."""
-        p = self.run(sys.executable, __file__, "wire", str(port), "%s:%d" % (FAR, PORT), str(percent),
+        p = self.run(sys.executable, __file__, "wire", str(port), "%s:%d" % (self.address, PORT), str(percent),
                      stdout=subprocess.PIPE)
         self.others.append(p)
         if p.stdout.readline() != b"up\n":
             raise AssertionError("the wire does not start")
         return port
 
+    def watch(self):
+        """Whoever reads along on the cable: what it returns gives the packets of IP that came from
+        near and were not the VPN's own, and forgets them."""
+        p = self.run(sys.executable, __file__, "watch", "wire0", self.address, where=self.far, stdin=subprocess.PIPE,
+                     stdout=subprocess.PIPE)
+        self.others.append(p)
+        if p.stdout.readline() != b"up\n":
+            raise AssertionError("nobody reads along")
+
+        def seen():
+            p.stdin.write(b"?\n")
+            p.stdin.flush()
+            return p.stdout.readline().decode().split()
+        return seen
+
     def profile(self, remote=None, *lines):
         """A client's configuration with everything in it."""
         def inline(tag, name):
             with open(os.path.join(self.folder, name)) as f:
                 return "<%s>\n%s</%s>" % (tag, f.read(), tag)
-        text = ["client", "dev tun", "proto " + self.proto, "remote %s" % (remote or "%s %d" % (FAR, PORT)), "nobind",
+        text = ["client", "dev tun", "proto " + self.proto, "remote %s" % (remote or "%s %d" % (self.address, PORT)), "nobind",
                 "remote-cert-tls server", "verb 3"]
         text += ["auth-user-pass"] if self.auth else []
         text += ['static-challenge "Your PIN, please" 1'] if self.auth == "static" else []
@@ -248,22 +280,23 @@ class Vpn:
 # ---- the hidden host ----
 
 
-def answer_name(message):
+def answer_name(message, zone):
     """A reply to a DNS question of one name (RFC 1035, 4)."""
     end = message.index(0, 12)
     labels, at = [], 12
     while message[at]:
         labels.append(message[at + 1:at + 1 + message[at]].decode("ascii", "replace").lower())
         at += 1 + message[at]
-    known = ".".join(labels) == NAME
-    wanted = known and message[end + 1:end + 3] == b"\0\1"
-    head = message[:2] + bytes([0x85, 0x80 if known else 0x83, 0, 1, 0, int(wanted), 0, 0, 0, 0])
-    record = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + socket.inet_aton(HIDDEN)
-    return head + message[12:end + 5] + (record if wanted else b"")
+    address = zone.get(".".join(labels))
+    wanted = address and message[end + 1:end + 3] == b"\0\1"
+    head = message[:2] + bytes([0x85, 0x80 if address else 0x83, 0, 1, 0, int(bool(wanted)), 0, 0, 0, 0])
+    record = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + socket.inet_aton(address) if wanted else b""
+    return head + message[12:end + 5] + record
 
 
-def hidden():
+def hidden(server):
     import http.server
+    zone = {NAME: HIDDEN, SERVER: server}
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -277,15 +310,17 @@ def hidden():
 
         def log_message(self, *_):
             pass
-    names = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    names.bind((HIDDEN, 53))
+    names = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+    names[0].bind((HIDDEN, 53))
+    names[1].bind((FAR, 53))
     web = http.server.ThreadingHTTPServer((HIDDEN, 80), Handler)
     threading.Thread(target=web.serve_forever, daemon=True).start()
     print("up", flush=True)
     while True:
-        message, who = names.recvfrom(2048)
-        with contextlib.suppress(ValueError, IndexError):
-            names.sendto(answer_name(message), who)
+        for s in select.select(names, [], [])[0]:
+            message, who = s.recvfrom(2048)
+            with contextlib.suppress(ValueError, IndexError):
+                s.sendto(answer_name(message, zone), who)
 
 
 def wire(port, to, percent):
@@ -310,5 +345,32 @@ def wire(port, to, percent):
                     here.sendto(data, client)
 
 
+def watch(interface, server):
+    """A line for each line of standard input: PROTOCOL:ADDRESS:PORT of what came since."""
+    s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
+    s.bind((interface, 0))
+    print("up", flush=True)
+    found = []
+    while True:
+        for f in select.select([s, sys.stdin], [], [])[0]:
+            if f is sys.stdin:
+                if not sys.stdin.readline():
+                    return
+                print(*found, flush=True)
+                found = []
+                continue
+            packet, (_, kind, direction, _, _) = s.recvfrom(2048)
+            if direction == socket.PACKET_OUTGOING or kind not in (0x800, 0x86dd):
+                continue
+            if kind == 0x86dd:  # neighbours may look for each other
+                if packet[6] != 58 and packet[6] != 0:
+                    found.append("ip6:%d:%s" % (packet[6], socket.inet_ntop(socket.AF_INET6, packet[24:40])))
+                continue
+            at = 4 * (packet[0] & 15)
+            what = "%d:%s:%d" % (packet[9], socket.inet_ntoa(packet[16:20]), int.from_bytes(packet[at + 2:at + 4], "big"))
+            if what != "17:%s:%d" % (server, PORT):
+                found.append(what)
+
+
 if __name__ == "__main__":
-    {"hidden": hidden, "wire": wire}[sys.argv[1]](*sys.argv[2:])
+    {"hidden": hidden, "wire": wire, "watch": watch}[sys.argv[1]](*sys.argv[2:])

@@ -308,3 +308,79 @@ def test_scripts_only_where_they_are_allowed(place, tmp_path):
     daemon.put("work.ovpn", server.profile(None, "script-security 2", "up %s" % script))
     assert start(daemon) == CONNECTED
     assert said.read_text() == "up\n"
+
+
+LEAK = """import socket
+for family, to in %r:
+    try:
+        socket.socket(family, socket.SOCK_DGRAM).sendto(b"leak", to)
+    except OSError:
+        pass
+"""
+
+
+def leak(server, *to):
+    places = [(10 if ":" in host else 2, (host, port)) for host, port in to]
+    assert server.run("python3", "-c", LEAK % places).wait(10) == 0
+
+
+def leave_attempts(server):
+    """Programs of the guest that want out: HTTP, name servers, IPv6, the server itself, its neighbours."""
+    assert server.fetch(timeout=1) is None
+    leak(server, (openvpn.FAR, 53), ("8.8.8.8", 53), ("10.99.0.77", 9), (openvpn.BEYOND, 1195), (openvpn.FAR6, 9))
+
+
+def test_nothing_leaves_without_the_vpn(place):
+    """--only: read along at the other end of the cable while there is no tunnel, while there is one,
+    when the server and when OpenVPN goes, and after the daemon was killed."""
+    server, daemon = place("--only", gateway=True, push=["redirect-gateway def1"])
+    seen = server.watch()
+    leave_attempts(server)
+    assert seen() == [], "before"
+    assert start(daemon) == CONNECTED
+    assert server.fetch() == "from 10.8.0.2\n"
+    leave = server.run("curl", "-s", "--max-time", "1", "http://203.0.113.9/")
+    leave.wait(10)
+    assert seen() == [], "all of it goes through the tunnel"
+    os.kill(openvpn_pid(daemon), signal.SIGKILL)
+    leave_attempts(server)
+    assert seen() == [], "when OpenVPN was killed"
+    daemon.until("connected")
+    assert server.fetch() == "from 10.8.0.2\n"
+    server.stop(signal.SIGKILL)
+    daemon.until("disconnected", state="reconnecting")
+    leave_attempts(server)
+    assert seen() == [], "when the server is gone"
+    server.start()
+    daemon.until("connected", timeout=40)
+    assert daemon.ask("vpn_stop") == {"status": "disconnected"}
+    leave_attempts(server)
+    assert seen() == [], "stopped"
+    daemon.process.kill()
+    daemon.process.wait(10)
+    leave_attempts(server)
+    assert seen() == [], "when the daemon was killed"
+
+
+def test_without_only_all_that_leaves(place):
+    """The test above would see it."""
+    server, daemon = place(gateway=True)
+    seen = server.watch()
+    server.fetch(timeout=1)
+    leak(server, ("8.8.8.8", 53), (openvpn.FAR6, 9))
+    assert {"6:%s:80" % openvpn.HIDDEN, "17:8.8.8.8:53", "ip6:17:" + openvpn.FAR6} <= set(seen())
+
+
+def test_the_server_has_a_name(place):
+    """With --only OpenVPN's question for it leaves, and no other, then or later."""
+    server, daemon = place("--only", gateway=True, names=True, remote="%s %d" % (openvpn.SERVER, openvpn.PORT))
+    seen = server.watch()
+    assert start(daemon) == CONNECTED
+    asked = seen()
+    assert asked and set(asked) == {"17:%s:53" % openvpn.FAR}
+    leak(server, (openvpn.FAR, 53))
+    assert seen() == []
+    server.stop()
+    daemon.until("disconnected", state="reconnecting")
+    server.start()
+    daemon.until("connected", timeout=40)

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The rules, in the order in which the kernel asks them, for IPv4 and IPv6 alike:
+ *
+ *   700  fwmark OpenVPN's              lookup main, without the tunnel
+ *   701  fwmark OpenVPN's              lookup 1025: the gateway as it was before the
+ *                                      tunnel's routes covered it
+ *   702  to the address zero           lookup main: no packet goes there, but OpenVPN
+ *                                      asks for the gateway so
+ *   703  uid 0, destination port 53    lookup main, only while it is open
+ *   710  everything                    lookup main, without interfaces of group 0
+ *   720  everything                    unreachable
+ *
+ * Interfaces are of group 0 unless somebody puts them into another, as this program
+ * does with the tunnel's: one that comes from elsewhere is closed, too. Before all of
+ * them is the table `local`, so programs of the guest reach each other.
+ *
+ * OpenVPN cannot add a route to its server here (the kernel asks the rules for that
+ * route's gateway, without a mark) and says ROUTE_ERROR: rule 701 is in its place.
+ */
+#define _GNU_SOURCE
+#include "gate.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <linux/fib_rules.h>
+#include <linux/rtnetlink.h>
+
+enum {
+    PRIORITY_MARK = 700,
+    PRIORITY_GATEWAY,
+    PRIORITY_ZERO,
+    PRIORITY_NAMES,
+    PRIORITY_TUNNEL = 710,
+    PRIORITY_END = 720,
+    TABLE = 1025,
+    TUNNEL_GROUP = 1,
+    DNS_PORT = 53,
+    IPV4_BITS = 32,
+    IPV6_BITS = 128
+};
+
+static const char *tunnel_name;
+static bool closed;
+
+/* ---- messages (rtnetlink(7)) ----------------------------------------------------- */
+
+struct message {
+    struct nlmsghdr header;
+    union {
+        struct fib_rule_hdr rule;
+        struct ifinfomsg link;
+        struct rtmsg route;
+    };
+    uint8_t attributes[256];
+};
+
+static void message_begin(struct message *m, int type, int flags, size_t body)
+{
+    memset(m, 0, sizeof *m);
+    m->header.nlmsg_type = (uint16_t)type;
+    m->header.nlmsg_flags = (uint16_t)(NLM_F_REQUEST | NLM_F_ACK | flags);
+    m->header.nlmsg_len = (uint32_t)NLMSG_LENGTH(body);
+}
+
+static void message_put(struct message *m, int type, const void *data, size_t size)
+{
+    struct rtattr attribute = {.rta_type = (uint16_t)type,
+                               .rta_len = (uint16_t)RTA_LENGTH(size)};
+    uint8_t *at = (uint8_t *)m + NLMSG_ALIGN(m->header.nlmsg_len);
+    memcpy(at, &attribute, sizeof attribute);
+    memcpy(at + RTA_LENGTH(0), data, size);
+    m->header.nlmsg_len =
+        (uint32_t)(NLMSG_ALIGN(m->header.nlmsg_len) + RTA_SPACE(size));
+}
+
+static void message_put32(struct message *m, int type, uint32_t value)
+{
+    message_put(m, type, &value, sizeof value);
+}
+
+/* The kernel's answer to it: 0, or an errno. */
+static int message_send(const struct message *m)
+{
+    struct {
+        struct nlmsghdr header;
+        struct nlmsgerr error;
+        uint8_t more[512];
+    } answer;
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    if (fd < 0)
+        return errno;
+    ssize_t n = send(fd, m, m->header.nlmsg_len, 0);
+    if (n >= 0)
+        n = recv(fd, &answer, sizeof answer, 0);
+    int rc = n < 0 ? errno : 0;
+    (void)close(fd);
+    if (rc == 0 && (n < (ssize_t)offsetof(typeof(answer), more) - 16 ||
+                    answer.header.nlmsg_type != NLMSG_ERROR))
+        return EPROTO;
+    return rc ? rc : -answer.error.error;
+}
+
+/* ---- rules ----------------------------------------------------------------------- */
+
+static void rule_begin(struct message *m, int type, int family, uint32_t priority)
+{
+    message_begin(m, type, type == RTM_NEWRULE ? NLM_F_CREATE | NLM_F_EXCL : 0,
+                  sizeof m->rule);
+    m->rule.family = (uint8_t)family;
+    m->rule.action = FR_ACT_TO_TBL;
+    m->rule.table = RT_TABLE_MAIN;
+    message_put32(m, FRA_PRIORITY, priority);
+}
+
+/* What is there already is as good, and what is gone is gone. */
+static bool rule_send(struct message *m)
+{
+    int rc = message_send(m);
+    if (rc == 0 || rc == EEXIST ||
+        (m->header.nlmsg_type == RTM_DELRULE && rc == ENOENT))
+        return true;
+    errno = rc;
+    return false;
+}
+
+static bool rule_names(int type, int family)
+{
+    const struct fib_rule_uid_range root = {0, 0};
+    const struct fib_rule_port_range port = {DNS_PORT, DNS_PORT};
+    struct message m;
+    rule_begin(&m, type, family, PRIORITY_NAMES);
+    message_put(&m, FRA_UID_RANGE, &root, sizeof root);
+    message_put(&m, FRA_DPORT_RANGE, &port, sizeof port);
+    return rule_send(&m);
+}
+
+static bool rules_close(int family)
+{
+    static const uint8_t zero[16];
+    struct message m;
+    rule_begin(&m, RTM_NEWRULE, family, PRIORITY_END);
+    m.rule.action = FR_ACT_UNREACHABLE;
+    m.rule.table = RT_TABLE_UNSPEC;
+    if (!rule_send(&m))
+        return false;
+    rule_begin(&m, RTM_NEWRULE, family, PRIORITY_TUNNEL);
+    message_put32(&m, FRA_SUPPRESS_IFGROUP, 0);
+    if (!rule_send(&m))
+        return false;
+    rule_begin(&m, RTM_NEWRULE, family, PRIORITY_ZERO);
+    m.rule.dst_len = family == AF_INET ? IPV4_BITS : IPV6_BITS;
+    message_put(&m, FRA_DST, zero, m.rule.dst_len / 8u);
+    if (!rule_send(&m))
+        return false;
+    rule_begin(&m, RTM_NEWRULE, family, PRIORITY_MARK);
+    message_put32(&m, FRA_FWMARK, GATE_MARK);
+    message_put32(&m, FRA_SUPPRESS_IFGROUP, TUNNEL_GROUP);
+    if (!rule_send(&m))
+        return false;
+    rule_begin(&m, RTM_NEWRULE, family, PRIORITY_GATEWAY);
+    m.rule.table = RT_TABLE_UNSPEC;
+    message_put32(&m, FRA_TABLE, TABLE);
+    message_put32(&m, FRA_FWMARK, GATE_MARK);
+    return rule_send(&m) && rule_names(RTM_DELRULE, family);
+}
+
+/* ---- the gateway ----------------------------------------------------------------- */
+
+static void gateway_put(int family, const void *address, const char *interface)
+{
+    struct message m;
+    message_begin(&m, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, sizeof m.route);
+    m.route.rtm_family = (uint8_t)family;
+    m.route.rtm_protocol = RTPROT_STATIC;
+    m.route.rtm_type = RTN_UNICAST;
+    m.route.rtm_flags = RTNH_F_ONLINK;
+    message_put32(&m, RTA_TABLE, TABLE);
+    message_put32(&m, RTA_OIF, if_nametoindex(interface));
+    message_put(&m, RTA_GATEWAY, address, family == AF_INET ? 4 : 16);
+    (void)message_send(&m);
+}
+
+/* /proc/net/route: interface, destination, gateway (in the host's byte order), flags,
+ * three counters, mask. The first default route is the one that counts. */
+static void gateway_keep(void)
+{
+    char line[256], name[IFNAMSIZ];
+    unsigned to, gateway, mask;
+    FILE *file = fopen("/proc/net/route", "re");
+    while (file && fgets(line, sizeof line, file)) {
+        if (sscanf(line, "%15s %x %x %*x %*d %*d %*d %x", name, &to, &gateway, &mask) !=
+                4 ||
+            to || mask || !gateway || !strcmp(name, tunnel_name))
+            continue;
+        gateway_put(AF_INET, &(uint32_t){gateway}, name);
+        break;
+    }
+    if (file)
+        (void)fclose(file);
+}
+
+/* /proc/net/ipv6_route: destination, its length, source, its length, gateway, four
+ * numbers, interface. */
+static void gateway6_keep(void)
+{
+    char line[256], name[IFNAMSIZ], to[33], gateway[33];
+    uint8_t address[16];
+    unsigned length;
+    FILE *file = fopen("/proc/net/ipv6_route", "re");
+    while (file && fgets(line, sizeof line, file)) {
+        if (sscanf(line, "%32s %x %*s %*x %32s %*x %*x %*x %*x %15s", to, &length,
+                   gateway, name) != 4 ||
+            length || strspn(gateway, "0") == 32 || strlen(gateway) != 32 ||
+            !strcmp(name, tunnel_name))
+            continue;
+        for (unsigned i = 0; i < sizeof address; i++) {
+            unsigned byte = 0;
+            (void)sscanf(gateway + 2 * i, "%2x", &byte);
+            address[i] = (uint8_t)byte;
+        }
+        gateway_put(AF_INET6, address, name);
+        break;
+    }
+    if (file)
+        (void)fclose(file);
+}
+
+/* ---- what is asked for ----------------------------------------------------------- */
+
+bool gate_close(const char *tunnel)
+{
+    tunnel_name = tunnel;
+    /* A kernel without IPv6 sends nothing there. */
+    closed = rules_close(AF_INET) && (rules_close(AF_INET6) || errno == EAFNOSUPPORT);
+    return closed;
+}
+
+bool gate_is_closed(void)
+{
+    return closed;
+}
+
+void gate_tunnel(void)
+{
+    struct message m;
+    if (!closed)
+        return;
+    message_begin(&m, RTM_NEWLINK, 0, sizeof m.link);
+    m.link.ifi_index = (int)if_nametoindex(tunnel_name);
+    message_put32(&m, IFLA_GROUP, TUNNEL_GROUP);
+    if (m.link.ifi_index)
+        (void)message_send(&m);
+}
+
+void gate_names(bool open)
+{
+    if (!closed)
+        return;
+    if (open) {
+        gateway_keep();
+        gateway6_keep();
+    }
+    (void)rule_names(open ? RTM_NEWRULE : RTM_DELRULE, AF_INET);
+    (void)rule_names(open ? RTM_NEWRULE : RTM_DELRULE, AF_INET6);
+}

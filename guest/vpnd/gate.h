@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Nothing leaves this guest but through the tunnel: rules of the kernel's routing
+ * (ip-rule(8)), which stay when this program ends, however it ends. What passes
+ * otherwise:
+ *
+ * - OpenVPN's own sockets, by their mark: they go to the server;
+ * - questions for names (port 53) of root's programs, while OpenVPN looks for the
+ *   server's address;
+ * - what needs no route: packet sockets of root (a DHCP client's), neighbours.
+ */
+#ifndef VPND_GATE_H
+#define VPND_GATE_H
+
+#include <stdbool.h>
+
+enum { GATE_MARK = 0x76706e64 };
+
+/* Closes it. False: errno; the kernel may have no rules. */
+bool gate_close(const char *tunnel);
+bool gate_is_closed(void);
+/* Of no effect while the gate does not exist. The tunnel's interface has come: */
+void gate_tunnel(void);
+/* OpenVPN begins to look for a name, or has ended that. */
+void gate_names(bool open);
+
+#endif
