@@ -31,7 +31,7 @@ static json_t *open_rules(struct netd *netd, const json_t *rules)
         if (!text || (!allow && strncmp(text, "deny ", 5) != 0))
             return refuse("rule", "begins with neither 'allow ' nor 'deny '");
         const char *target = text + (allow ? 6 : 5);
-        const char *bad = policy_add(&netd->stack.gate.policy, allow, target);
+        const char *bad = mv_egress_add(&netd->stack.gate.policy.egress, allow, target);
         if (bad)
             return refuse(text, bad);
     }

@@ -84,7 +84,7 @@ static bool addresses_add(struct dns_address *out, int room, int *count,
     struct dns_address *to = &out[(*count)++];
     to->ttl_s = ttl_s;
     if (bytes == 4)
-        to->address = address_v4(data);
+        to->address = mv_address_v4(data);
     else
         memcpy(to->address.byte, data, 16);
     return true;

@@ -8,6 +8,8 @@
 
 #include "policy.h"
 
+#include <stddef.h>
+
 enum {
     DNS_HEADER_BYTES = 12,
     DNS_NAME_MAX = 256, /* with the NUL */
@@ -22,7 +24,7 @@ struct dns_question {
 };
 
 struct dns_address {
-    struct address address;
+    struct mv_address address;
     uint32_t ttl_s;
 };
 

@@ -33,12 +33,12 @@ enum {
     DHCP_END = 255
 };
 
-static bool same(const struct address *a, const struct address *b)
+static bool same(const struct mv_address *a, const struct mv_address *b)
 {
     return !memcmp(a, b, sizeof *a);
 }
 
-static bool gate_is_dns(const struct gate *gate, const struct address *address)
+static bool gate_is_dns(const struct gate *gate, const struct mv_address *address)
 {
     return same(address, &gate->dns[0]) || same(address, &gate->dns[1]);
 }
@@ -53,8 +53,8 @@ static bool gate_is_discovery(uint8_t icmp6_type)
 
 static bool gate_is_dhcp(const struct gate *gate, const struct packet *p)
 {
-    static const struct address broadcast = {{[10] = 255, 255, 255, 255, 255, 255}};
-    static const struct address agents = {{0xff, 2, [13] = 1, [15] = 2}};
+    static const struct mv_address broadcast = {{[10] = 255, 255, 255, 255, 255, 255}};
+    static const struct mv_address agents = {{0xff, 2, [13] = 1, [15] = 2}};
     return p->v6 ? p->to_port == PORT_DHCPV6_SERVER &&
                        (same(&p->to, &gate->host[1]) || same(&p->to, &agents))
                  : p->from_port == PORT_DHCP_CLIENT && p->to_port == PORT_DHCP_SERVER &&
@@ -73,7 +73,7 @@ static bool gate_is_local(const struct gate *gate, const struct packet *p)
  * could be read goes nowhere. */
 static bool gate_is_loopback(const struct packet *p)
 {
-    static const struct address mapped = {{[10] = 255, 255}};
+    static const struct mv_address mapped = {{[10] = 255, 255}};
     const uint8_t *to = p->to.byte;
     if (p->kind == PACKET_ARP || p->transport == 0)
         return false;
@@ -93,12 +93,12 @@ static enum gate_verdict gate_refuse(struct gate *gate, const uint8_t *frame,
 
 static bool gate_is_open(const struct gate *gate)
 {
-    return gate->policy.rules == 0 && !gate->restricted;
+    return gate->policy.egress.rules == 0 && !gate->restricted;
 }
 
 static bool gate_allows_name(const struct gate *gate, const char *name)
 {
-    return !gate->restricted && policy_allows_name(&gate->policy, name);
+    return !gate->restricted && mv_egress_allows_name(&gate->policy.egress, name);
 }
 
 static enum gate_verdict gate_question(struct gate *gate, const uint8_t *frame,
@@ -123,11 +123,11 @@ static enum gate_verdict gate_question(struct gate *gate, const uint8_t *frame,
     return GATE_REPLY;
 }
 
-static enum policy_protocol gate_protocol(const struct packet *p)
+static enum mv_egress_protocol gate_protocol(const struct packet *p)
 {
     if (p->protocol == PROTOCOL_TCP)
-        return POLICY_TCP;
-    return p->protocol == PROTOCOL_UDP ? POLICY_UDP : POLICY_OTHER;
+        return MV_EGRESS_TCP;
+    return p->protocol == PROTOCOL_UDP ? MV_EGRESS_UDP : MV_EGRESS_OTHER;
 }
 
 enum gate_verdict gate_from_guest(struct gate *gate, const uint8_t *frame,
@@ -167,7 +167,7 @@ static bool gate_learn(struct gate *gate, const uint8_t *message, size_t bytes,
     struct dns_address found[DNS_ADDRESSES_MAX];
     int count = dns_read_addresses(message, bytes, question, found, DNS_ADDRESSES_MAX);
     for (int i = 0; i < count; i++) {
-        if (policy_is_inside(&gate->policy, &found[i].address))
+        if (mv_egress_is_inside(&gate->policy.egress, &found[i].address))
             return false;
     }
     for (int i = 0; i < count; i++)
@@ -220,7 +220,7 @@ enum gate_look { LOOK_NOT, LOOK_DHCP, LOOK_DNS, LOOK_UNREADABLE, LOOK_FORWARDED 
 static bool gate_forwards(const struct gate *gate, const struct packet *p)
 {
     static const uint8_t leased[4] = {10, 0, 2, 15};
-    const struct address guest = address_v4(leased);
+    const struct mv_address guest = mv_address_v4(leased);
     for (unsigned i = 0; i < gate->forwards; i++) {
         const struct gate_forward *forward = &gate->forward[i];
         if (forward->guest_port == p->to_port && forward->v6 == p->v6)

@@ -12,6 +12,8 @@
 #include "packet.h"
 #include "recent.h"
 
+#include <stddef.h>
+
 enum {
     GATE_FRAME_MAX = 65535 + 18,
     GATE_FORWARDS = 256, /* of UDP, at a time */
@@ -31,7 +33,7 @@ struct gate {
     struct recent recent;
     struct gate_forward forward[GATE_FORWARDS];
     unsigned forwards;
-    struct address host[2], dns[2]; /* our own, IPv4 and IPv6 */
+    struct mv_address host[2], dns[2]; /* our own, IPv4 and IPv6 */
     uint16_t mtu;
     /* What was refused. */
     uint64_t connections, names, answers, malformed;

@@ -56,8 +56,8 @@ static bool read_v4(const uint8_t *frame, size_t length, struct packet *p)
     size_t header = 4u * (ip[0] & 15u), total = load16(ip + 2);
     if (header < IPV4_BYTES || total < header || total > room)
         return false;
-    p->from = address_v4(ip + 12);
-    p->to = address_v4(ip + 16);
+    p->from = mv_address_v4(ip + 12);
+    p->to = mv_address_v4(ip + 16);
     p->protocol = ip[9];
     p->transport = PACKET_ETHERNET + header;
     p->end = PACKET_ETHERNET + total;
@@ -160,8 +160,9 @@ static uint16_t sum_transport(const uint8_t *ip, bool v6, uint8_t protocol,
 }
 
 /* IP with nothing but addresses, lengths and a protocol; returns where it ends. */
-static uint8_t *put_ip(uint8_t *ip, const struct packet *p, const struct address *from,
-                       const struct address *to, uint8_t protocol, size_t length)
+static uint8_t *put_ip(uint8_t *ip, const struct packet *p,
+                       const struct mv_address *from, const struct mv_address *to,
+                       uint8_t protocol, size_t length)
 {
     memset(ip, 0, p->v6 ? IPV6_BYTES : IPV4_BYTES);
     if (p->v6) {
@@ -248,7 +249,7 @@ size_t packet_refuse(const uint8_t *frame, const struct packet *packet, uint8_t 
 }
 
 static size_t put_udp(uint8_t *frame, const struct packet *p,
-                      const struct address *from, const struct address *to,
+                      const struct mv_address *from, const struct mv_address *to,
                       uint16_t from_port, uint16_t to_port, size_t bytes)
 {
     size_t length = UDP_BYTES + bytes;

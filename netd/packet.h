@@ -8,6 +8,8 @@
 
 #include "policy.h"
 
+#include <stddef.h>
+
 enum {
     PACKET_ETHERNET = 14,
     PACKET_REPLY_MAX = 128 /* bytes of a reply that we make */
@@ -23,7 +25,7 @@ enum packet_kind {
 struct packet {
     enum packet_kind kind;
     bool v6;
-    struct address from, to;
+    struct mv_address from, to;
     uint8_t protocol;            /* IANA's number */
     uint16_t from_port, to_port; /* TCP, UDP */
     bool syn;                    /* TCP: opens a connection */

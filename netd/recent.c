@@ -15,7 +15,7 @@ enum {
 
 /* One end of a datagram. */
 struct end {
-    const struct address *address;
+    const struct mv_address *address;
     uint16_t port;
 };
 

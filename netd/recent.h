@@ -17,7 +17,7 @@ enum {
 };
 
 struct recent_sender {
-    struct address address, guest;
+    struct mv_address address, guest;
     uint16_t port, guest_port;
     uint64_t until_ms;
 };

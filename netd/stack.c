@@ -174,9 +174,9 @@ bool stack_open(struct stack *stack, const struct stack_options *options)
     stack->gate.mtu = options->mtu;
     /* libslirp's own way of it would lose what answers a datagram, too. */
     stack->gate.restricted = options->restrict_to_forwards;
-    stack->gate.host[0] = address_v4((const uint8_t[4]){10, 0, 2, 2});
+    stack->gate.host[0] = mv_address_v4((const uint8_t[4]){10, 0, 2, 2});
     memcpy(stack->gate.host[1].byte, &config.vhost6, 16);
-    stack->gate.dns[0] = address_v4(dns);
+    stack->gate.dns[0] = mv_address_v4(dns);
     memcpy(stack->gate.dns[1].byte, &config.vnameserver6, 16);
     stack->slirp = slirp_new(&config, &callbacks, stack);
     return stack->slirp != NULL;

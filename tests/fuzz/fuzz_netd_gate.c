@@ -16,12 +16,12 @@
 static const char *const rules[] = {"example.com", "*.example.org:443", "1.2.3.0/24",
                                     "10.0.2.15:80", "[2001:db8::]/32/udp"};
 
-static bool is(const struct address *address, const char *text)
+static bool is(const struct mv_address *address, const char *text)
 {
-    struct address other;
+    struct mv_address other;
     if (!strchr(text, ':')) {
         MV_ASSERT(inet_pton(AF_INET, text, other.byte) == 1);
-        other = address_v4(other.byte);
+        other = mv_address_v4(other.byte);
     } else {
         MV_ASSERT(inet_pton(AF_INET6, text, other.byte) == 1);
     }
@@ -31,7 +31,7 @@ static bool is(const struct address *address, const char *text)
 /* Is it for DHCP, DNS or neighbour discovery of our own? */
 static bool ends_here(const struct packet *p)
 {
-    const struct address *to = &p->to;
+    const struct mv_address *to = &p->to;
     if (p->protocol == PROTOCOL_ICMPV6)
         return (p->icmp6_type >= 131 && p->icmp6_type <= 136) || p->icmp6_type == 143;
     if (p->protocol != PROTOCOL_UDP)
@@ -45,7 +45,7 @@ static bool ends_here(const struct packet *p)
 
 static bool is_open(const struct gate *gate)
 {
-    return gate->policy.rules == 0 && !gate->restricted;
+    return gate->policy.egress.rules == 0 && !gate->restricted;
 }
 
 static void passed(const struct gate *gate, const uint8_t *frame, size_t length)
@@ -58,9 +58,9 @@ static void passed(const struct gate *gate, const uint8_t *frame, size_t length)
     MV_ASSERT(!is(&p.to, "127.0.0.1") && !is(&p.to, "0.0.0.0") && !is(&p.to, "::1"));
     if ((p.protocol == PROTOCOL_TCP && !p.syn) || ends_here(&p))
         return;
-    enum policy_protocol protocol = p.protocol == PROTOCOL_TCP   ? POLICY_TCP
-                                    : p.protocol == PROTOCOL_UDP ? POLICY_UDP
-                                                                 : POLICY_OTHER;
+    enum mv_egress_protocol protocol = p.protocol == PROTOCOL_TCP   ? MV_EGRESS_TCP
+                                       : p.protocol == PROTOCOL_UDP ? MV_EGRESS_UDP
+                                                                    : MV_EGRESS_OTHER;
     MV_ASSERT(!gate->restricted &&
               policy_allows(&gate->policy, &p.to, p.to_port, protocol, 0));
 }
@@ -108,17 +108,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct gate *gate = calloc(1, sizeof *gate);
     uint8_t *frame = malloc(GATE_FRAME_MAX), *reply = malloc(GATE_FRAME_MAX);
-    struct address inside = address_v4((const uint8_t[4]){192, 168, 1, 1});
+    struct mv_address inside = mv_address_v4((const uint8_t[4]){192, 168, 1, 1});
     MV_ASSERT(gate && frame && reply);
-    gate->host[0] = address_v4((const uint8_t[4]){10, 0, 2, 2});
-    gate->dns[0] = address_v4((const uint8_t[4]){10, 0, 2, 3});
+    gate->host[0] = mv_address_v4((const uint8_t[4]){10, 0, 2, 2});
+    gate->dns[0] = mv_address_v4((const uint8_t[4]){10, 0, 2, 3});
     MV_ASSERT(inet_pton(AF_INET6, "fec0::2", gate->host[1].byte) == 1 &&
               inet_pton(AF_INET6, "fec0::3", gate->dns[1].byte) == 1);
     gate->mtu = 65520;
     if (size >= 2 && size - 2 <= GATE_FRAME_MAX) {
         for (unsigned i = 0; i < sizeof rules / sizeof rules[0]; i++) {
             if (data[1] >> i & 1)
-                (void)policy_add(&gate->policy, data[1] & 0x80, rules[i]);
+                (void)mv_egress_add(&gate->policy.egress, data[1] & 0x80, rules[i]);
         }
         gate->restricted = data[1] & 0x40;
         memcpy(frame, data + 2, size - 2);
@@ -126,8 +126,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             to_guest(gate, frame, size - 2, data + 2);
         else
             from_guest(gate, frame, size - 2, reply);
-        MV_ASSERT(gate->policy.rules == 0 ||
-                  !policy_allows(&gate->policy, &inside, 1, POLICY_TCP, 0));
+        MV_ASSERT(gate->policy.egress.rules == 0 ||
+                  !policy_allows(&gate->policy, &inside, 1, MV_EGRESS_TCP, 0));
     }
     free(reply);
     free(frame);

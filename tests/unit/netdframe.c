@@ -18,9 +18,9 @@ int begin(void **state)
 {
     (void)state;
     memset(&gate, 0, sizeof gate);
-    gate.host[0] = address_v4((const uint8_t[4]){10, 0, 2, 2});
+    gate.host[0] = mv_address_v4((const uint8_t[4]){10, 0, 2, 2});
     assert_int_equal(inet_pton(AF_INET6, "fec0::2", gate.host[1].byte), 1);
-    gate.dns[0] = address_v4((const uint8_t[4]){10, 0, 2, 3});
+    gate.dns[0] = mv_address_v4((const uint8_t[4]){10, 0, 2, 3});
     assert_int_equal(inet_pton(AF_INET6, "fec0::3", gate.dns[1].byte), 1);
     gate.mtu = 65520;
     return 0;
@@ -28,7 +28,7 @@ int begin(void **state)
 
 void allow(const char *text)
 {
-    assert_null(policy_add(&gate.policy, true, text));
+    assert_null(mv_egress_add(&gate.policy.egress, true, text));
 }
 
 void put16(uint8_t *p, size_t value)

@@ -19,40 +19,40 @@ static int begin(void **state)
 
 static void allow(const char *text)
 {
-    assert_null(policy_add(&policy, true, text));
+    assert_null(mv_egress_add(&policy.egress, true, text));
 }
 
 static void deny(const char *text)
 {
-    assert_null(policy_add(&policy, false, text));
+    assert_null(mv_egress_add(&policy.egress, false, text));
 }
 
-static struct address at(const char *text)
+static struct mv_address at(const char *text)
 {
     uint8_t v4[4];
-    struct address a;
+    struct mv_address a;
     if (inet_pton(AF_INET, text, v4) == 1)
-        return address_v4(v4);
+        return mv_address_v4(v4);
     assert_int_equal(inet_pton(AF_INET6, text, a.byte), 1);
     return a;
 }
 
 static bool tcp(const char *text, uint16_t port, uint64_t now_ms)
 {
-    struct address a = at(text);
-    return policy_allows(&policy, &a, port, POLICY_TCP, now_ms);
+    struct mv_address a = at(text);
+    return policy_allows(&policy, &a, port, MV_EGRESS_TCP, now_ms);
 }
 
 static bool udp(const char *text, uint16_t port)
 {
-    struct address a = at(text);
-    return policy_allows(&policy, &a, port, POLICY_UDP, 0);
+    struct mv_address a = at(text);
+    return policy_allows(&policy, &a, port, MV_EGRESS_UDP, 0);
 }
 
 static void answered(const char *name, const char *text, uint32_t ttl_s,
                      uint64_t now_ms)
 {
-    struct address a = at(text);
+    struct mv_address a = at(text);
     policy_answered(&policy, name, &a, ttl_s, now_ms);
 }
 
@@ -61,7 +61,7 @@ static void without_rules_everything_is_open(void **state)
     (void)state;
     assert_true(tcp("1.1.1.1", 443, 0));
     assert_true(tcp("192.168.1.1", 22, 0));
-    assert_true(policy_allows_name(&policy, "example.com"));
+    assert_true(mv_egress_allows_name(&policy.egress, "example.com"));
 }
 
 static void the_first_match_decides(void **state)
@@ -101,6 +101,39 @@ static void inside_opens_when_it_is_asked_for(void **state)
     assert_false(tcp("192.168.7.9", 22, 0));
     assert_false(tcp("192.168.8.9", 5432, 0));
     assert_false(udp("192.168.7.9", 5432));
+}
+
+/* Also not by a name that was answered so. */
+static void this_computer_opens_to_who_means_it(void **state)
+{
+    static const char *const self[] = {"127.0.0.1", "127.9.9.9", "0.0.0.0", "::1",
+                                       "::"};
+    (void)state;
+    allow("0.0.0.0/0");
+    allow("::/0");
+    allow("example.com");
+    answered("example.com", "127.0.0.1", 300, 0);
+    assert_true(tcp("192.168.1.1", 80, 0));
+    assert_true(tcp("fc00::1", 80, 0));
+    for (size_t i = 0; i < sizeof self / sizeof self[0]; i++)
+        assert_false(tcp(self[i], 80, 0));
+    allow("127.0.0.0/8:80");
+    allow("::1");
+    assert_true(tcp("127.9.9.9", 80, 0));
+    assert_false(tcp("127.9.9.9", 81, 0));
+    assert_true(tcp("::1", 81, 0));
+    assert_false(tcp("0.0.0.0", 80, 0));
+}
+
+static void who_may_go_everywhere_may_ask_for_every_name(void **state)
+{
+    (void)state;
+    deny("ads.example.com");
+    allow("10.0.0.0/8");
+    assert_false(mv_egress_allows_name(&policy.egress, "example.com"));
+    allow("0.0.0.0/0");
+    assert_true(mv_egress_allows_name(&policy.egress, "example.com"));
+    assert_false(mv_egress_allows_name(&policy.egress, "ads.example.com"));
 }
 
 static void ports_and_protocols(void **state)
@@ -146,13 +179,13 @@ static void an_answer_ends(void **state)
 static void names_do_not_open_private_addresses(void **state)
 {
     (void)state;
-    struct address a = at("192.168.1.1");
+    struct mv_address a = at("192.168.1.1");
     allow("example.com");
     answered("example.com", "192.168.1.1", 300, 0);
     assert_false(tcp("192.168.1.1", 80, 0));
-    assert_true(policy_is_inside(&policy, &a));
+    assert_true(mv_egress_is_inside(&policy.egress, &a));
     allow("192.168.1.0/24");
-    assert_false(policy_is_inside(&policy, &a));
+    assert_false(mv_egress_is_inside(&policy.egress, &a));
 }
 
 static void names_are_matched_whole(void **state)
@@ -160,13 +193,13 @@ static void names_are_matched_whole(void **state)
     (void)state;
     deny("ads.example.com");
     allow("*.example.com");
-    assert_false(policy_allows_name(&policy, "ads.example.com"));
-    assert_true(policy_allows_name(&policy, "www.example.com"));
-    assert_true(policy_allows_name(&policy, "a.b.example.com"));
-    assert_false(policy_allows_name(&policy, "example.com"));
-    assert_false(policy_allows_name(&policy, "badexample.com"));
-    assert_false(policy_allows_name(&policy, "example.com.evil.net"));
-    assert_false(policy_allows_name(&policy, ""));
+    assert_false(mv_egress_allows_name(&policy.egress, "ads.example.com"));
+    assert_true(mv_egress_allows_name(&policy.egress, "www.example.com"));
+    assert_true(mv_egress_allows_name(&policy.egress, "a.b.example.com"));
+    assert_false(mv_egress_allows_name(&policy.egress, "example.com"));
+    assert_false(mv_egress_allows_name(&policy.egress, "badexample.com"));
+    assert_false(mv_egress_allows_name(&policy.egress, "example.com.evil.net"));
+    assert_false(mv_egress_allows_name(&policy.egress, ""));
 }
 
 static void the_table_of_answers_forgets_the_oldest(void **state)
@@ -175,7 +208,7 @@ static void the_table_of_answers_forgets_the_oldest(void **state)
     allow("example.com");
     for (unsigned i = 0; i < POLICY_ADDRESSES_MAX + 10; i++) {
         const uint8_t v4[4] = {20, 0, (uint8_t)(i >> 8), (uint8_t)i};
-        struct address a = address_v4(v4);
+        struct mv_address a = mv_address_v4(v4);
         policy_answered(&policy, "example.com", &a, 100 + i, 0);
     }
     assert_int_equal(policy.answers, POLICY_ADDRESSES_MAX);
@@ -209,13 +242,13 @@ static void nonsense_is_refused_with_a_reason(void **state)
         "10.0.0.256", "1.2.3",        "*.10.0.0.1",     "192.168.0.0.",  "host.7:80"};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        if (!policy_add(&policy, true, bad[i]))
+        if (!mv_egress_add(&policy.egress, true, bad[i]))
             fail_msg("'%s' was accepted", bad[i]);
     }
-    assert_int_equal(policy.rules, 0);
-    for (unsigned i = 0; i < POLICY_RULES_MAX; i++)
+    assert_int_equal(policy.egress.rules, 0);
+    for (unsigned i = 0; i < MV_EGRESS_RULES_MAX; i++)
         allow("1.2.3.4");
-    assert_non_null(policy_add(&policy, true, "1.2.3.4"));
+    assert_non_null(mv_egress_add(&policy.egress, true, "1.2.3.4"));
 }
 
 int main(void)
@@ -226,6 +259,8 @@ int main(void)
         cmocka_unit_test_setup(with_denials_only_the_rest_stays_open_but_not_inside,
                                begin),
         cmocka_unit_test_setup(inside_opens_when_it_is_asked_for, begin),
+        cmocka_unit_test_setup(this_computer_opens_to_who_means_it, begin),
+        cmocka_unit_test_setup(who_may_go_everywhere_may_ask_for_every_name, begin),
         cmocka_unit_test_setup(ports_and_protocols, begin),
         cmocka_unit_test_setup(a_name_is_what_our_dns_answered, begin),
         cmocka_unit_test_setup(an_answer_ends, begin),
