@@ -8,10 +8,10 @@
 #define _GNU_SOURCE
 #include "dial.h"
 #include "names.h"
+#include "program.h"
 #include "relay.h"
 #include "tunnel.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <netinet/in.h>
@@ -21,17 +21,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include <linux/vm_sockets.h>
 
 enum {
     OPENING_MS = 30000, /* from a client's first byte to its target */
     TICK_MS = 500,      /* how exactly that is kept */
     CONNECTIONS_MAX = 8192,
-    BACKLOG = 1024,
     VSOCK_WINDOW = 1 << 20,
     HEARD_MAX = PROXY_HELLO_BYTES + SOCKS_REQUEST_MAX
 };
@@ -51,6 +47,7 @@ struct conn {
 #define CONN_OF(ptr, member) \
     ((struct conn *)(void *)((char *)(ptr)-offsetof(struct conn, member)))
 
+static const char program[] = "inbound-proxy";
 static struct dial_way way;
 static struct conn *opening, *open_conns;
 static unsigned connections;
@@ -229,49 +226,13 @@ static const char usage[] =
     "  -h, --help            this text\n\n"
     "Example: inbound-proxy --interface tun0 --only\n";
 
-static void fail(const char *what)
-{
-    (void)fprintf(stderr, "inbound-proxy: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
-static void wrong(const char *what, const char *value)
-{
-    (void)fprintf(stderr, "inbound-proxy: %s '%s'; see inbound-proxy --help\n", what,
-                  value);
-    exit(2);
-}
-
-static uint32_t number(const char *text, uint32_t most, const char *what)
-{
-    char *end;
-    unsigned long value = strtoul(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end || value > most)
-        wrong(what, text);
-    return (uint32_t)value;
-}
-
-static int listen_on(const void *address, socklen_t length)
-{
-    const int on = 1;
-    int family = ((const struct sockaddr *)address)->sa_family;
-    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        fail("socket");
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(fd, address, length) || listen(fd, BACKLOG))
-        fail("it cannot listen");
-    return fd;
-}
-
 /* What the host may send ahead: more at once for each change between us and a target's
  * side. Connections have it from their listener, and memory only while bytes wait. */
 static int listen_vsock(uint32_t port)
 {
-    const struct sockaddr_vm address = {
-        .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = port};
+    const struct sockaddr_vm address = program_vsock(VMADDR_CID_ANY, port);
     const uint64_t window = VSOCK_WINDOW;
-    int fd = listen_on(&address, sizeof address);
+    int fd = program_listen(program, &address, sizeof address);
     (void)setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_MAX_SIZE, &window,
                      sizeof window);
     (void)setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_SIZE, &window, sizeof window);
@@ -280,15 +241,8 @@ static int listen_vsock(uint32_t port)
 
 static int listen_tcp(char *text)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET};
-    char *colon = strrchr(text, ':');
-    if (!colon)
-        wrong("an address is ADDR:PORT, not", text);
-    address.sin_port = htons((uint16_t)number(colon + 1, UINT16_MAX, "a port is not"));
-    *colon = '\0';
-    if (inet_pton(AF_INET, text, &address.sin_addr) != 1)
-        wrong("this is no IPv4 address:", text);
-    return listen_on(&address, sizeof address);
+    const struct sockaddr_in address = program_address(program, text);
+    return program_listen(program, &address, sizeof address);
 }
 
 static int options(int argc, char **argv)
@@ -304,7 +258,7 @@ static int options(int argc, char **argv)
     int o;
     while ((o = getopt_long(argc, argv, "p:l:i:oh", known, NULL)) != -1) {
         if (o == 'p')
-            port = number(optarg, UINT32_MAX - 1, "a port is not");
+            port = program_number(program, optarg, UINT32_MAX - 1, "a port is not");
         else if (o == 'l')
             tcp = optarg;
         else if (o == 'i')
@@ -317,26 +271,22 @@ static int options(int argc, char **argv)
             exit(2); /* getopt has said why */
     }
     if (optind < argc)
-        wrong("unknown word", argv[optind]);
+        program_wrong(program, "unknown word", argv[optind]);
     if (way.only && !way.interface)
-        wrong("which interface?", "--only");
+        program_wrong(program, "which interface?", "--only");
     return tcp ? listen_tcp(tcp) : listen_vsock(port);
 }
 
 int main(int argc, char **argv)
 {
-    struct rlimit files;
     (void)signal(SIGPIPE, SIG_IGN);
     int fd = options(argc, argv);
-    if (!getrlimit(RLIMIT_NOFILE, &files)) {
-        files.rlim_cur = files.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &files);
-    }
+    program_files();
     if (!loop_open() || !names_open() ||
         !watch_add(&listener, fd, EPOLLIN, listener_heard))
-        fail("it cannot start");
+        program_fail(program, "it cannot start");
     if (way.interface && !tunnel_watch(&way, tunnel_is_down))
-        fail("it cannot watch interfaces");
+        program_fail(program, "it cannot watch interfaces");
     int64_t tick_ms = loop_now_ms();
     for (;;) {
         bool waits = opening || !listener.events;

@@ -5,6 +5,7 @@
  */
 #include "backing/vsock_ports.h"
 
+#include "backing/outbound.h"
 #include "backing/vsock_door.h"
 
 #include "os/error.h"
@@ -37,7 +38,7 @@ int mv_vsock_listen(struct mv_vsock_ports *ports, microvm_socket_type type,
     int rc = mv_socket_has(type, err);
     if (rc)
         return rc;
-    if (ports_find(ports, port))
+    if (ports_find(ports, port) || (ports->outbound && port == OUTBOUND_PORT))
         return mv_fail(err, MICROVM_E_STATE, "vsock: port %u is listened on already",
                        port);
     for (unsigned i = 0; i < MV_VSOCK_LISTENERS; i++) {
@@ -113,6 +114,8 @@ static intptr_t ports_arrived(void *ctx, microvm_socket_type type, uint32_t port
     struct mv_vsock_listener *l = ports_find(ports, port);
     intptr_t pair[2];
     (void)from;
+    if (ports->outbound && port == OUTBOUND_PORT && type == MICROVM_SOCKET_STREAM)
+        return mv_outbound_arrived(ports->outbound);
     if (!l)
         return mv_vsock_uds_arrived(ports, type, port);
     if (l->type != type || l->count == MV_VSOCK_BACKLOG ||
@@ -223,6 +226,8 @@ static void ports_timer(uv_timer_t *timer)
         dial_try(ports, dial, now_ns);
     for (struct mv_vsock_door *d = ports->doors; d; d = d->next)
         mv_vsock_door_serve(d, now_ns);
+    if (ports->outbound)
+        mv_outbound_serve(ports->outbound, now_ns);
     mv_vsock_ports_rearm(ports);
 }
 
@@ -234,6 +239,10 @@ void mv_vsock_ports_rearm(struct mv_vsock_ports *ports)
     for (const struct mv_vsock_door *d = ports->doors; d; d = d->next) {
         uint64_t door_ns = mv_vsock_door_due(d, now_ns);
         due_ns = MV_MIN(due_ns, door_ns);
+    }
+    if (ports->outbound) {
+        uint64_t outbound_ns = mv_outbound_due(ports->outbound);
+        due_ns = MV_MIN(due_ns, outbound_ns);
     }
     (void)uv_timer_stop(ports->timer);
     if (due_ns == UINT64_MAX)
@@ -337,6 +346,7 @@ void mv_vsock_ports_end(struct mv_vsock_ports *ports)
     mv_vsock_uds_close(ports);
     while (ports->socks)
         mv_vsock_socks_end(ports->socks);
+    mv_outbound_close(ports->outbound);
     mv_vsock_ports_rearm(ports);
 }
 

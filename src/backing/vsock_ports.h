@@ -11,6 +11,7 @@
  *   reach the guest. One is a UNIX socket in the manner of Firecracker (vsock_uds.c),
  *   where the guest's connections come out, too; others are SOCKS servers
  *   (vsock_socks.c)
+ * - connections that the guest makes by way of this computer (outbound.h)
  *
  * All on the loop.
  */
@@ -30,6 +31,7 @@ enum {
 struct mv_vsock_ports;
 struct mv_vsock_door;
 struct mv_vsock_socks;
+struct mv_outbound;
 
 /* One connection that the host wants. Lives in its owner until `done`. */
 struct mv_vsock_dial {
@@ -76,6 +78,7 @@ struct mv_vsock_ports {
     struct mv_vsock_door *uds;    /* one of them, */
     char path[MV_VSOCK_PATH];     /* when it has a path */
     struct mv_vsock_socks *socks; /* the others */
+    struct mv_outbound *outbound; /* who takes the guest's to OUTBOUND_PORT, or NULL */
 };
 
 /* `path` NULL: no UNIX socket. */

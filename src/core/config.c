@@ -127,6 +127,7 @@ void mv_config_done(struct mv_config *config)
     mv_config_list_reset(&config->publish);
     mv_config_list_reset(&config->egress);
     mv_config_list_reset(&config->socks);
+    mv_config_list_reset(&config->outbound);
     memset(config, 0, sizeof *config);
 }
 
@@ -158,6 +159,7 @@ int mv_config_copy(struct mv_config *to, const struct mv_config *from,
     all &= mv_config_list_own(&copy.publish);
     all &= mv_config_list_own(&copy.egress);
     all &= mv_config_list_own(&copy.socks);
+    all &= mv_config_list_own(&copy.outbound);
     if (!all) {
         mv_config_done(&copy);
         return mv_fail(err, MICROVM_E_NO_MEMORY, "configuration: no memory for a copy");
@@ -205,11 +207,11 @@ int mv_config_check(const struct mv_config *config, microvm_error *err)
                        "%s: that is done by the user network, which this machine does "
                        "not have: say net=user too",
                        config->publish.count ? "publish" : "egress");
-    if (config->socks.count && !config->vsock.on)
-        return mv_fail(
-            err, MICROVM_E_INVALID,
-            "socks: its connections go through the socket device, which this "
-            "machine does not have: say vsock=cid=3 too");
+    if ((config->socks.count || config->outbound.count) && !config->vsock.on)
+        return mv_fail(err, MICROVM_E_INVALID,
+                       "%s: its connections go through the socket device, which this "
+                       "machine does not have: say vsock=cid=3 too",
+                       config->socks.count ? "socks" : "outbound");
     if (config->cmdline_only && !config->cmdline)
         return mv_fail(err, MICROVM_E_INVALID,
                        "cmdline-only: there is no cmdline to be used alone");

@@ -114,8 +114,9 @@ struct mv_config {
     int interrupts; /* enum mv_interrupts: a test setting */
     bool rng, balloon;
     struct mv_vsock_config vsock;
-    struct mv_config_list socks; /* servers at the vsock device */
-    uint64_t timeout_ms;         /* 0: no limit */
+    struct mv_config_list socks;    /* servers at the vsock device, */
+    struct mv_config_list outbound; /* and rules of what leaves through it */
+    uint64_t timeout_ms;            /* 0: no limit */
 
     struct mv_log_target {
         microvm_log_fn *fn;

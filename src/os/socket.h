@@ -9,6 +9,7 @@
 #ifndef MV_OS_SOCKET_H
 #define MV_OS_SOCKET_H
 
+#include "os/address.h"
 #include "util/err.h"
 #include "util/span.h"
 
@@ -82,5 +83,20 @@ int mv_tcp_listen(const char *address, uint16_t port, intptr_t *out, uint16_t *b
                   microvm_error *err);
 /* The address is this computer's own, which nobody else reaches. */
 bool mv_tcp_is_loopback(const char *address);
+
+enum mv_tcp_why {
+    MV_TCP_CONNECTED,
+    MV_TCP_FAILED,
+    MV_TCP_REFUSED,
+    MV_TCP_NO_HOST,
+    MV_TCP_NO_NETWORK,
+    MV_TCP_TIMED_OUT
+};
+/* A connection that is being made: when it can be written, mv_tcp_dialled says what has
+ * become of it. MV_SOCKET_NONE: nothing, and *why. */
+intptr_t mv_tcp_dial(const struct mv_address *to, uint16_t port, enum mv_tcp_why *why);
+enum mv_tcp_why mv_tcp_dialled(intptr_t socket);
+/* Closes it as one that has failed: its peer is told that this was not all. */
+void mv_tcp_reset(intptr_t socket);
 
 #endif

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Sockets that listen on TCP.
+ * Sockets that listen on TCP, and such that connect.
  */
 #define _GNU_SOURCE
 #include "os/error.h"
 #include "os/socket.h"
 
+#include <string.h>
 #include <uv.h>
 
 #ifdef _WIN32
@@ -18,6 +19,8 @@ typedef int sock_length;
 #define last_error() WSAGetLastError()
 /* Without SO_REUSEADDR, which means there that two may listen. */
 #define REUSE_OPTION SO_EXCLUSIVEADDRUSE
+#define ERROR_OF(e)  WSA##e
+#define IN_PROGRESS  WSAEWOULDBLOCK
 #else
 #include <errno.h>
 #include <netinet/in.h>
@@ -29,6 +32,8 @@ typedef socklen_t sock_length;
 #define close_sock   close
 #define last_error() errno
 #define REUSE_OPTION SO_REUSEADDR
+#define ERROR_OF(e)  e
+#define IN_PROGRESS  EINPROGRESS
 #endif
 
 enum { BACKLOG = 512 };
@@ -82,4 +87,80 @@ bool mv_tcp_is_loopback(const char *address)
     if (!uv_ip4_addr(address, 0, &at.v4))
         return (ntohl(at.v4.sin_addr.s_addr) >> 24) == 127;
     return !uv_ip6_addr(address, 0, &at.v6) && IN6_IS_ADDR_LOOPBACK(&at.v6.sin6_addr);
+}
+
+/* -- connecting -- */
+
+static enum mv_tcp_why tcp_why(int error)
+{
+    switch (error) {
+    case 0:
+        return MV_TCP_CONNECTED;
+    case ERROR_OF(ECONNREFUSED):
+        return MV_TCP_REFUSED;
+    case ERROR_OF(ENETUNREACH):
+    case ERROR_OF(ENETDOWN):
+    case ERROR_OF(EADDRNOTAVAIL):
+        return MV_TCP_NO_NETWORK;
+    case ERROR_OF(EHOSTUNREACH):
+    case ERROR_OF(EHOSTDOWN):
+        return MV_TCP_NO_HOST;
+    case ERROR_OF(ETIMEDOUT):
+        return MV_TCP_TIMED_OUT;
+    default:
+        return MV_TCP_FAILED;
+    }
+}
+
+static sock_length tcp_address(union address *at, const struct mv_address *to,
+                               uint16_t port)
+{
+    memset(at, 0, sizeof *at);
+    if (mv_address_is_v4(to)) {
+        at->v4.sin_family = AF_INET;
+        at->v4.sin_port = htons(port);
+        memcpy(&at->v4.sin_addr, to->byte + 12, 4);
+        return sizeof at->v4;
+    }
+    at->v6.sin6_family = AF_INET6;
+    at->v6.sin6_port = htons(port);
+    memcpy(&at->v6.sin6_addr, to->byte, sizeof to->byte);
+    return sizeof at->v6;
+}
+
+intptr_t mv_tcp_dial(const struct mv_address *to, uint16_t port, enum mv_tcp_why *why)
+{
+    union address at;
+    const int on = 1;
+    sock_length length = tcp_address(&at, to, port);
+    sock s = socket(at.any.sa_family, SOCK_STREAM, 0);
+    *why = MV_TCP_FAILED;
+    if (s == (sock)-1)
+        return MV_SOCKET_NONE;
+    mv_socket_prepare((intptr_t)s);
+    (void)setsockopt(s, IPPROTO_TCP, TCP_NODELAY, (const void *)&on, sizeof on);
+    if (!connect(s, &at.any, length) || last_error() == IN_PROGRESS)
+        return (intptr_t)s;
+    *why = tcp_why(last_error());
+    (void)close_sock(s);
+    return MV_SOCKET_NONE;
+}
+
+enum mv_tcp_why mv_tcp_dialled(intptr_t socket)
+{
+    int error = 0;
+    sock_length length = sizeof error;
+    if (getsockopt((sock)socket, SOL_SOCKET, SO_ERROR, (void *)&error, &length))
+        error = last_error();
+    return tcp_why(error);
+}
+
+void mv_tcp_reset(intptr_t socket)
+{
+    const struct linger at_once = {.l_onoff = 1};
+    if (socket == MV_SOCKET_NONE)
+        return;
+    (void)setsockopt((sock)socket, SOL_SOCKET, SO_LINGER, (const void *)&at_once,
+                     sizeof at_once);
+    (void)close_sock((sock)socket);
 }

@@ -12,6 +12,9 @@
  * thread's first instruction on. 0 or a negative libuv code. */
 int mv_thread_start(uv_thread_t *thread, uv_thread_cb fn, void *arg);
 
+/* Lets go of a thread that was started: it is not joined, and ends by itself. */
+void mv_thread_leave(uv_thread_t *thread);
+
 /* Names the calling thread for debuggers and `top -H`. */
 void mv_thread_name(const char *name);
 

@@ -2,6 +2,7 @@
 /*
  * The machine's vsock device and its host's end: made together, ended together.
  */
+#include "backing/outbound.h"
 #include "machine/hv/hv_machine.h"
 
 static void ports_arrived(void *ctx, uint32_t port)
@@ -33,6 +34,8 @@ int hv_ports_open(struct hv_machine *m, const struct mv_vdev_host *host,
     rc = mv_vsock_listen(&m->ports, MICROVM_SOCKET_STREAM, MICROVM_AGENT_PORT, err);
     if (!rc)
         rc = ports_open_socks(m, err);
+    if (!rc && m->base.config.outbound.count)
+        rc = mv_outbound_open(&m->ports, &m->base.config.outbound, err);
     if (!rc)
         rc = mv_vsock_open(host, config->cid, &ports, &m->ports.device, out, err);
     if (rc)

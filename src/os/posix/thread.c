@@ -22,6 +22,11 @@ int mv_thread_start(uv_thread_t *thread, uv_thread_cb fn, void *arg)
     return rc;
 }
 
+void mv_thread_leave(uv_thread_t *thread)
+{
+    (void)pthread_detach(*thread);
+}
+
 void mv_thread_name(const char *name)
 {
 #ifdef __APPLE__

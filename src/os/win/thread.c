@@ -16,6 +16,11 @@ int mv_thread_start(uv_thread_t *thread, uv_thread_cb fn, void *arg)
     return uv_thread_create_ex(thread, &options, fn, arg);
 }
 
+void mv_thread_leave(uv_thread_t *thread)
+{
+    (void)CloseHandle(*thread);
+}
+
 typedef HRESULT(WINAPI *describe_fn)(HANDLE, PCWSTR);
 
 void mv_thread_name(const char *name)
