@@ -2,10 +2,10 @@
 /*
  * microvm cp: files to a machine and from it, by its agent, as docker cp has it.
  */
+#include "bar.h"
 #include "cancel.h"
 #include "cli.h"
 #include "exec.h"
-#include "progress.h"
 #include "term.h"
 
 #include <locale.h>
@@ -14,10 +14,16 @@
 #include <string.h>
 
 /* FAILED: what was asked for cannot be done, as docker has it. */
-enum { AGENT_MS = 10000, NAME_BYTES = 128, SHOWN_BYTES = 200, FAILED = 1 };
+enum {
+    AGENT_MS = 10000,
+    QUICK_MS = 500,
+    NAME_BYTES = 128,
+    SHOWN_BYTES = 200,
+    FAILED = 1
+};
 
 struct cp {
-    struct progress progress;
+    struct bar bar;
     bool quiet, catches;
     int signal;
 };
@@ -53,10 +59,10 @@ static int cp_news(void *user, const microvm_copy_news *news)
 {
     struct cp *cp = user;
     if (news->type == MICROVM_COPY_SKIPPED) {
-        progress_clear(&cp->progress);
+        bar_end(&cp->bar);
         say_skipped(news);
     } else {
-        progress_show(&cp->progress, news->bytes, news->total, news->entries);
+        bar_show(&cp->bar, "cp", news->bytes, news->total);
     }
     if (cp->catches && !cp->signal)
         cp->signal = cancel_asked();
@@ -74,10 +80,11 @@ static int cp_run(struct cp *cp, const char *name, const char *from, const char 
     cp->catches = out && !(copy->flags & MICROVM_COPY_TAR);
     if (cp->catches && !cancel_catch())
         return STATUS_OURS;
-    progress_begin(&cp->progress, "cp", cp->quiet);
+    bar_begin(&cp->bar, cp->quiet || !term_is_terminal(2));
+    cp->bar.later_ms = QUICK_MS;
     int rc = out ? microvm_copy_from_on(fd, from, to, copy, &err)
                  : microvm_copy_to_on(fd, from, to, copy, &err);
-    progress_clear(&cp->progress);
+    bar_end(&cp->bar);
     if (rc && cp->signal)
         return 128 + cp->signal;
     if (rc)

@@ -4,8 +4,8 @@
  * terminal, with rate and estimate; else a line for each step, and now and then one
  * more.
  */
-#ifndef CLI_BUILD_BAR_H
-#define CLI_BUILD_BAR_H
+#ifndef CLI_BAR_H
+#define CLI_BAR_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,7 +13,8 @@
 enum { BAR_STEP_TEXT = 40, BAR_SIZE_TEXT = 24 };
 
 struct bar {
-    const char *unit; /* "files"; NULL: bytes. The caller's, after bar_begin */
+    const char *unit;  /* "files"; NULL: bytes. The caller's, after bar_begin */
+    unsigned later_ms; /* nothing is shown of a step that takes less; as unit */
     bool quiet, terminal, drawn;
     char step[BAR_STEP_TEXT]; /* being shown */
     uint64_t step_ms;         /* when it began */

@@ -126,7 +126,8 @@ void bar_show(struct bar *bar, const char *step, uint64_t done, uint64_t total)
         if (!bar->terminal)
             say("%s", bar->step);
     }
-    if (now - bar->shown_ms < (bar->terminal ? REDRAW_MS : SAY_AGAIN_MS))
+    if (now - bar->step_ms < bar->later_ms ||
+        now - bar->shown_ms < (bar->terminal ? REDRAW_MS : SAY_AGAIN_MS))
         return;
     bar->shown_ms = now;
     bar_numbers(bar, numbers, sizeof numbers, now, done, total);
