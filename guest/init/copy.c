@@ -63,7 +63,7 @@ static void say_end(struct link *link, int rc, const struct mv_copy_count *count
 }
 
 /* The reply; with a failure it is the last frame. */
-static int say_reply(struct link *link, int rc, const struct mv_tree_entry *root,
+static int say_reply(struct link *link, int rc, const struct mv_filetree_entry *root,
                      const microvm_error *failure)
 {
     uint8_t strings[1024];
@@ -101,15 +101,15 @@ static int put_receive(struct link *link, struct mv_copy_in *in, microvm_error *
 static void put_run(struct link *link, const struct agent_frame *request)
 {
     const char *type = string_of(request, "type");
-    struct mv_tree_place place = {.path = string_of(request, "path"),
-                                  .name = string_of(request, "name"),
-                                  .directory = type && !strcmp(type, "directory"),
-                                  .make = flag_of(request, "make"),
-                                  .owners = flag_of(request, "owners")};
-    struct mv_tree_writer *writer = NULL;
+    struct mv_filetree_place place = {.path = string_of(request, "path"),
+                                      .name = string_of(request, "name"),
+                                      .directory = type && !strcmp(type, "directory"),
+                                      .make = flag_of(request, "make"),
+                                      .owners = flag_of(request, "owners")};
+    struct mv_filetree_writer *writer = NULL;
     microvm_error err;
     int rc = place.path && *place.path
-                 ? mv_tree_write_open(&writer, &place, &err)
+                 ? mv_filetree_write_open(&writer, &place, &err)
                  : mv_fail(&err, MICROVM_E_INVALID, "there is no path");
     if (say_reply(link, rc, NULL, &err))
         return;
@@ -117,8 +117,8 @@ static void put_run(struct link *link, const struct agent_frame *request)
     struct mv_copy_in in = {.data = AGENT_INPUT, .sink = &sink};
     rc = put_receive(link, &in, &err);
     if (!rc)
-        rc = mv_tree_write_end(writer, &err);
-    mv_tree_write_close(writer);
+        rc = mv_filetree_write_end(writer, &err);
+    mv_filetree_write_close(writer);
     say_end(link, rc, &in.count, &err);
 }
 
@@ -126,12 +126,12 @@ static void get_run(struct link *link, const struct agent_frame *request)
 {
     static struct mv_copy_out out;
     const char *path = string_of(request, "path");
-    struct mv_tree_reader *reader = NULL;
+    struct mv_filetree_reader *reader = NULL;
     microvm_error err;
-    int rc = path && *path
-                 ? mv_tree_read_open(&reader, path, flag_of(request, "follow"), &err)
-                 : mv_fail(&err, MICROVM_E_INVALID, "there is no path");
-    if (say_reply(link, rc, rc ? NULL : mv_tree_read_root(reader), &err))
+    int rc = path && *path ? mv_filetree_read_open(&reader, path,
+                                                   flag_of(request, "follow"), &err)
+                           : mv_fail(&err, MICROVM_E_INVALID, "there is no path");
+    if (say_reply(link, rc, rc ? NULL : mv_filetree_read_root(reader), &err))
         return;
     struct mv_copy_source source = mv_copy_from_tree(reader);
     out.data = AGENT_OUTPUT;

@@ -22,8 +22,8 @@ struct copy {
     uint64_t total;
     int cancelled;
     /* One of these is on this side. */
-    struct mv_tree_reader *reader;
-    struct mv_tree_writer *writer;
+    struct mv_filetree_reader *reader;
+    struct mv_filetree_writer *writer;
     struct mv_tar *tar;
     struct mv_copy_source source;
     struct mv_copy_sink sink;
@@ -34,7 +34,8 @@ struct copy {
 
 /* ---- looking up ------------------------------------------------------------------ */
 
-static void copy_news(struct copy *copy, uint32_t type, const struct mv_tree_entry *e)
+static void copy_news(struct copy *copy, uint32_t type,
+                      const struct mv_filetree_entry *e)
 {
     microvm_copy_news news = {.size = sizeof news,
                               .type = type,
@@ -47,7 +48,7 @@ static void copy_news(struct copy *copy, uint32_t type, const struct mv_tree_ent
         copy->cancelled = 1;
 }
 
-static void copy_skipped(void *ctx, const struct mv_tree_entry *entry)
+static void copy_skipped(void *ctx, const struct mv_filetree_entry *entry)
 {
     copy_news(ctx, MICROVM_COPY_SKIPPED, entry);
 }
@@ -209,13 +210,13 @@ static int to_open(struct copy *copy, const char *path, struct request *request,
         request->directory = request->tar = true;
         return mv_tar_read_open(&copy->tar, copy->how->tar, &copy->source, err);
     }
-    int rc = mv_tree_read_open(&copy->reader, path,
-                               copy->how->flags & MICROVM_COPY_FOLLOW, err);
+    int rc = mv_filetree_read_open(&copy->reader, path,
+                                   copy->how->flags & MICROVM_COPY_FOLLOW, err);
     if (rc)
         return rc;
-    const struct mv_tree_entry *root = mv_tree_read_root(copy->reader);
-    request->directory = root->type == MV_TREE_DIRECTORY;
-    copy->total = root->type == MV_TREE_FILE ? root->size : 0;
+    const struct mv_filetree_entry *root = mv_filetree_read_root(copy->reader);
+    request->directory = root->type == MV_FILETREE_DIRECTORY;
+    copy->total = root->type == MV_FILETREE_FILE ? root->size : 0;
     copy->source = mv_copy_from_tree(copy->reader);
     rc = name_of(path, name, err);
     request->name = *name;
@@ -263,17 +264,17 @@ static int from_open(struct copy *copy, const char *guest_path, const char *host
     int rc = name_of(guest_path, &name, err);
     if (rc)
         return rc;
-    struct mv_tree_place place = {.path = host_path,
-                                  .name = name,
-                                  .directory =
-                                      mv_copy_type_find(type) == MV_TREE_DIRECTORY,
-                                  .make = true,
-                                  .owners = copy->how->flags & MICROVM_COPY_OWNERS};
+    struct mv_filetree_place place = {.path = host_path,
+                                      .name = name,
+                                      .directory = mv_copy_type_find(type) ==
+                                                   MV_FILETREE_DIRECTORY,
+                                      .make = true,
+                                      .owners = copy->how->flags & MICROVM_COPY_OWNERS};
     copy->total = place.directory || size < 0 ? 0 : (uint64_t)size;
     if (copy->how->flags & MICROVM_COPY_TAR)
         rc = mv_tar_write_open(&copy->tar, copy->how->tar, name, &copy->sink, err);
     else
-        rc = mv_tree_write_open(&copy->writer, &place, err);
+        rc = mv_filetree_write_open(&copy->writer, &place, err);
     if (!rc && copy->writer)
         copy->sink = mv_copy_to_tree(copy->writer);
     free(name);
@@ -310,7 +311,7 @@ static int from_run(struct copy *copy, const char *host_path, const char *guest_
     if (rc)
         return rc;
     return copy->tar ? mv_tar_end(copy->tar, err)
-                     : mv_tree_write_end(copy->writer, err);
+                     : mv_filetree_write_end(copy->writer, err);
 }
 
 /* ---- both ------------------------------------------------------------------------ */
@@ -344,8 +345,8 @@ static int run_on(intptr_t connection, copy_run *run, const char *host_path,
         rc = run(copy, host_path, guest_path, err);
         if (!rc)
             copy_news(copy, MICROVM_COPY_PROGRESS, NULL);
-        mv_tree_read_close(copy->reader);
-        mv_tree_write_close(copy->writer);
+        mv_filetree_read_close(copy->reader);
+        mv_filetree_write_close(copy->writer);
         mv_tar_close(copy->tar);
         free(copy);
     }

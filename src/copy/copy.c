@@ -11,43 +11,43 @@
 
 /* ---- the words ------------------------------------------------------------------- */
 
-static const char *const type_names[MV_TREE_TYPES] = {
-    [MV_TREE_DIRECTORY] = "directory", [MV_TREE_FILE] = "file",
-    [MV_TREE_LINK] = "link",           [MV_TREE_SAME] = "same",
-    [MV_TREE_SKIPPED] = "skipped",
+static const char *const type_names[MV_FILETREE_TYPES] = {
+    [MV_FILETREE_DIRECTORY] = "directory", [MV_FILETREE_FILE] = "file",
+    [MV_FILETREE_LINK] = "link",           [MV_FILETREE_SAME] = "same",
+    [MV_FILETREE_SKIPPED] = "skipped",
 };
 
-const char *mv_copy_type_name(enum mv_tree_type type)
+const char *mv_copy_type_name(enum mv_filetree_type type)
 {
     return type_names[type];
 }
 
-enum mv_tree_type mv_copy_type_find(const char *name)
+enum mv_filetree_type mv_copy_type_find(const char *name)
 {
     unsigned type = 0;
-    while (name && type < MV_TREE_TYPES && strcmp(name, type_names[type]) != 0)
+    while (name && type < MV_FILETREE_TYPES && strcmp(name, type_names[type]) != 0)
         type++;
-    return name ? (enum mv_tree_type)type : MV_TREE_TYPES;
+    return name ? (enum mv_filetree_type)type : MV_FILETREE_TYPES;
 }
 
-static void entry_put(struct agent_writer *w, const struct mv_tree_entry *entry)
+static void entry_put(struct agent_writer *w, const struct mv_filetree_entry *entry)
 {
     agent_put(w, "type", type_names[entry->type]);
     agent_put(w, "path", entry->path);
     if (entry->target)
         agent_put(w, "target", entry->target);
-    if (entry->type == MV_TREE_SAME || entry->type == MV_TREE_SKIPPED)
+    if (entry->type == MV_FILETREE_SAME || entry->type == MV_FILETREE_SKIPPED)
         return;
     agent_put_number(w, "mode", entry->mode);
     agent_put_number(w, "uid", entry->uid);
     agent_put_number(w, "gid", entry->gid);
     agent_put_number(w, "mtime_ns", entry->mtime_ns);
-    if (entry->type == MV_TREE_FILE)
+    if (entry->type == MV_FILETREE_FILE)
         agent_put_number(w, "size", (int64_t)entry->size);
 }
 
 /* False: these strings are no entry. */
-static bool entry_get(struct mv_tree_entry *entry, const struct agent_frame *f)
+static bool entry_get(struct mv_filetree_entry *entry, const struct agent_frame *f)
 {
     if (!agent_strings_valid(f->data, f->length))
         return false;
@@ -64,8 +64,9 @@ static bool entry_get(struct mv_tree_entry *entry, const struct agent_frame *f)
     entry->uid = (uint32_t)uid;
     entry->gid = (uint32_t)gid;
     entry->size = (uint64_t)size;
-    bool targets = entry->type != MV_TREE_DIRECTORY && entry->type != MV_TREE_FILE;
-    return entry->type < MV_TREE_TYPES && entry->path &&
+    bool targets =
+        entry->type != MV_FILETREE_DIRECTORY && entry->type != MV_FILETREE_FILE;
+    return entry->type < MV_FILETREE_TYPES && entry->path &&
            (entry->target != NULL) == targets && mode >= 0 && uid >= 0 && gid >= 0 &&
            entry->mtime_ns >= 0 && size >= 0;
 }
@@ -91,7 +92,7 @@ static void out_header(struct mv_copy_out *out, enum agent_type type, size_t len
     out->length += AGENT_HEADER_BYTES + length;
 }
 
-static int out_entry(struct mv_copy_out *out, const struct mv_tree_entry *entry,
+static int out_entry(struct mv_copy_out *out, const struct mv_filetree_entry *entry,
                      microvm_error *err)
 {
     int rc = out_make_room(out, err);
@@ -148,15 +149,15 @@ static int out_file(struct mv_copy_out *out, const struct mv_copy_source *source
 int mv_copy_send(struct mv_copy_out *out, const struct mv_copy_source *source,
                  microvm_error *err)
 {
-    struct mv_tree_entry entry;
+    struct mv_filetree_entry entry;
     int rc;
     while ((rc = source->next(source->ctx, &entry, err)) == 1) {
-        if (entry.type == MV_TREE_SKIPPED && out->skipped) {
+        if (entry.type == MV_FILETREE_SKIPPED && out->skipped) {
             out->skipped(out->ctx, &entry);
             continue;
         }
         rc = out_entry(out, &entry, err);
-        if (!rc && entry.type == MV_TREE_FILE)
+        if (!rc && entry.type == MV_FILETREE_FILE)
             rc = out_file(out, source, err);
         if (rc)
             return rc;
@@ -169,12 +170,12 @@ int mv_copy_send(struct mv_copy_out *out, const struct mv_copy_source *source,
 static int in_entry(struct mv_copy_in *in, const struct agent_frame *frame,
                     microvm_error *err)
 {
-    struct mv_tree_entry entry;
+    struct mv_filetree_entry entry;
     if (!entry_get(&entry, frame))
         return mv_fail(err, MICROVM_E_INVALID, "the other end's entry is none");
-    in->file = entry.type == MV_TREE_FILE;
+    in->file = entry.type == MV_FILETREE_FILE;
     in->count.entries++;
-    if (entry.type != MV_TREE_SKIPPED)
+    if (entry.type != MV_FILETREE_SKIPPED)
         return in->sink->entry(in->sink->ctx, &entry, err);
     if (in->skipped)
         in->skipped(in->ctx, &entry);
@@ -203,38 +204,39 @@ int mv_copy_take(struct mv_copy_in *in, const struct agent_frame *frame,
 
 /* ---- a disk's ends --------------------------------------------------------------- */
 
-static int tree_next(void *ctx, struct mv_tree_entry *entry, microvm_error *err)
+static int tree_next(void *ctx, struct mv_filetree_entry *entry, microvm_error *err)
 {
-    return mv_tree_read_next(ctx, entry, err);
+    return mv_filetree_read_next(ctx, entry, err);
 }
 
 static int64_t tree_read(void *ctx, void *data, size_t size, uint64_t *hole,
                          microvm_error *err)
 {
-    return mv_tree_read_data(ctx, data, size, hole, err);
+    return mv_filetree_read_data(ctx, data, size, hole, err);
 }
 
-static int tree_entry(void *ctx, const struct mv_tree_entry *entry, microvm_error *err)
+static int tree_entry(void *ctx, const struct mv_filetree_entry *entry,
+                      microvm_error *err)
 {
-    return mv_tree_write_entry(ctx, entry, err);
+    return mv_filetree_write_entry(ctx, entry, err);
 }
 
 static int tree_data(void *ctx, const void *data, size_t length, microvm_error *err)
 {
-    return mv_tree_write_data(ctx, data, length, err);
+    return mv_filetree_write_data(ctx, data, length, err);
 }
 
 static int tree_hole(void *ctx, uint64_t length, microvm_error *err)
 {
-    return mv_tree_write_hole(ctx, length, err);
+    return mv_filetree_write_hole(ctx, length, err);
 }
 
-struct mv_copy_source mv_copy_from_tree(struct mv_tree_reader *reader)
+struct mv_copy_source mv_copy_from_tree(struct mv_filetree_reader *reader)
 {
     return (struct mv_copy_source){tree_next, tree_read, reader};
 }
 
-struct mv_copy_sink mv_copy_to_tree(struct mv_tree_writer *writer)
+struct mv_copy_sink mv_copy_to_tree(struct mv_filetree_writer *writer)
 {
     return (struct mv_copy_sink){tree_entry, tree_data, tree_hole, writer};
 }

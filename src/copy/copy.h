@@ -14,19 +14,19 @@
 
 /* As the functions of os/tree.h whose names they have. */
 struct mv_copy_source {
-    int (*next)(void *ctx, struct mv_tree_entry *entry, microvm_error *err);
+    int (*next)(void *ctx, struct mv_filetree_entry *entry, microvm_error *err);
     int64_t (*data)(void *ctx, void *data, size_t size, uint64_t *hole,
                     microvm_error *err);
     void *ctx;
 };
 struct mv_copy_sink {
-    int (*entry)(void *ctx, const struct mv_tree_entry *entry, microvm_error *err);
+    int (*entry)(void *ctx, const struct mv_filetree_entry *entry, microvm_error *err);
     int (*data)(void *ctx, const void *data, size_t length, microvm_error *err);
     int (*hole)(void *ctx, uint64_t length, microvm_error *err);
     void *ctx;
 };
-struct mv_copy_source mv_copy_from_tree(struct mv_tree_reader *reader);
-struct mv_copy_sink mv_copy_to_tree(struct mv_tree_writer *writer);
+struct mv_copy_source mv_copy_from_tree(struct mv_filetree_reader *reader);
+struct mv_copy_sink mv_copy_to_tree(struct mv_filetree_writer *writer);
 
 /* How far a copy has come. */
 struct mv_copy_count {
@@ -42,7 +42,7 @@ struct mv_copy_out {
     /* Sends bytes. */
     int (*send)(void *ctx, const uint8_t *bytes, size_t length, microvm_error *err);
     /* What is not copied, to be told here; NULL: the other end is told. */
-    void (*skipped)(void *ctx, const struct mv_tree_entry *entry);
+    void (*skipped)(void *ctx, const struct mv_filetree_entry *entry);
     void *ctx;
     struct mv_copy_count count;
     size_t length;
@@ -58,7 +58,7 @@ int mv_copy_send(struct mv_copy_out *out, const struct mv_copy_source *source,
 struct mv_copy_in {
     enum agent_type data;
     const struct mv_copy_sink *sink;
-    void (*skipped)(void *ctx, const struct mv_tree_entry *entry);
+    void (*skipped)(void *ctx, const struct mv_filetree_entry *entry);
     void *ctx;
     bool file; /* the current entry is one */
     struct mv_copy_count count;
@@ -71,8 +71,8 @@ int mv_copy_take(struct mv_copy_in *in, const struct agent_frame *frame,
 /* ---- the words ------------------------------------------------------------------- */
 
 /* "directory", "file", ...; for `type`s that are. */
-const char *mv_copy_type_name(enum mv_tree_type type);
-/* MV_TREE_TYPES: there is none of that name. */
-enum mv_tree_type mv_copy_type_find(const char *name);
+const char *mv_copy_type_name(enum mv_filetree_type type);
+/* MV_FILETREE_TYPES: there is none of that name. */
+enum mv_filetree_type mv_copy_type_find(const char *name);
 
 #endif

@@ -26,8 +26,8 @@ struct mv_tar {
     const char *block; /* in: data that waits */
     size_t block_length;
     uint64_t block_at;
-    char path[MV_TREE_PATH_MAX];
-    char target[MV_TREE_PATH_MAX];
+    char path[MV_FILETREE_PATH_MAX];
+    char target[MV_FILETREE_PATH_MAX];
 };
 
 static int tar_fail(struct archive *archive, microvm_error *err)
@@ -54,7 +54,7 @@ void mv_tar_close(struct mv_tar *tar)
 
 /* A path of an archive as a tree has it: "./a//b/" is "a/b", and the root is "". False:
  * it leads upwards, or is too long. */
-static bool path_clean(char out[MV_TREE_PATH_MAX], const char *path)
+static bool path_clean(char out[MV_FILETREE_PATH_MAX], const char *path)
 {
     size_t used = 0;
     while (*path) {
@@ -62,7 +62,7 @@ static bool path_clean(char out[MV_TREE_PATH_MAX], const char *path)
         bool stays = length == 0 || (length == 1 && path[0] == '.');
         if (length == 2 && path[0] == '.' && path[1] == '.')
             return false;
-        if (!stays && used + 1 + length + 1 > MV_TREE_PATH_MAX)
+        if (!stays && used + 1 + length + 1 > MV_FILETREE_PATH_MAX)
             return false;
         if (!stays) {
             if (used > 0)
@@ -81,12 +81,12 @@ static int64_t clamp(int64_t value, int64_t most)
     return value < 0 ? 0 : value > most ? most : value;
 }
 
-static void tar_attributes(struct mv_tar *tar, struct mv_tree_entry *entry)
+static void tar_attributes(struct mv_tar *tar, struct mv_filetree_entry *entry)
 {
     struct archive_entry *from = tar->entry;
     int64_t s = clamp((int64_t)archive_entry_mtime(from), INT64_MAX / 1000000000 - 1);
-    *entry = (struct mv_tree_entry){
-        .type = MV_TREE_SKIPPED,
+    *entry = (struct mv_filetree_entry){
+        .type = MV_FILETREE_SKIPPED,
         .path = tar->path,
         .mode = archive_entry_perm(from) & 07777,
         .uid = (uint32_t)clamp(archive_entry_uid(from), UINT32_MAX - 1),
@@ -103,25 +103,26 @@ static int tar_path_wrong(const char *path, microvm_error *err)
 }
 
 /* What the entry is; its path is there. */
-static int tar_kind(struct mv_tar *tar, struct mv_tree_entry *entry, microvm_error *err)
+static int tar_kind(struct mv_tar *tar, struct mv_filetree_entry *entry,
+                    microvm_error *err)
 {
     const char *same = archive_entry_hardlink(tar->entry);
     if (same) {
         if (!path_clean(tar->target, same))
             return tar_path_wrong(same, err);
-        entry->type = MV_TREE_SAME;
+        entry->type = MV_FILETREE_SAME;
         entry->target = tar->target;
         return 1;
     }
     switch (archive_entry_filetype(tar->entry)) {
     case AE_IFREG:
-        entry->type = MV_TREE_FILE;
+        entry->type = MV_FILETREE_FILE;
         return 1;
     case AE_IFDIR:
-        entry->type = MV_TREE_DIRECTORY;
+        entry->type = MV_FILETREE_DIRECTORY;
         return 1;
     case AE_IFLNK:
-        entry->type = MV_TREE_LINK;
+        entry->type = MV_FILETREE_LINK;
         entry->target = archive_entry_symlink(tar->entry);
         return entry->target ? 1 : tar_path_wrong(tar->path, err);
     default:
@@ -130,7 +131,7 @@ static int tar_kind(struct mv_tar *tar, struct mv_tree_entry *entry, microvm_err
     }
 }
 
-static int tar_next(void *ctx, struct mv_tree_entry *entry, microvm_error *err)
+static int tar_next(void *ctx, struct mv_filetree_entry *entry, microvm_error *err)
 {
     struct mv_tar *tar = ctx;
     int rc = archive_read_next_header2(tar->in, tar->entry);
@@ -214,10 +215,11 @@ int mv_tar_read_open(struct mv_tar **out, intptr_t fd, struct mv_copy_source *so
 
 /* ---- out ------------------------------------------------------------------------- */
 
-static bool path_join(char out[MV_TREE_PATH_MAX], const char *name, const char *path)
+static bool path_join(char out[MV_FILETREE_PATH_MAX], const char *name,
+                      const char *path)
 {
-    int n = snprintf(out, MV_TREE_PATH_MAX, "%s%s%s", name, *path ? "/" : "", path);
-    return n > 0 && n < MV_TREE_PATH_MAX;
+    int n = snprintf(out, MV_FILETREE_PATH_MAX, "%s%s%s", name, *path ? "/" : "", path);
+    return n > 0 && n < MV_FILETREE_PATH_MAX;
 }
 
 /* What is short would be filled up, with as many zeros as the guest has asked for. */
@@ -232,32 +234,33 @@ static int tar_end_file(struct mv_tar *tar, microvm_error *err)
                                                                : 0;
 }
 
-static int tar_entry(void *ctx, const struct mv_tree_entry *from, microvm_error *err)
+static int tar_entry(void *ctx, const struct mv_filetree_entry *from,
+                     microvm_error *err)
 {
     struct mv_tar *tar = ctx;
     struct archive_entry *to = archive_entry_clear(tar->entry);
     int rc = tar_end_file(tar, err);
     if (rc)
         return rc;
-    bool same = from->type == MV_TREE_SAME;
+    bool same = from->type == MV_FILETREE_SAME;
     if (!path_join(tar->path, tar->name, from->path) ||
         (same && !path_join(tar->target, tar->name, from->target)))
         return tar_path_wrong(from->path, err);
     archive_entry_copy_pathname(to, tar->path);
-    archive_entry_set_filetype(to, from->type == MV_TREE_DIRECTORY ? AE_IFDIR
-                                   : from->type == MV_TREE_LINK    ? AE_IFLNK
-                                                                   : AE_IFREG);
+    archive_entry_set_filetype(to, from->type == MV_FILETREE_DIRECTORY ? AE_IFDIR
+                                   : from->type == MV_FILETREE_LINK    ? AE_IFLNK
+                                                                       : AE_IFREG);
     archive_entry_set_perm(to, (__LA_MODE_T)from->mode);
     archive_entry_set_uid(to, from->uid);
     archive_entry_set_gid(to, from->gid);
     archive_entry_set_mtime(to, (time_t)(from->mtime_ns / 1000000000),
                             (long)(from->mtime_ns % 1000000000));
     tar->at = 0;
-    tar->size = from->type == MV_TREE_FILE ? from->size : 0;
+    tar->size = from->type == MV_FILETREE_FILE ? from->size : 0;
     archive_entry_set_size(to, (int64_t)tar->size);
     if (same)
         archive_entry_copy_hardlink(to, tar->target);
-    if (from->type == MV_TREE_LINK)
+    if (from->type == MV_FILETREE_LINK)
         archive_entry_copy_symlink(to, from->target);
     return archive_write_header(tar->out, to) < ARCHIVE_WARN ? tar_fail(tar->out, err)
                                                              : 0;

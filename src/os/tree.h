@@ -20,24 +20,24 @@
 #include <stdint.h>
 
 enum {
-    MV_TREE_DEPTH = 512,       /* folders in each other: descriptors that are held */
-    MV_TREE_PATH_MAX = 32768,  /* bytes of an entry's path */
-    MV_TREE_TARGET_MAX = 4096, /* of what a symbolic link says */
-    MV_TREE_LINKS_MAX = 65536  /* files with several names that are remembered; the
+    MV_FILETREE_DEPTH = 512,      /* folders in each other: descriptors that are held */
+    MV_FILETREE_PATH_MAX = 32768, /* bytes of an entry's path */
+    MV_FILETREE_TARGET_MAX = 4096, /* of what a symbolic link says */
+    MV_FILETREE_LINKS_MAX = 65536  /* files with several names that are remembered; the
                                   others arrive as files of their own */
 };
 
-enum mv_tree_type {
-    MV_TREE_DIRECTORY,
-    MV_TREE_FILE,    /* its data follows */
-    MV_TREE_LINK,    /* symbolic */
-    MV_TREE_SAME,    /* another name of a file that came before */
-    MV_TREE_SKIPPED, /* a device, a socket: told, not copied */
-    MV_TREE_TYPES
+enum mv_filetree_type {
+    MV_FILETREE_DIRECTORY,
+    MV_FILETREE_FILE,    /* its data follows */
+    MV_FILETREE_LINK,    /* symbolic */
+    MV_FILETREE_SAME,    /* another name of a file that came before */
+    MV_FILETREE_SKIPPED, /* a device, a socket: told, not copied */
+    MV_FILETREE_TYPES
 };
 
-struct mv_tree_entry {
-    enum mv_tree_type type;
+struct mv_filetree_entry {
+    enum mv_filetree_type type;
     const char *path;
     const char *target; /* LINK: what it says; SAME: the other path; SKIPPED: why */
     uint32_t mode;      /* 07777 */
@@ -48,28 +48,29 @@ struct mv_tree_entry {
 
 /* ---- reading --------------------------------------------------------------------- */
 
-struct mv_tree_reader;
+struct mv_filetree_reader;
 
 /* Opens the tree at `path`: a folder, a file, or a symbolic link, which is followed if
  * `follow` or with a slash behind it. */
-int mv_tree_read_open(struct mv_tree_reader **out, const char *path, bool follow,
-                      microvm_error *err);
+int mv_filetree_read_open(struct mv_filetree_reader **out, const char *path,
+                          bool follow, microvm_error *err);
 /* The root, before it is read. */
-const struct mv_tree_entry *mv_tree_read_root(const struct mv_tree_reader *reader);
+const struct mv_filetree_entry *mv_filetree_read_root(
+    const struct mv_filetree_reader *reader);
 /* The next entry, parents first: 1, 0 at the end. It is valid until the next call. */
-int mv_tree_read_next(struct mv_tree_reader *reader, struct mv_tree_entry *entry,
-                      microvm_error *err);
+int mv_filetree_read_next(struct mv_filetree_reader *reader,
+                          struct mv_filetree_entry *entry, microvm_error *err);
 /* Data of the file that is the current entry: bytes read; 0 with *hole: so many zeros
  * that are not stored; 0 without: its end. */
-int64_t mv_tree_read_data(struct mv_tree_reader *reader, void *data, size_t size,
-                          uint64_t *hole, microvm_error *err);
-void mv_tree_read_close(struct mv_tree_reader *reader); /* NULL is accepted */
+int64_t mv_filetree_read_data(struct mv_filetree_reader *reader, void *data,
+                              size_t size, uint64_t *hole, microvm_error *err);
+void mv_filetree_read_close(struct mv_filetree_reader *reader); /* NULL is accepted */
 
 /* ---- writing --------------------------------------------------------------------- */
 
-struct mv_tree_writer;
+struct mv_filetree_writer;
 
-struct mv_tree_place {
+struct mv_filetree_place {
     const char *path;
     /* The source's own name, for a `path` that is a folder. NULL: its contents go into
      * the folder itself, which must exist. */
@@ -81,19 +82,19 @@ struct mv_tree_place {
 
 /* Opens a place for a tree. What may be wrong with it is found out here; nothing is
  * made. */
-int mv_tree_write_open(struct mv_tree_writer **out, const struct mv_tree_place *place,
-                       microvm_error *err);
+int mv_filetree_write_open(struct mv_filetree_writer **out,
+                           const struct mv_filetree_place *place, microvm_error *err);
 /* Makes an entry; the file before it is complete with that, and gets its name. */
-int mv_tree_write_entry(struct mv_tree_writer *writer,
-                        const struct mv_tree_entry *entry, microvm_error *err);
+int mv_filetree_write_entry(struct mv_filetree_writer *writer,
+                            const struct mv_filetree_entry *entry, microvm_error *err);
 /* Of the file that is the current entry. */
-int mv_tree_write_data(struct mv_tree_writer *writer, const void *data, size_t length,
-                       microvm_error *err);
-int mv_tree_write_hole(struct mv_tree_writer *writer, uint64_t length,
-                       microvm_error *err);
+int mv_filetree_write_data(struct mv_filetree_writer *writer, const void *data,
+                           size_t length, microvm_error *err);
+int mv_filetree_write_hole(struct mv_filetree_writer *writer, uint64_t length,
+                           microvm_error *err);
 /* Completes what is open. */
-int mv_tree_write_end(struct mv_tree_writer *writer, microvm_error *err);
+int mv_filetree_write_end(struct mv_filetree_writer *writer, microvm_error *err);
 /* A file that is not complete goes; what came before it stays. NULL is accepted. */
-void mv_tree_write_close(struct mv_tree_writer *writer);
+void mv_filetree_write_close(struct mv_filetree_writer *writer);
 
 #endif

@@ -251,14 +251,11 @@ static void a_cable_that_is_out_stays_out_when_moved(void **state)
 
 /* -- limits -- */
 
-/* Frames of 60 bytes, without the header that is virtio's: ten at once. */
-static void both_directions_count_the_same_bytes(void **state)
+/* Twenty frames of 60 bytes each way, without the header that is virtio's. */
+static void limited_frames(struct nettest *t, const struct mv_limit_rates *rates)
 {
-    (void)state;
-    struct nettest *t = net_start(true, ALL);
-    const struct mv_limit_rates rates = {.bytes = 600, .burst_ms = 1000};
     const struct vdriver_buffer buffer = {DATA + 0x80000, HEADER + 60, false};
-    mv_net_device_set_limit(t->rig.dev, &rates);
+    mv_net_device_set_limit(t->rig.dev, rates);
     net_offer(t, DATA, 30, 1536);
     for (unsigned i = 0; i < 20; i++) {
         net_arrive(t, 60, 1);
@@ -266,6 +263,15 @@ static void both_directions_count_the_same_bytes(void **state)
     }
     vdriver_kick(&t->rig.driver, TRANSMIT);
     vrig_turn(&t->rig);
+}
+
+static void both_directions_count_the_same_bytes(void **state)
+{
+    (void)state;
+    struct nettest *t = net_start(true, ALL);
+    const struct mv_limit_rates rates = {.bytes = 600,
+                                         .burst_ms = 1000}; /* 10 at once */
+    limited_frames(t, &rates);
     assert_in_range(t->net.out_count, 10, 11); /* the last one on credit */
     assert_in_range(t->net.net.received_frames, 10, 11);
     net_finish(t);
@@ -277,15 +283,7 @@ static void a_limit_delays_and_loses_nothing(void **state)
     struct nettest *t = net_start(true, ALL);
     const struct mv_limit_rates rates = {.ops = 100, .burst_ms = 50}; /* 5 at once */
     const struct mv_limit_rates none = {0};
-    const struct vdriver_buffer buffer = {DATA + 0x80000, HEADER + 60, false};
-    mv_net_device_set_limit(t->rig.dev, &rates);
-    net_offer(t, DATA, 30, 1536);
-    for (unsigned i = 0; i < 20; i++) {
-        net_arrive(t, 60, 1);
-        (void)vdriver_add(&t->rig.driver.queue[TRANSMIT], &buffer, 1);
-    }
-    vdriver_kick(&t->rig.driver, TRANSMIT);
-    vrig_turn(&t->rig);
+    limited_frames(t, &rates);
     assert_true(t->net.out_count >= 5 && t->net.out_count < 15);
     assert_true(t->net.net.received_frames >= 5 && t->net.net.received_frames < 15);
     uint64_t until = uv_hrtime() + 2000000000;

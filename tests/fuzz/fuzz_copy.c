@@ -79,29 +79,31 @@ static void make_base(void)
 /* Everything that was made, read as the other direction reads it. */
 static void read_again(void)
 {
-    struct mv_tree_reader *reader;
-    struct mv_tree_entry entry;
+    struct mv_filetree_reader *reader;
+    struct mv_filetree_entry entry;
     uint8_t data[512];
     uint64_t hole;
-    if (mv_tree_read_open(&reader, target, false, NULL))
+    if (mv_filetree_read_open(&reader, target, false, NULL))
         return;
     unsigned entries = 0;
-    while (mv_tree_read_next(reader, &entry, NULL) == 1 && entries++ < 10000) {
-        MV_ASSERT(entry.type < MV_TREE_TYPES);
-        MV_ASSERT(strlen(entry.path) < MV_TREE_PATH_MAX);
+    while (mv_filetree_read_next(reader, &entry, NULL) == 1 && entries++ < 10000) {
+        MV_ASSERT(entry.type < MV_FILETREE_TYPES);
+        MV_ASSERT(strlen(entry.path) < MV_FILETREE_PATH_MAX);
         for (unsigned i = 0; i < 64; i++)
-            if (mv_tree_read_data(reader, data, sizeof data, &hole, NULL) <= 0 && !hole)
+            if (mv_filetree_read_data(reader, data, sizeof data, &hole, NULL) <= 0 &&
+                !hole)
                 break;
     }
-    mv_tree_read_close(reader);
+    mv_filetree_read_close(reader);
 }
 
-static void take(const uint8_t *data, size_t size, const struct mv_tree_place *place)
+static void take(const uint8_t *data, size_t size,
+                 const struct mv_filetree_place *place)
 {
-    struct mv_tree_writer *writer;
+    struct mv_filetree_writer *writer;
     struct agent_frame frame;
     int32_t n;
-    if (mv_tree_write_open(&writer, place, NULL))
+    if (mv_filetree_write_open(&writer, place, NULL))
         return;
     struct mv_copy_sink sink = mv_copy_to_tree(writer);
     struct mv_copy_in in = {.data = AGENT_INPUT, .sink = &sink};
@@ -111,8 +113,8 @@ static void take(const uint8_t *data, size_t size, const struct mv_tree_place *p
         size -= (size_t)n;
     }
     if (n == 0)
-        (void)mv_tree_write_end(writer, NULL);
-    mv_tree_write_close(writer);
+        (void)mv_filetree_write_end(writer, NULL);
+    mv_filetree_write_close(writer);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -122,13 +124,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > 20000)
         return 0;
     make_base();
-    const struct mv_tree_place place = {.path = target,
-                                        .name = how & 1   ? NULL
-                                                : how & 2 ? "l"
-                                                          : "n",
-                                        .directory = how & 4,
-                                        .make = how & 8,
-                                        .owners = how & 16};
+    const struct mv_filetree_place place = {.path = target,
+                                            .name = how & 1   ? NULL
+                                                    : how & 2 ? "l"
+                                                              : "n",
+                                            .directory = how & 4,
+                                            .make = how & 8,
+                                            .owners = how & 16};
     take(in.data, in.length, &place);
     MV_ASSERT(entries_of(outside) == 2 && entries_of(base) == 4);
     if (!memmem(data, size, "microvm-copy", 12)) /* else it is the tree's own name */

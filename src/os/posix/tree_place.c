@@ -18,17 +18,17 @@
 #include <unistd.h>
 
 /* A name that means something inside of its folder. */
-bool mv_tree_name_is_plain(const char *name, size_t length)
+bool mv_filetree_name_is_plain(const char *name, size_t length)
 {
     return length > 0 && length <= NAME_MAX && !(length == 1 && name[0] == '.') &&
            !(length == 2 && name[0] == '.' && name[1] == '.');
 }
 
 /* The folder `path` is where the root is made, under `name`. */
-static int place_in(struct mv_tree_found *found, const char *path, const char *name,
+static int place_in(struct mv_filetree_found *found, const char *path, const char *name,
                     microvm_error *err)
 {
-    if (!mv_tree_name_is_plain(name, strlen(name)) || strchr(name, '/'))
+    if (!mv_filetree_name_is_plain(name, strlen(name)) || strchr(name, '/'))
         return mv_fail(err, MICROVM_E_INVALID, "'%.100s' is no name in a folder", name);
     (void)snprintf(found->leaf, sizeof found->leaf, "%s", name);
     found->parent = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -36,7 +36,8 @@ static int place_in(struct mv_tree_found *found, const char *path, const char *n
 }
 
 /* The same for a path with the name at its end, whose folder has to be there. */
-static int place_at(struct mv_tree_found *found, const char *path, microvm_error *err)
+static int place_at(struct mv_filetree_found *found, const char *path,
+                    microvm_error *err)
 {
     size_t length = strlen(path);
     while (length > 1 && path[length - 1] == '/')
@@ -55,7 +56,8 @@ static int place_at(struct mv_tree_found *found, const char *path, microvm_error
     return rc;
 }
 
-static int place_root(struct mv_tree_found *found, const char *path, microvm_error *err)
+static int place_root(struct mv_filetree_found *found, const char *path,
+                      microvm_error *err)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
@@ -66,8 +68,9 @@ static int place_root(struct mv_tree_found *found, const char *path, microvm_err
 }
 
 /* Something is there and no folder: what a link leads to is replaced, not the link. */
-static int place_over(struct mv_tree_found *found, const struct mv_tree_place *place,
-                      const struct stat *st, microvm_error *err)
+static int place_over(struct mv_filetree_found *found,
+                      const struct mv_filetree_place *place, const struct stat *st,
+                      microvm_error *err)
 {
     if (place->directory)
         return mv_fail(err, MICROVM_E_INVALID,
@@ -85,8 +88,8 @@ static int place_over(struct mv_tree_found *found, const struct mv_tree_place *p
     return rc;
 }
 
-int mv_tree_place_find(struct mv_tree_found *found, const struct mv_tree_place *place,
-                       microvm_error *err)
+int mv_filetree_place_find(struct mv_filetree_found *found,
+                           const struct mv_filetree_place *place, microvm_error *err)
 {
     struct stat st;
     size_t length = strlen(place->path);

@@ -10,16 +10,16 @@
 #include <limits.h>
 
 /* Where the root goes: a name in a folder, or a folder that is there. */
-struct mv_tree_found {
+struct mv_filetree_found {
     int parent; /* -1: */
     int root;   /* the root itself */
     char leaf[NAME_MAX + 1];
 };
 
-int mv_tree_place_find(struct mv_tree_found *found, const struct mv_tree_place *place,
-                       microvm_error *err);
+int mv_filetree_place_find(struct mv_filetree_found *found,
+                           const struct mv_filetree_place *place, microvm_error *err);
 
 /* A name that means something inside of its folder. */
-bool mv_tree_name_is_plain(const char *name, size_t length);
+bool mv_filetree_name_is_plain(const char *name, size_t length);
 
 #endif

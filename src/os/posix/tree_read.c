@@ -24,7 +24,7 @@
 #define st_mtim st_mtimespec
 #endif
 
-enum { LINK_SLOTS = 2 * MV_TREE_LINKS_MAX, LINK_PATH_MAX = 4096 };
+enum { LINK_SLOTS = 2 * MV_FILETREE_LINKS_MAX, LINK_PATH_MAX = 4096 };
 
 /* A file with several names, by what it is. */
 struct seen {
@@ -39,16 +39,16 @@ struct level {
     size_t length; /* of its path */
 };
 
-struct mv_tree_reader {
-    struct mv_tree_entry root;
+struct mv_filetree_reader {
+    struct mv_filetree_entry root;
     bool begun;
     int file;    /* the current entry's, or -1 */
     bool sparse; /* it may have holes, from `at` to `end` there is none */
     uint64_t at, end;
     unsigned depth;
-    struct level level[MV_TREE_DEPTH];
-    char path[MV_TREE_PATH_MAX];
-    char target[MV_TREE_TARGET_MAX];
+    struct level level[MV_FILETREE_DEPTH];
+    char path[MV_FILETREE_PATH_MAX];
+    char target[MV_FILETREE_TARGET_MAX];
     struct seen *seen; /* LINK_SLOTS of them, once there is one */
     size_t seen_count;
 };
@@ -63,7 +63,7 @@ static int64_t mtime_of(const struct stat *st)
     return s * 1000000000 + st->st_mtim.tv_nsec;
 }
 
-static void entry_from(struct mv_tree_entry *entry, const struct stat *st)
+static void entry_from(struct mv_filetree_entry *entry, const struct stat *st)
 {
     entry->mode = st->st_mode & 07777;
     entry->uid = st->st_uid;
@@ -73,14 +73,14 @@ static void entry_from(struct mv_tree_entry *entry, const struct stat *st)
     entry->target = NULL;
     switch (st->st_mode & S_IFMT) {
     case S_IFREG:
-        entry->type = MV_TREE_FILE;
+        entry->type = MV_FILETREE_FILE;
         entry->size = (uint64_t)st->st_size;
         return;
     case S_IFDIR:
-        entry->type = MV_TREE_DIRECTORY;
+        entry->type = MV_FILETREE_DIRECTORY;
         return;
     case S_IFLNK:
-        entry->type = MV_TREE_LINK;
+        entry->type = MV_FILETREE_LINK;
         return;
     case S_IFSOCK:
         entry->target = "a socket";
@@ -92,17 +92,17 @@ static void entry_from(struct mv_tree_entry *entry, const struct stat *st)
         entry->target = "a device";
         break;
     }
-    entry->type = MV_TREE_SKIPPED;
+    entry->type = MV_FILETREE_SKIPPED;
 }
 
-static int reader_fail(const struct mv_tree_reader *reader, microvm_error *err)
+static int reader_fail(const struct mv_filetree_reader *reader, microvm_error *err)
 {
     return mv_fail_os(err, "'%.150s'", *reader->path ? reader->path : "the source");
 }
 
 /* Remembers a file with several names: the path of the one that came before, or NULL.
  */
-static const char *seen_before(struct mv_tree_reader *reader, const struct stat *st)
+static const char *seen_before(struct mv_filetree_reader *reader, const struct stat *st)
 {
     if (st->st_nlink < 2 || strlen(reader->path) > LINK_PATH_MAX)
         return NULL;
@@ -117,7 +117,8 @@ static const char *seen_before(struct mv_tree_reader *reader, const struct stat 
             return slot->path;
         slot = slot == &reader->seen[LINK_SLOTS - 1] ? reader->seen : slot + 1;
     }
-    if (reader->seen_count < MV_TREE_LINKS_MAX && (slot->path = strdup(reader->path))) {
+    if (reader->seen_count < MV_FILETREE_LINKS_MAX &&
+        (slot->path = strdup(reader->path))) {
         slot->ino = st->st_ino;
         slot->dev = st->st_dev;
         reader->seen_count++;
@@ -146,21 +147,22 @@ static bool is_kernels(int fd)
 }
 
 /* Begins to read a folder; fd is taken over. 1, or a negative code. */
-static int reader_descend(struct mv_tree_reader *reader, int fd, const struct stat *st,
-                          struct mv_tree_entry *entry, microvm_error *err)
+static int reader_descend(struct mv_filetree_reader *reader, int fd,
+                          const struct stat *st, struct mv_filetree_entry *entry,
+                          microvm_error *err)
 {
     bool crossed = reader->depth && st->st_dev != reader->level[reader->depth - 1].dev;
     if (crossed && is_kernels(fd)) {
         (void)close(fd);
-        entry->type = MV_TREE_SKIPPED;
+        entry->type = MV_FILETREE_SKIPPED;
         entry->target = "a file system of the kernel";
         return 1;
     }
-    if (reader->depth == MV_TREE_DEPTH) {
+    if (reader->depth == MV_FILETREE_DEPTH) {
         (void)close(fd);
         return mv_fail(err, MICROVM_E_INVALID,
                        "'%.150s' is inside more than %d folders", reader->path,
-                       MV_TREE_DEPTH);
+                       MV_FILETREE_DEPTH);
     }
     DIR *dir = fdopendir(fd);
     if (!dir) {
@@ -173,13 +175,13 @@ static int reader_descend(struct mv_tree_reader *reader, int fd, const struct st
     return 1;
 }
 
-static int reader_begin_file(struct mv_tree_reader *reader, int fd,
-                             const struct stat *st, struct mv_tree_entry *entry)
+static int reader_begin_file(struct mv_filetree_reader *reader, int fd,
+                             const struct stat *st, struct mv_filetree_entry *entry)
 {
     entry->target = seen_before(reader, st);
     if (entry->target) {
         (void)close(fd);
-        entry->type = MV_TREE_SAME;
+        entry->type = MV_FILETREE_SAME;
         return 1;
     }
     reader->file = fd;
@@ -188,8 +190,8 @@ static int reader_begin_file(struct mv_tree_reader *reader, int fd,
     return 1;
 }
 
-static int reader_read_link(struct mv_tree_reader *reader, int at, const char *name,
-                            struct mv_tree_entry *entry, microvm_error *err)
+static int reader_read_link(struct mv_filetree_reader *reader, int at, const char *name,
+                            struct mv_filetree_entry *entry, microvm_error *err)
 {
     ssize_t n = readlinkat(at, name, reader->target, sizeof reader->target);
     if (n < 0 && errno == ENOENT && reader->begun)
@@ -198,7 +200,7 @@ static int reader_read_link(struct mv_tree_reader *reader, int at, const char *n
         return reader_fail(reader, err);
     if (n == sizeof reader->target)
         return mv_fail(err, MICROVM_E_INVALID, "'%.150s' leads to more than %d bytes",
-                       reader->path, MV_TREE_TARGET_MAX - 1);
+                       reader->path, MV_FILETREE_TARGET_MAX - 1);
     reader->target[n] = '\0';
     entry->target = reader->target;
     return 1;
@@ -206,17 +208,17 @@ static int reader_read_link(struct mv_tree_reader *reader, int at, const char *n
 
 /* Opens what *was, by its name in the folder `at`, and fills *entry in. 0: it has gone,
  * or is something else by now; 1; or a negative code. */
-static int reader_enter(struct mv_tree_reader *reader, int at, const char *name,
+static int reader_enter(struct mv_filetree_reader *reader, int at, const char *name,
                         bool follow, const struct stat *was,
-                        struct mv_tree_entry *entry, microvm_error *err)
+                        struct mv_filetree_entry *entry, microvm_error *err)
 {
     int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
     struct stat st;
     entry_from(entry, was);
     entry->path = reader->path;
-    if (entry->type == MV_TREE_SKIPPED)
+    if (entry->type == MV_FILETREE_SKIPPED)
         return 1;
-    if (entry->type == MV_TREE_LINK)
+    if (entry->type == MV_FILETREE_LINK)
         return reader_read_link(reader, at, name, entry, err);
     int fd = openat(at, name, flags | (follow ? 0 : O_NOFOLLOW));
     if (fd < 0 && (errno == ENOENT || errno == ELOOP) && reader->begun)
@@ -227,25 +229,25 @@ static int reader_enter(struct mv_tree_reader *reader, int at, const char *name,
         (void)close(fd);
         return 0;
     }
-    return entry->type == MV_TREE_DIRECTORY
+    return entry->type == MV_FILETREE_DIRECTORY
                ? reader_descend(reader, fd, &st, entry, err)
                : reader_begin_file(reader, fd, &st, entry);
 }
 
-int mv_tree_read_open(struct mv_tree_reader **out, const char *path, bool follow,
-                      microvm_error *err)
+int mv_filetree_read_open(struct mv_filetree_reader **out, const char *path,
+                          bool follow, microvm_error *err)
 {
     struct stat st;
     if (fstatat(AT_FDCWD, path, &st, follow ? 0 : AT_SYMLINK_NOFOLLOW))
         return mv_fail_os(err, "'%.150s'", path);
-    struct mv_tree_reader *reader = calloc(1, sizeof *reader);
+    struct mv_filetree_reader *reader = calloc(1, sizeof *reader);
     if (!reader)
         return mv_fail(err, MICROVM_E_NO_MEMORY, "'%.150s': no memory", path);
     reader->file = -1;
     /* Every link on the way is followed: it is the caller's own path. */
     int rc = reader_enter(reader, AT_FDCWD, path, follow || S_ISDIR(st.st_mode), &st,
                           &reader->root, err);
-    if (rc == 1 && reader->root.type == MV_TREE_SKIPPED)
+    if (rc == 1 && reader->root.type == MV_FILETREE_SKIPPED)
         rc = mv_fail(err, MICROVM_E_INVALID,
                      "'%.150s' is %s; files and folders can be "
                      "copied",
@@ -255,14 +257,15 @@ int mv_tree_read_open(struct mv_tree_reader **out, const char *path, bool follow
     if (rc < 0) {
         if (err && rc == MICROVM_E_IO && err->os_code)
             (void)mv_fail_os_code(err, rc, err->os_code, "'%.150s'", path);
-        mv_tree_read_close(reader);
+        mv_filetree_read_close(reader);
         return rc;
     }
     *out = reader;
     return 0;
 }
 
-const struct mv_tree_entry *mv_tree_read_root(const struct mv_tree_reader *reader)
+const struct mv_filetree_entry *mv_filetree_read_root(
+    const struct mv_filetree_reader *reader)
 {
     return &reader->root;
 }
@@ -275,7 +278,7 @@ static bool is_dots(const char *name)
 }
 
 /* The next name of the deepest folder, in `path`; 0 when it has no more. */
-static int reader_name(struct mv_tree_reader *reader, const char **out,
+static int reader_name(struct mv_filetree_reader *reader, const char **out,
                        microvm_error *err)
 {
     struct level *level = &reader->level[reader->depth - 1];
@@ -291,7 +294,7 @@ static int reader_name(struct mv_tree_reader *reader, const char **out,
     if (at + 1 + length + 1 > sizeof reader->path)
         return mv_fail(err, MICROVM_E_INVALID,
                        "a path of more than %d bytes: '%.100s...'",
-                       MV_TREE_PATH_MAX - 1, reader->path);
+                       MV_FILETREE_PATH_MAX - 1, reader->path);
     if (at > 0)
         reader->path[at++] = '/';
     memcpy(reader->path + at, found->d_name, length + 1);
@@ -299,15 +302,15 @@ static int reader_name(struct mv_tree_reader *reader, const char **out,
     return 1;
 }
 
-static void reader_close_file(struct mv_tree_reader *reader)
+static void reader_close_file(struct mv_filetree_reader *reader)
 {
     if (reader->file >= 0)
         (void)close(reader->file);
     reader->file = -1;
 }
 
-int mv_tree_read_next(struct mv_tree_reader *reader, struct mv_tree_entry *entry,
-                      microvm_error *err)
+int mv_filetree_read_next(struct mv_filetree_reader *reader,
+                          struct mv_filetree_entry *entry, microvm_error *err)
 {
     if (!reader->begun) {
         reader->begun = true;
@@ -339,7 +342,7 @@ int mv_tree_read_next(struct mv_tree_reader *reader, struct mv_tree_entry *entry
 }
 
 /* Finds out how far data goes: 1, or 0 with *hole or at the end. */
-static int reader_find_data(struct mv_tree_reader *reader, uint64_t *hole)
+static int reader_find_data(struct mv_filetree_reader *reader, uint64_t *hole)
 {
     off_t data = lseek(reader->file, (off_t)reader->at, SEEK_DATA);
     off_t end = data < 0 && errno == ENXIO ? lseek(reader->file, 0, SEEK_END) : data;
@@ -359,8 +362,8 @@ static int reader_find_data(struct mv_tree_reader *reader, uint64_t *hole)
     return lseek(reader->file, data, SEEK_SET) >= 0;
 }
 
-int64_t mv_tree_read_data(struct mv_tree_reader *reader, void *data, size_t size,
-                          uint64_t *hole, microvm_error *err)
+int64_t mv_filetree_read_data(struct mv_filetree_reader *reader, void *data,
+                              size_t size, uint64_t *hole, microvm_error *err)
 {
     ssize_t n;
     *hole = 0;
@@ -379,7 +382,7 @@ int64_t mv_tree_read_data(struct mv_tree_reader *reader, void *data, size_t size
     return n;
 }
 
-void mv_tree_read_close(struct mv_tree_reader *reader)
+void mv_filetree_read_close(struct mv_filetree_reader *reader)
 {
     if (!reader)
         return;

@@ -35,12 +35,12 @@ struct level {
     struct attributes attributes;
 };
 
-struct mv_tree_writer {
+struct mv_filetree_writer {
     bool owners;
-    struct mv_tree_found found;
+    struct mv_filetree_found found;
     unsigned depth;
-    struct level level[MV_TREE_DEPTH]; /* [0] is the root, when it is a folder */
-    char path[MV_TREE_PATH_MAX];       /* of the current entry */
+    struct level level[MV_FILETREE_DEPTH]; /* [0] is the root, when it is a folder */
+    char path[MV_FILETREE_PATH_MAX];       /* of the current entry */
     /* the file that is written */
     int file;         /* -1: none */
     int folder;       /* where it is; of level or parent */
@@ -52,7 +52,7 @@ struct mv_tree_writer {
     unsigned temporaries;
 };
 
-static int writer_fail(const struct mv_tree_writer *writer, microvm_error *err)
+static int writer_fail(const struct mv_filetree_writer *writer, microvm_error *err)
 {
     return mv_fail_os(err, "'%.150s'",
                       *writer->path ? writer->path : writer->found.leaf);
@@ -60,7 +60,7 @@ static int writer_fail(const struct mv_tree_writer *writer, microvm_error *err)
 
 /* ---- attributes ------------------------------------------------------------------ */
 
-static struct attributes attributes_of(const struct mv_tree_entry *entry)
+static struct attributes attributes_of(const struct mv_filetree_entry *entry)
 {
     return (struct attributes){true, entry->mode & 07777, entry->uid, entry->gid,
                                entry->mtime_ns};
@@ -74,7 +74,7 @@ static void times_of(struct timespec times[2], int64_t mtime_ns)
 }
 
 /* Without owners nobody is handed a program that runs as somebody else. */
-static int attributes_set(const struct mv_tree_writer *writer, int fd,
+static int attributes_set(const struct mv_filetree_writer *writer, int fd,
                           const struct attributes *a)
 {
     struct timespec times[2];
@@ -91,8 +91,8 @@ static int attributes_set(const struct mv_tree_writer *writer, int fd,
 /* ---- the file that is written ---------------------------------------------------- */
 
 /* A name that nothing has yet: 0, or -1. */
-static int writer_temporary(struct mv_tree_writer *writer, int folder,
-                            int (*make)(struct mv_tree_writer *writer, int folder,
+static int writer_temporary(struct mv_filetree_writer *writer, int folder,
+                            int (*make)(struct mv_filetree_writer *writer, int folder,
                                         const void *what),
                             const void *what)
 {
@@ -106,7 +106,7 @@ static int writer_temporary(struct mv_tree_writer *writer, int folder,
     return rc;
 }
 
-static int make_file(struct mv_tree_writer *writer, int folder, const void *what)
+static int make_file(struct mv_filetree_writer *writer, int folder, const void *what)
 {
     (void)what;
     writer->file = openat(folder, writer->temporary,
@@ -114,12 +114,12 @@ static int make_file(struct mv_tree_writer *writer, int folder, const void *what
     return writer->file < 0 ? -1 : 0;
 }
 
-static int make_link(struct mv_tree_writer *writer, int folder, const void *what)
+static int make_link(struct mv_filetree_writer *writer, int folder, const void *what)
 {
     return symlinkat(what, folder, writer->temporary);
 }
 
-static void writer_drop_file(struct mv_tree_writer *writer)
+static void writer_drop_file(struct mv_filetree_writer *writer)
 {
     if (writer->file < 0)
         return;
@@ -128,7 +128,7 @@ static void writer_drop_file(struct mv_tree_writer *writer)
     (void)unlinkat(writer->folder, writer->temporary, 0);
 }
 
-static int writer_end_file(struct mv_tree_writer *writer, microvm_error *err)
+static int writer_end_file(struct mv_filetree_writer *writer, microvm_error *err)
 {
     if (writer->file < 0)
         return 0;
@@ -145,8 +145,8 @@ static int writer_end_file(struct mv_tree_writer *writer, microvm_error *err)
     return rc;
 }
 
-int mv_tree_write_data(struct mv_tree_writer *writer, const void *data, size_t length,
-                       microvm_error *err)
+int mv_filetree_write_data(struct mv_filetree_writer *writer, const void *data,
+                           size_t length, microvm_error *err)
 {
     const char *at = data;
     if (writer->file < 0)
@@ -165,8 +165,8 @@ int mv_tree_write_data(struct mv_tree_writer *writer, const void *data, size_t l
     return 0;
 }
 
-int mv_tree_write_hole(struct mv_tree_writer *writer, uint64_t length,
-                       microvm_error *err)
+int mv_filetree_write_hole(struct mv_filetree_writer *writer, uint64_t length,
+                           microvm_error *err)
 {
     if (writer->file < 0)
         return mv_fail(err, MICROVM_E_INVALID, "there is data, and no file for it");
@@ -181,7 +181,7 @@ int mv_tree_write_hole(struct mv_tree_writer *writer, uint64_t length,
 
 /* ---- folders --------------------------------------------------------------------- */
 
-static int writer_leave(struct mv_tree_writer *writer, microvm_error *err)
+static int writer_leave(struct mv_filetree_writer *writer, microvm_error *err)
 {
     struct level *level = &writer->level[--writer->depth];
     int rc = attributes_set(writer, level->fd, &level->attributes)
@@ -193,14 +193,14 @@ static int writer_leave(struct mv_tree_writer *writer, microvm_error *err)
 }
 
 /* Makes a folder, or takes the one that is there. */
-static int writer_descend(struct mv_tree_writer *writer, int at, const char *name,
+static int writer_descend(struct mv_filetree_writer *writer, int at, const char *name,
                           size_t length, const struct attributes *attributes,
                           microvm_error *err)
 {
-    if (writer->depth == MV_TREE_DEPTH)
+    if (writer->depth == MV_FILETREE_DEPTH)
         return mv_fail(err, MICROVM_E_INVALID,
                        "'%.150s' is inside more than %d folders", writer->path,
-                       MV_TREE_DEPTH);
+                       MV_FILETREE_DEPTH);
     if (mkdirat(at, name, attributes->known ? 0700 : FOLDER_MODE) && errno != EEXIST)
         return writer_fail(writer, err);
     int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -216,11 +216,11 @@ static int writer_descend(struct mv_tree_writer *writer, int at, const char *nam
 
 static bool path_is_plain(const char *path)
 {
-    if (strlen(path) >= MV_TREE_PATH_MAX)
+    if (strlen(path) >= MV_FILETREE_PATH_MAX)
         return false;
     for (;;) {
         size_t length = strcspn(path, "/");
-        if (!mv_tree_name_is_plain(path, length))
+        if (!mv_filetree_name_is_plain(path, length))
             return false;
         if (!path[length])
             return true;
@@ -229,15 +229,15 @@ static bool path_is_plain(const char *path)
 }
 
 /* How much of the path of the deepest open folder `path` begins with. */
-static bool writer_is_in(const struct mv_tree_writer *writer, const char *path,
+static bool writer_is_in(const struct mv_filetree_writer *writer, const char *path,
                          size_t length)
 {
     return length == 0 || (!strncmp(writer->path, path, length) && path[length] == '/');
 }
 
 /* Goes to the folder of `path`, which is kept; *name is what follows. */
-static int writer_go(struct mv_tree_writer *writer, const char *path, const char **name,
-                     microvm_error *err)
+static int writer_go(struct mv_filetree_writer *writer, const char *path,
+                     const char **name, microvm_error *err)
 {
     static const struct attributes unknown;
     if (!writer->depth)
@@ -267,8 +267,9 @@ static int writer_go(struct mv_tree_writer *writer, const char *path, const char
 
 /* ---- entries --------------------------------------------------------------------- */
 
-static int writer_put_file(struct mv_tree_writer *writer, int folder, const char *name,
-                           const struct mv_tree_entry *entry, microvm_error *err)
+static int writer_put_file(struct mv_filetree_writer *writer, int folder,
+                           const char *name, const struct mv_filetree_entry *entry,
+                           microvm_error *err)
 {
     writer->folder = folder;
     writer->name = name;
@@ -279,8 +280,9 @@ static int writer_put_file(struct mv_tree_writer *writer, int folder, const char
                                                              : 0;
 }
 
-static int writer_put_link(struct mv_tree_writer *writer, int folder, const char *name,
-                           const struct mv_tree_entry *entry, microvm_error *err)
+static int writer_put_link(struct mv_filetree_writer *writer, int folder,
+                           const char *name, const struct mv_filetree_entry *entry,
+                           microvm_error *err)
 {
     struct timespec times[2];
     if (!*entry->target)
@@ -301,7 +303,7 @@ static int writer_put_link(struct mv_tree_writer *writer, int folder, const char
 }
 
 /* The folder of a path below the root, which must be there; -1. */
-static int writer_open_folder(const struct mv_tree_writer *writer, const char *path,
+static int writer_open_folder(const struct mv_filetree_writer *writer, const char *path,
                               const char **name)
 {
     int fd = fcntl(writer->level[0].fd, F_DUPFD_CLOEXEC, 3);
@@ -320,8 +322,9 @@ static int writer_open_folder(const struct mv_tree_writer *writer, const char *p
     return -1;
 }
 
-static int writer_put_same(struct mv_tree_writer *writer, int folder, const char *name,
-                           const struct mv_tree_entry *entry, microvm_error *err)
+static int writer_put_same(struct mv_filetree_writer *writer, int folder,
+                           const char *name, const struct mv_filetree_entry *entry,
+                           microvm_error *err)
 {
     const char *from_name;
     if (!path_is_plain(entry->target))
@@ -339,24 +342,24 @@ static int writer_put_same(struct mv_tree_writer *writer, int folder, const char
     return rc;
 }
 
-static int writer_put(struct mv_tree_writer *writer, int folder, const char *name,
-                      const struct mv_tree_entry *entry, microvm_error *err)
+static int writer_put(struct mv_filetree_writer *writer, int folder, const char *name,
+                      const struct mv_filetree_entry *entry, microvm_error *err)
 {
     struct attributes attributes = attributes_of(entry);
     switch (entry->type) {
-    case MV_TREE_DIRECTORY:
+    case MV_FILETREE_DIRECTORY:
         return writer_descend(writer, folder, name, strlen(writer->path), &attributes,
                               err);
-    case MV_TREE_FILE:
+    case MV_FILETREE_FILE:
         return writer_put_file(writer, folder, name, entry, err);
-    case MV_TREE_LINK:
+    case MV_FILETREE_LINK:
         return writer_put_link(writer, folder, name, entry, err);
-    case MV_TREE_SAME:
+    case MV_FILETREE_SAME:
         if (writer->depth > 0)
             return writer_put_same(writer, folder, name, entry, err);
         break;
-    case MV_TREE_SKIPPED:
-    case MV_TREE_TYPES:
+    case MV_FILETREE_SKIPPED:
+    case MV_FILETREE_TYPES:
         break;
     }
     return mv_fail(err, MICROVM_E_INVALID, "'%.150s' is nothing that can be made",
@@ -364,19 +367,19 @@ static int writer_put(struct mv_tree_writer *writer, int folder, const char *nam
 }
 
 /* The root: a folder that is open already, or a name in `parent`. */
-static int writer_put_root(struct mv_tree_writer *writer,
-                           const struct mv_tree_entry *entry, microvm_error *err)
+static int writer_put_root(struct mv_filetree_writer *writer,
+                           const struct mv_filetree_entry *entry, microvm_error *err)
 {
     if (writer->found.parent >= 0 && writer->depth == 0)
         return writer_put(writer, writer->found.parent, writer->found.leaf, entry, err);
-    if (writer->found.parent >= 0 || entry->type != MV_TREE_DIRECTORY)
+    if (writer->found.parent >= 0 || entry->type != MV_FILETREE_DIRECTORY)
         return mv_fail(err, MICROVM_E_INVALID, "there are two roots, or none");
     writer->level[0].attributes = attributes_of(entry);
     return 0;
 }
 
-int mv_tree_write_entry(struct mv_tree_writer *writer,
-                        const struct mv_tree_entry *entry, microvm_error *err)
+int mv_filetree_write_entry(struct mv_filetree_writer *writer,
+                            const struct mv_filetree_entry *entry, microvm_error *err)
 {
     int rc = writer_end_file(writer, err);
     if (rc)
@@ -393,7 +396,7 @@ int mv_tree_write_entry(struct mv_tree_writer *writer,
                            err);
 }
 
-int mv_tree_write_end(struct mv_tree_writer *writer, microvm_error *err)
+int mv_filetree_write_end(struct mv_filetree_writer *writer, microvm_error *err)
 {
     int rc = writer_end_file(writer, err);
     while (!rc && writer->depth > 0)
@@ -401,7 +404,7 @@ int mv_tree_write_end(struct mv_tree_writer *writer, microvm_error *err)
     return rc;
 }
 
-void mv_tree_write_close(struct mv_tree_writer *writer)
+void mv_filetree_write_close(struct mv_filetree_writer *writer)
 {
     if (!writer)
         return;
@@ -415,15 +418,15 @@ void mv_tree_write_close(struct mv_tree_writer *writer)
 
 /* ---- the beginning --------------------------------------------------------------- */
 
-int mv_tree_write_open(struct mv_tree_writer **out, const struct mv_tree_place *place,
-                       microvm_error *err)
+int mv_filetree_write_open(struct mv_filetree_writer **out,
+                           const struct mv_filetree_place *place, microvm_error *err)
 {
-    struct mv_tree_writer *writer = calloc(1, sizeof *writer);
+    struct mv_filetree_writer *writer = calloc(1, sizeof *writer);
     if (!writer)
         return mv_fail(err, MICROVM_E_NO_MEMORY, "'%.150s': no memory", place->path);
     writer->owners = place->owners;
     writer->file = -1;
-    int rc = mv_tree_place_find(&writer->found, place, err);
+    int rc = mv_filetree_place_find(&writer->found, place, err);
     if (rc) {
         free(writer);
         return rc;

@@ -10,73 +10,74 @@ static int unsupported(microvm_error *err)
     return mv_fail(err, MICROVM_E_UNSUPPORTED, "copying files is not in this build");
 }
 
-int mv_tree_read_open(struct mv_tree_reader **out, const char *path, bool follow,
-                      microvm_error *err)
+int mv_filetree_read_open(struct mv_filetree_reader **out, const char *path,
+                          bool follow, microvm_error *err)
 {
     (void)out, (void)path, (void)follow;
     return unsupported(err);
 }
 
-const struct mv_tree_entry *mv_tree_read_root(const struct mv_tree_reader *reader)
+const struct mv_filetree_entry *mv_filetree_read_root(
+    const struct mv_filetree_reader *reader)
 {
     (void)reader;
     return NULL;
 }
 
-int mv_tree_read_next(struct mv_tree_reader *reader, struct mv_tree_entry *entry,
-                      microvm_error *err)
+int mv_filetree_read_next(struct mv_filetree_reader *reader,
+                          struct mv_filetree_entry *entry, microvm_error *err)
 {
     (void)reader, (void)entry;
     return unsupported(err);
 }
 
-int64_t mv_tree_read_data(struct mv_tree_reader *reader, void *data, size_t size,
-                          uint64_t *hole, microvm_error *err)
+int64_t mv_filetree_read_data(struct mv_filetree_reader *reader, void *data,
+                              size_t size, uint64_t *hole, microvm_error *err)
 {
     (void)reader, (void)data, (void)size, (void)hole;
     return unsupported(err);
 }
 
-void mv_tree_read_close(struct mv_tree_reader *reader)
+void mv_filetree_read_close(struct mv_filetree_reader *reader)
 {
     (void)reader;
 }
 
-int mv_tree_write_open(struct mv_tree_writer **out, const struct mv_tree_place *place,
-                       microvm_error *err)
+int mv_filetree_write_open(struct mv_filetree_writer **out,
+                           const struct mv_filetree_place *place, microvm_error *err)
 {
     (void)out, (void)place;
     return unsupported(err);
 }
 
-int mv_tree_write_entry(struct mv_tree_writer *writer,
-                        const struct mv_tree_entry *entry, microvm_error *err)
+int mv_filetree_write_entry(struct mv_filetree_writer *writer,
+                            const struct mv_filetree_entry *entry, microvm_error *err)
 {
     (void)writer, (void)entry;
     return unsupported(err);
 }
 
-int mv_tree_write_data(struct mv_tree_writer *writer, const void *data, size_t length,
-                       microvm_error *err)
+int mv_filetree_write_data(struct mv_filetree_writer *writer, const void *data,
+                           size_t length, microvm_error *err)
 {
     (void)writer, (void)data, (void)length;
     return unsupported(err);
 }
 
-int mv_tree_write_hole(struct mv_tree_writer *writer, uint64_t length,
-                       microvm_error *err)
+int mv_filetree_write_hole(struct mv_filetree_writer *writer, uint64_t length,
+                           microvm_error *err)
 {
     (void)writer, (void)length;
     return unsupported(err);
 }
 
-int mv_tree_write_end(struct mv_tree_writer *writer, microvm_error *err)
+int mv_filetree_write_end(struct mv_filetree_writer *writer, microvm_error *err)
 {
     (void)writer;
     return unsupported(err);
 }
 
-void mv_tree_write_close(struct mv_tree_writer *writer)
+void mv_filetree_write_close(struct mv_filetree_writer *writer)
 {
     (void)writer;
 }
