@@ -2,10 +2,14 @@
 /*
  * resolv.conf (resolv.conf(5)): the old one is kept in the daemon's folder, so that it
  * comes back even when this program is killed and started again. A file of an image may
- * be mounted, and cannot be replaced then: it is written in place.
+ * be mounted, and cannot be replaced then: it is written in place. A DHCP client writes
+ * the file again with each lease: what it writes is what will be put back, and the
+ * VPN's name servers take its place at once.
  */
 #define _GNU_SOURCE
 #include "dns.h"
+
+#include "guest/lib/loop.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -14,12 +18,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum { SERVERS_MAX = 3 /* resolv.conf(5) */, FILE_MAX = 64 * 1024, TEXT_MAX = 1024 };
 
-static const char *resolv;
+static char resolv[PATH_MAX];
+static char ours[TEXT_MAX]; /* what it says while the VPN is up; "" otherwise */
+static struct watch news = WATCH_NONE;
 static char kept[PATH_MAX];    /* the file as it was */
 static char nothing[PATH_MAX]; /* is there when there was none */
 static struct {
@@ -62,9 +70,53 @@ static bool is_kept(void)
     return access(kept, F_OK) == 0 || access(nothing, F_OK) == 0;
 }
 
+static bool put(void)
+{
+    return write_file(resolv, ours, strlen(ours));
+}
+
+static bool keep(void)
+{
+    char text[FILE_MAX];
+    ssize_t n = read_file(resolv, text);
+    return n < 0 ? write_file(nothing, "", 0) : write_file(kept, text, (size_t)n);
+}
+
+/* Something in its folder has changed, by us too. */
+static void news_heard(struct watch *watch, uint32_t events)
+{
+    char text[FILE_MAX];
+    (void)events;
+    while (read(watch->fd, text, sizeof text) > 0)
+        continue;
+    if (!ours[0])
+        return;
+    ssize_t n = read_file(resolv, text);
+    if (n <= 0 || ((size_t)n == strlen(ours) && !memcmp(text, ours, (size_t)n)))
+        return; /* ours, or not written yet */
+    (void)unlink(nothing);
+    if (keep())
+        (void)put();
+}
+
+static void news_watch(void)
+{
+    char folder[PATH_MAX];
+    int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    (void)snprintf(folder, sizeof folder, "%s", resolv);
+    char *slash = strrchr(folder, '/');
+    if (slash)
+        slash[slash == folder] = '\0';
+    if (fd >= 0 &&
+        inotify_add_watch(fd, slash ? folder : ".", IN_CLOSE_WRITE | IN_MOVED_TO) >= 0)
+        (void)watch_add(&news, fd, EPOLLIN, news_heard);
+}
+
 void dns_open(const char *path, const char *folder)
 {
-    resolv = path;
+    if (!realpath(path, resolv))
+        (void)snprintf(resolv, sizeof resolv, "%s", path);
+    news_watch();
     (void)snprintf(kept, sizeof kept, "%s/resolv.conf", folder);
     (void)snprintf(nothing, sizeof nothing, "%s/resolv.none", folder);
     dns_restore();
@@ -129,31 +181,24 @@ void dns_take(const char *env)
     }
 }
 
-static bool keep(void)
-{
-    char text[FILE_MAX];
-    ssize_t n = read_file(resolv, text);
-    return n < 0 ? write_file(nothing, "", 0) : write_file(kept, text, (size_t)n);
-}
-
 bool dns_apply(void)
 {
-    char text[TEXT_MAX];
     errno = 0;
     if (servers == 0 || (!is_kept() && !keep()))
         return false;
-    int n = snprintf(text, sizeof text, "# of the VPN, while it is up\n");
+    int n = snprintf(ours, sizeof ours, "# of the VPN, while it is up\n");
     if (domain[0])
-        n += snprintf(text + n, sizeof text - (size_t)n, "search %s\n", domain);
+        n += snprintf(ours + n, sizeof ours - (size_t)n, "search %s\n", domain);
     for (unsigned i = 0; i < servers; i++)
-        n += snprintf(text + n, sizeof text - (size_t)n, "nameserver %s\n",
+        n += snprintf(ours + n, sizeof ours - (size_t)n, "nameserver %s\n",
                       server[i].text);
-    return write_file(resolv, text, (size_t)n);
+    return put();
 }
 
 void dns_restore(void)
 {
     char text[FILE_MAX];
+    ours[0] = '\0';
     if (access(nothing, F_OK) == 0)
         (void)unlink(resolv);
     ssize_t n = read_file(kept, text);
