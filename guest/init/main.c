@@ -16,6 +16,7 @@
 #include "power.h"
 #include "report.h"
 #include "root.h"
+#include "services.h"
 #include "sync.h"
 #include "system.h"
 
@@ -47,6 +48,7 @@ static void reap(void)
         copy_reaped(pid);
         sync_reaped(pid);
         main_command_reaped(pid, status);
+        services_reaped(pid, status);
     }
     power_reaped(pid == 0);
 }
@@ -122,11 +124,17 @@ static bool listen_path(const char *path)
     return listen_at(&address, sizeof address);
 }
 
+/* -1: never */
+static int64_t sooner(int64_t a_ms, int64_t b_ms)
+{
+    return a_ms < 0 || (b_ms >= 0 && b_ms < a_ms) ? b_ms : a_ms;
+}
+
 static void run(void)
 {
     for (;;) {
-        int64_t left = sessions_expire(), power = power_step();
-        loop_turn(left < 0 || (power >= 0 && power < left) ? power : left);
+        int64_t left = sooner(sessions_expire(), services_step());
+        loop_turn(sooner(left, power_step()));
     }
 }
 
@@ -162,6 +170,8 @@ int main(int argc, char **argv)
     } else {
         (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
     }
+    if (first)
+        services_open();
     if (first && argc > 1)
         main_command_start(argv + 1);
     run();

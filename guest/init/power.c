@@ -49,6 +49,11 @@ bool power_begin(bool reboot)
     return true;
 }
 
+bool power_has_begun(void)
+{
+    return power.begun;
+}
+
 void power_reaped(bool any_left)
 {
     int64_t soon = loop_now_ms() + LAST_WORD_MS;

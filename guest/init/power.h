@@ -11,6 +11,7 @@
 /* All processes are asked to end (SIGTERM); false: we are not the first process, and
  * have nothing to say. Asked again, it goes on as it is. */
 bool power_begin(bool reboot);
+bool power_has_begun(void);
 /* Hears the power button, where there is one. */
 void power_hear_button(void);
 /* How long the loop may wait for what comes next (-1: nothing does), and what is due:

@@ -280,6 +280,23 @@ def test_a_bundle_of_a_kernel_and_a_ram_disk(run, tmp_path):
     assert "config.json: unknown key 'kernl'" in run_refuses(run, tmp_path)
 
 
+def test_services(run, build, tmp_path):
+    """They begin together, are started again when they fail, with pauses, and the one that ends well ends the guest."""
+    (tmp_path / "services").write_text("# a remark\n\n/bin/sh /fails\n  /bin/sh\t/ends well \n/nothing/like/it\n/bin/sh -c kill\\t-9\\t$$\n")
+    (tmp_path / "fails").write_text('read up rest </proc/uptime; echo "began at $up"; exit 3\n')
+    (tmp_path / "ends").write_text('sleep 2; echo "$1, seen by $PPID"\n')
+    files = ["%s:/%s" % (tmp_path / n, to) for n, to in (("services", "etc/microvm/services"), ("fails", "fails"), ("ends", "ends"))]
+    disk = build(tmp_path / "disk", *[w for f in files for w in ("--add-file", f)])
+    r = run("run", "--net", "none", "-d", "--name", "served", "--cmdline", "quiet", disk)
+    assert r.returncode == 0, r
+    log = run("logs", "-f", "served").stdout.decode().replace("\r", "")
+    began = [float(line.split()[-1]) for line in log.splitlines() if line.startswith("began at")]
+    pauses = [b - a for a, b in zip(began, began[1:])]
+    assert 3 <= len(began) <= 4 and pauses[0] >= 0.24 and pauses[1] >= 0.49, log
+    assert "/bin/sh: ended with status 3" in log and "/nothing/like/it: No such file" in log
+    assert log.count("well, seen by 1\n") == 1
+
+
 @pytest.fixture(scope="module")
 def reference(registry, root, tmp_path_factory):  # noqa: F811
     """The root file system in a registry, as umoci and skopeo put it there."""
