@@ -10,8 +10,9 @@
 
 enum { PLACE_BYTES = 4096 };
 
-/* A file that is installed with the programs, by its name in share/microvm. False where
- * it is not. $MICROVM_DATA is looked at first. */
+/* A file that is installed with the programs, by its name in share/microvm or, the
+ * programs of guests, in libexec/microvm. False where it is not. $MICROVM_DATA, where
+ * it is set, is looked at instead. */
 bool place_of_data(const char *name, char path[PLACE_BYTES]);
 /* A name in the user's cache, $XDG_CACHE_HOME/microvm; it need not exist. False, after
  * nothing is said, where the user has no home. */

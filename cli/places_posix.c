@@ -26,8 +26,8 @@ static bool place_has(char path[PLACE_BYTES], const char *folder, const char *be
 
 bool place_of_data(const char *name, char path[PLACE_BYTES])
 {
-    static const char *const beside[] = {"../share/microvm/", "../../guest/",
-                                         "../guest/"};
+    static const char *const beside[] = {"../share/microvm/", "../libexec/microvm/",
+                                         "../guest/", "../../guest/"};
     char self[PLACE_BYTES];
     const char *told = getenv("MICROVM_DATA");
     if (told && *told)
@@ -37,10 +37,11 @@ bool place_of_data(const char *name, char path[PLACE_BYTES])
     char *slash = strrchr(self, '/');
     if (slash)
         slash[1] = '\0';
-    for (unsigned i = 0; slash && i < 3; i++)
+    for (unsigned i = 0; slash && i < sizeof beside / sizeof beside[0]; i++)
         if (place_has(path, self, beside[i], name))
             return true;
-    return place_has(path, MICROVM_DATADIR, "/", name);
+    return place_has(path, MICROVM_DATADIR, "/", name) ||
+           place_has(path, MICROVM_LIBEXECDIR, "/", name);
 }
 
 /* XDG Base Directory Specification: a variable that is no absolute path is passed over.

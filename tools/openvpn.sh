@@ -6,7 +6,8 @@
 # script give the same bytes; `versions` beside it says which sources they were.
 # OpenSSL, not mbed TLS, although it is a megabyte larger: with the other one openvpn has
 # neither TLS 1.3 nor PKCS#12.
-# Usage: openvpn.sh [--update]      --update: build it again, from what Debian has now
+# Usage: openvpn.sh [--update | --cached]     --update: build it again, from what Debian has now;
+#                                           --cached: nothing is fetched or built
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 # shellcheck source=tools/debian-source.sh
@@ -17,6 +18,7 @@ if [ -x "$prefix/openvpn" ] && [ "${1:-}" != --update ]; then
     echo "$prefix"
     exit 0
 fi
+[ "${1:-}" != --cached ] || exit 1
 for tool in musl-gcc make perl patch; do
     command -v "$tool" >/dev/null || fail "$tool is missing; 'tools/deps.sh build' installs it"
 done

@@ -5,6 +5,7 @@
  */
 #include "build.h"
 #include "machine.h"
+#include "ours.h"
 #include "template.h"
 #include "watch.h"
 
@@ -104,12 +105,13 @@ static bool load_template(microvm_recipe *recipe, const char *name, bool bundle)
     microvm_error err;
     json_t *template = template_load(name);
     json_t *from = json_object_get(template, "recipe");
-    char *text = from ? json_dumps(from, JSON_COMPACT) : NULL;
+    bool found = !from || ours_expand(name, from);
+    char *text = from && found ? json_dumps(from, JSON_COMPACT) : NULL;
     bool good =
         text && !microvm_recipe_load_json(recipe, name, text, strlen(text), &err);
     if (text && !good)
         say("--template %s: %s", name, err.message);
-    else if (template && !text)
+    else if (template && !from)
         say("--template %s: it has no recipe", name);
     if (good && bundle)
         load_template_machine(recipe, template);
