@@ -5,8 +5,8 @@
  */
 #include "cli.h"
 #include "detach.h"
-#include "relay.h"
 #include "run_command.h"
+#include "run_machine.h"
 #include "template.h"
 #include "term.h"
 
@@ -19,15 +19,13 @@
 
 struct run {
     const struct args *args;
-    bool quiet, input, raw, detach;
+    struct run_machine machine;
+    bool detach;
     bool command; /* there is one, which the guest's agent runs: with -d as the guest's
                      main command */
     bool has_image;
     struct image image;
     json_t *template; /* NULL: none */
-    FILE *stats;
-    microvm_config *config;
-    struct claim claim;
 };
 
 static struct image *run_image(struct run *run)
@@ -97,8 +95,8 @@ static bool run_decide_input(struct run *run)
     }
     if (!interactive && !tty && terminal && term_is_terminal(1))
         interactive = tty = true;
-    run->input = interactive || tty;
-    run->raw = tty;
+    run->machine.input = interactive || tty;
+    run->machine.raw = tty;
     return true;
 }
 
@@ -109,121 +107,21 @@ static bool run_open_stats(struct run *run)
     const char *path = args_get(run->args, "stats");
     if (!path)
         return true;
-    run->stats = fopen(path, "a");
-    if (!run->stats)
+    run->machine.stats_path = path;
+    run->machine.stats = fopen(path, "a");
+    if (!run->machine.stats)
         say("--stats %s: %s", path, strerror(errno));
-    return run->stats != NULL;
-}
-
-/* ---- the end -------------------------------------------------------------------- */
-
-static int run_write_stats(struct run *run, microvm *vm)
-{
-    char *text = microvm_stats_json(vm);
-    run->stats = freopen(args_get(run->args, "stats"), "w", run->stats);
-    bool bad = !text || !run->stats || fputs(text, run->stats) < 0;
-    microvm_string_free(text);
-    bad |= run->stats && fclose(run->stats) != 0;
-    run->stats = NULL;
-    if (bad)
-        say("--stats %s: writing failed", args_get(run->args, "stats"));
-    return bad ? STATUS_OURS : 0;
-}
-
-static int run_status(const struct run *run, microvm *vm)
-{
-    microvm_exit end = MICROVM_EXIT_INIT;
-    microvm_error err;
-    if (microvm_wait(vm, MICROVM_FOREVER, &end, &err)) {
-        say_error(&err);
-        return STATUS_OURS;
-    }
-    bool orderly =
-        end.reason == MICROVM_EXIT_POWER_OFF || end.reason == MICROVM_EXIT_RESET;
-    if (end.reason == MICROVM_EXIT_FAILED || (!orderly && !run->quiet))
-        say("%s", end.message);
-    return end.code;
+    return run->machine.stats != NULL;
 }
 
 /* ---- the machine ---------------------------------------------------------------- */
-
-static int run_machine(struct run *run, microvm *vm)
-{
-    struct relay relay = {.vm = vm,
-                          .config = run->config,
-                          .claim = &run->claim,
-                          .console = -1,
-                          .input = run->input,
-                          .output = !run->detach,
-                          .quiet = run->quiet,
-                          .life = detach_life(),
-                          .running = run->detach ? detach_running : NULL};
-    microvm_error err;
-    int rc = microvm_console_open(vm, &relay.console, &err);
-    if (rc && rc != MICROVM_E_UNSUPPORTED) { /* console=none has none */
-        say_error(&err);
-        return STATUS_OURS;
-    }
-    int status = STATUS_OURS;
-    if (relay_run(&relay))
-        status = run_status(run, vm);
-    term_restore();
-    if (relay.console != -1)
-        microvm_console_close(relay.console);
-    if (run->stats && run_write_stats(run, vm))
-        status = STATUS_OURS;
-    return status;
-}
-
-static void run_log(void *user, int level, const char *text)
-{
-    static const char *const names[] = {"", "error: ", "warning: ", "", "debug: "};
-    (void)user;
-    say("%s%s", level >= 0 && level <= MICROVM_LOG_DEBUG ? names[level] : "", text);
-}
-
-/* A name that the user gave is claimed before anything else is done; another one when
- * there is time. */
-static bool run_claim(struct run *run, const microvm_config *config)
-{
-    char name[NAMED_BYTES];
-    settings_name(config, name, sizeof name);
-    return !*name || claim_name(&run->claim, name);
-}
-
-static int run_config(struct run *run, microvm_config *config)
-{
-    bool verbose = args_get(run->args, "verbose") != NULL;
-    microvm_error err;
-    run->config = config;
-    if (!run_claim(run, config))
-        return STATUS_OURS;
-    if (!run->quiet || verbose)
-        microvm_config_set_log(config, run_log, NULL,
-                               verbose ? MICROVM_LOG_DEBUG : MICROVM_LOG_WARNING);
-    if (run->raw && !term_make_raw()) {
-        say("--tty: the terminal cannot be made raw: %s", strerror(errno));
-        return STATUS_OURS;
-    }
-    microvm *vm = microvm_new(config, &err);
-    if (!vm) {
-        term_restore();
-        say_error(&err);
-        if (err.code == MICROVM_E_NO_HYPERVISOR)
-            say("'microvm info' says what works on this computer");
-        return STATUS_OURS;
-    }
-    int status = run_machine(run, vm);
-    microvm_free(vm);
-    return status;
-}
 
 /* True in the process that is to have the machine; else *status is this one's. */
 static bool run_split(struct run *run, int *status)
 {
     char name[NAMED_BYTES];
     bool background = run->detach;
-    run->detach = background || run->command;
+    run->detach = run->machine.detached = background || run->command;
     if (!run->detach)
         return true;
     if (background ? detach(name, sizeof name, status)
@@ -252,11 +150,11 @@ static int run_here(struct run *run)
     if (ok && run->command)
         settings_want_vsock(config);
     if (ok && settings_want_kernel(config))
-        status = run_config(run, config);
+        status = run_machine(&run->machine, config);
     microvm_config_free(config);
-    claim_release(&run->claim);
-    if (run->stats)
-        (void)fclose(run->stats);
+    claim_release(&run->machine.claim);
+    if (run->machine.stats)
+        (void)fclose(run->machine.stats);
     return status;
 }
 
@@ -268,9 +166,10 @@ static int run_run(const struct args *args)
     (void)mallopt(M_ARENA_MAX, 1);
 #endif
     struct run run = {.args = args,
-                      .quiet = args_get(args, "quiet") != NULL,
-                      .detach = args_get(args, "detach") != NULL,
-                      .claim = CLAIM_NONE};
+                      .machine = {.quiet = args_get(args, "quiet") != NULL,
+                                  .verbose = args_get(args, "verbose") != NULL,
+                                  .claim = CLAIM_NONE},
+                      .detach = args_get(args, "detach") != NULL};
     int status = STATUS_OURS;
     if (!run_refuse(&run) && run_decide_input(&run) && run_open_stats(&run) &&
         run_split(&run, &status))
