@@ -33,7 +33,7 @@ LAYERS = {
     "machine": {"proto", "util", "os", "core", "pci", "arch", "hv", "chip", "backing", "virtio"},
     "copy": {"proto", "util", "os"},
     "api": {"proto", "util", "os", "core", "machine", "copy"},
-    "runtime": {"util", "os"}, # of the public headers, and nothing else of the machine
+    "runtime": {"proto", "util", "os"}, # of the public headers, and nothing else of the machine
     "image": {"util", "os"},
 }
 STANDARD_HEADERS = set("""assert.h ctype.h errno.h float.h inttypes.h limits.h math.h

@@ -109,6 +109,68 @@ MICROVM_API int microvm_client_request(microvm_client *client, uint32_t port,
                                        int64_t timeout_ms, char **reply,
                                        size_t *reply_length, microvm_error *err);
 
+/* The same over a connection that is open, and stays so. */
+MICROVM_API int microvm_client_request_on(intptr_t connection, const void *data,
+                                          size_t length, int64_t timeout_ms,
+                                          char **reply, size_t *reply_length,
+                                          microvm_error *err);
+
+/* ---- a VPN gateway's daemon ------------------------------------------------------ */
+
+/* Its port, and what its answers say; proto/vpn.md tells of each command. */
+enum { MICROVM_VPN_PORT = 1025 };
+enum {
+    MICROVM_VPN_OK,
+    MICROVM_VPN_ERROR,
+    MICROVM_VPN_PONG,
+    MICROVM_VPN_CONNECTED,
+    MICROVM_VPN_DISCONNECTED,
+    MICROVM_VPN_WEBAUTH_REQUIRED
+};
+
+typedef struct microvm_vpn_request {
+    uint32_t size;
+    const char *command; /* "ping", "vpn_start", ... */
+    /* Of vpn_start; all but the first may be NULL. */
+    const char *profile, *username, *password, *response, *key_password;
+    const char *name, *content; /* of vpn_set_profile */
+    const char *auth;           /* the daemon's secret, where it asks for it; or NULL */
+} microvm_vpn_request;
+#define MICROVM_VPN_REQUEST_INIT                                                     \
+    {                                                                                \
+        sizeof(microvm_vpn_request), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+            NULL                                                                     \
+    }
+
+/* What is not said is NULL. */
+typedef struct microvm_vpn_answer {
+    uint32_t size;
+    int32_t status; /* MICROVM_VPN_* */
+    const char *tun_ip, *error, *auth_url, *auth_secret, *challenge;
+    const char *state;           /* of vpn_status and vpn_start: "connecting", ... */
+    const char *profile;         /* of which one */
+    const char *const *profiles; /* of list_profiles: ends with NULL */
+    void *memory;                /* that all these are in; NULL: none */
+} microvm_vpn_answer;
+#define MICROVM_VPN_ANSWER_INIT                                                        \
+    {                                                                                  \
+        sizeof(microvm_vpn_answer), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+            NULL                                                                       \
+    }
+
+/* Asks the daemon; also an error that it tells of is an answer (0). As
+ * microvm_client_request fails, so does this, and with IO when what comes is no answer
+ * of such a daemon. *out is freed by microvm_vpn_answer_free. */
+MICROVM_API int microvm_vpn_ask(microvm_client *client,
+                                const microvm_vpn_request *request, int64_t timeout_ms,
+                                microvm_vpn_answer *out, microvm_error *err);
+/* The same over a connection with its port. */
+MICROVM_API int microvm_vpn_ask_on(intptr_t connection,
+                                   const microvm_vpn_request *request,
+                                   int64_t timeout_ms, microvm_vpn_answer *out,
+                                   microvm_error *err);
+MICROVM_API void microvm_vpn_answer_free(microvm_vpn_answer *answer);
+
 /* ---- its console ----------------------------------------------------------------- */
 
 /*

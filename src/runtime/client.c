@@ -181,21 +181,15 @@ static int request_send(intptr_t connection, const char *data, size_t length,
                                mv_socket_left_ms(timeout_ms, began), err);
 }
 
-int microvm_client_request(microvm_client *client, uint32_t port, const void *data,
-                           size_t length, int64_t timeout_ms, char **text,
-                           size_t *reply_length, microvm_error *err)
+int microvm_client_request_on(intptr_t connection, const void *data, size_t length,
+                              int64_t timeout_ms, char **text, size_t *reply_length,
+                              microvm_error *err)
 {
     uint64_t began = mv_socket_now_ms();
     struct reply reply = {NULL, 0, 0};
-    intptr_t connection;
-    int rc = microvm_client_connect(client, port, timeout_ms, &connection, err);
-    if (rc)
-        return rc;
-    rc = request_send(connection, data, length, mv_socket_left_ms(timeout_ms, began),
-                      err);
+    int rc = request_send(connection, data, length, timeout_ms, err);
     while (rc == 0)
         rc = reply_take(&reply, connection, mv_socket_left_ms(timeout_ms, began), err);
-    mv_socket_close(connection);
     if (rc < 0) {
         free(reply.text);
         return rc;
@@ -204,4 +198,20 @@ int microvm_client_request(microvm_client *client, uint32_t port, const void *da
     *text = reply.text;
     *reply_length = reply.length;
     return 0;
+}
+
+int microvm_client_request(microvm_client *client, uint32_t port, const void *data,
+                           size_t length, int64_t timeout_ms, char **text,
+                           size_t *reply_length, microvm_error *err)
+{
+    uint64_t began = mv_socket_now_ms();
+    intptr_t connection;
+    int rc = microvm_client_connect(client, port, timeout_ms, &connection, err);
+    if (rc)
+        return rc;
+    rc = microvm_client_request_on(connection, data, length,
+                                   mv_socket_left_ms(timeout_ms, began), text,
+                                   reply_length, err);
+    mv_socket_close(connection);
+    return rc;
 }

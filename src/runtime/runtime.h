@@ -6,6 +6,7 @@
  *   client.c    connections with its ports; what clients share with the runtime is a
  *               door that the runtime closes
  *   console.c   its console for many readers, a thread that reads it for them
+ *   vpn.c       questions and answers of a VPN gateway's daemon, over client.c
  *   shared.c    what several hold, in several threads
  */
 #ifndef MV_RUNTIME_RUNTIME_H

@@ -52,6 +52,11 @@ static void structs_are_laid_out_as_promised(void **state)
     SIZE(microvm_runtime_config, 40);
     FIELD(microvm_runtime_config, kernel_path, 8);
     FIELD(microvm_runtime_config, console_history, 36);
+    SIZE(microvm_vpn_request, 80);
+    FIELD(microvm_vpn_request, auth, 72);
+    SIZE(microvm_vpn_answer, 80);
+    FIELD(microvm_vpn_answer, tun_ip, 8);
+    FIELD(microvm_vpn_answer, memory, 72);
 }
 
 static void the_version_is_that_of_the_header(void **state)
