@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 60
 TARGETS ?=
 export FUZZ_SECONDS
 
-.PHONY: all deps test check format fuzz bench demo demo-single kernel cross install clean help
+.PHONY: all deps test check format fuzz bench demo demo-single kernel vpn cross install clean help
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -46,6 +46,13 @@ demo-single: all
 kernel: all
 	@$(BUILD)/cli/microvm-build kernel --output $(BUILD)/kernel
 
+# The VPN gateway, once, in some minutes, with that kernel; `make install` takes it along.
+vpn: kernel
+	@tools/openvpn.sh >/dev/null
+	@meson setup --reconfigure $(BUILD) >/dev/null && ninja -C $(BUILD)
+	@rm -rf $(BUILD)/guest/vpn-gateway
+	@$(BUILD)/cli/microvm-build --template velocitty-vpn --bundle --output $(BUILD)/guest/vpn-gateway
+
 cross:
 	@tools/cross.sh $(TARGETS)
 
@@ -68,6 +75,7 @@ help:
 	@echo "make demo       boot Debian's stock kernel and run a command in the guest"
 	@echo "make demo-single  a guest that is a kernel and one static program, and nothing else"
 	@echo "make kernel     build the default guest kernel, once, in some minutes"
+	@echo "make vpn        build the VPN gateway that 'microvm vpn up' starts, once, in some minutes"
 	@echo "make cross      compile for the systems of cross/, run unit tests in emulators"
 	@echo "make install    install under PREFIX ($(PREFIX)); DESTDIR is obeyed"
 	@echo "make clean      remove every build directory"

@@ -13,4 +13,7 @@ bool cancel_catch(void);
 /* The signal that asks this program to end; 0: none does. */
 int cancel_asked(void);
 
+/* Sleeps so long, or until a signal comes. */
+void cancel_pause(unsigned ms);
+
 #endif

@@ -7,6 +7,7 @@
 
 #include "signals.h"
 
+#include <poll.h>
 #include <signal.h>
 
 bool cancel_catch(void)
@@ -20,4 +21,10 @@ int cancel_asked(void)
     while ((number = signals_next()) == SIGWINCH)
         ;
     return number;
+}
+
+void cancel_pause(unsigned ms)
+{
+    struct pollfd signals = {.fd = signals_fd(), .events = POLLIN};
+    (void)poll(&signals, 1, (int)ms);
 }

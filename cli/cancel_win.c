@@ -4,6 +4,8 @@
  */
 #include "cancel.h"
 
+#include <windows.h>
+
 bool cancel_catch(void)
 {
     return true;
@@ -12,4 +14,9 @@ bool cancel_catch(void)
 int cancel_asked(void)
 {
     return 0;
+}
+
+void cancel_pause(unsigned ms)
+{
+    Sleep(ms);
 }

@@ -76,7 +76,7 @@ extern const struct program program;
 extern const struct command cmd_run, cmd_ps, cmd_stop, cmd_kill, cmd_pause, cmd_resume,
     cmd_exec, cmd_shell, cmd_cp, cmd_logs, cmd_attach, cmd_port, cmd_net, cmd_connect,
     cmd_socks, cmd_limit, cmd_inspect, cmd_stats, cmd_info, cmd_config, cmd_version,
-    cmd_help, cmd_images, cmd_pull, cmd_rmi, cmd_prune, cmd_wait;
+    cmd_help, cmd_images, cmd_vpn, cmd_pull, cmd_rmi, cmd_prune, cmd_wait;
 /* Of a command that each program has with words of its own: cmd_completion.c. */
 int completion_run(const struct args *args);
 

@@ -4,31 +4,13 @@
  */
 #include "cli.h"
 #include "named.h"
+#include "secret.h"
 #include "stream.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { LISTEN_BYTES = 256, SECRET_BYTES = 256, SETTING_BYTES = 2048 };
-
-/* The first line of a file; false after a message. */
-static bool secret_read(const char *path, char out[SECRET_BYTES + 2])
-{
-    FILE *file = fopen(path, "r");
-    char *line = file ? fgets(out, SECRET_BYTES + 2, file) : NULL;
-    if (file)
-        (void)fclose(file);
-    if (line)
-        out[strcspn(out, "\r\n")] = '\0';
-    if (line && out[0] && strlen(out) < SECRET_BYTES)
-        return true;
-    say("--password-file %s: %s", path,
-        !file            ? "it cannot be read"
-        : line && out[0] ? "its first line has more than 255 bytes"
-                         : "there is no password in its first line");
-    return false;
-}
+enum { LISTEN_BYTES = 256, SETTING_BYTES = 2048 };
 
 /* ",KEY=VALUE", a comma in it twice, as settings are written. False after a message. */
 static bool put(char setting[SETTING_BYTES], const char *key, const char *value)
@@ -54,7 +36,7 @@ static bool setting_of(const struct args *args, char setting[SETTING_BYTES])
 {
     const char *listen = args_get(args, "listen"), *user = args_get(args, "user");
     const char *file = args_get(args, "password-file"), *port = args_get(args, "port");
-    char secret[SECRET_BYTES + 2];
+    char secret[SECRET_ROOM];
     if (!user != !file) {
         say("--user and --password-file belong together");
         return false;
@@ -64,8 +46,8 @@ static bool setting_of(const struct args *args, char setting[SETTING_BYTES])
         return false;
     }
     (void)snprintf(setting, SETTING_BYTES, "%s", listen ? listen : "1080");
-    if (user && (!secret_read(file, secret) || !put(setting, "user", user) ||
-                 !put(setting, "password", secret)))
+    if (user && (!secret_read("password-file", file, secret) ||
+                 !put(setting, "user", user) || !put(setting, "password", secret)))
         return false;
     if (port && !put(setting, "port", port))
         return false;

@@ -17,11 +17,11 @@ static const struct command cmd_completion = {
 };
 
 static const struct command *const commands[] = {
-    &cmd_run,    &cmd_ps,      &cmd_stop,  &cmd_kill,       &cmd_pause, &cmd_resume,
-    &cmd_wait,   &cmd_exec,    &cmd_shell, &cmd_cp,         &cmd_logs,  &cmd_attach,
-    &cmd_port,   &cmd_net,     &cmd_limit, &cmd_connect,    &cmd_socks, &cmd_images,
-    &cmd_pull,   &cmd_rmi,     &cmd_prune, &cmd_inspect,    &cmd_stats, &cmd_info,
-    &cmd_config, &cmd_version, &cmd_help,  &cmd_completion, NULL};
+    &cmd_run,    &cmd_ps,     &cmd_stop,    &cmd_kill,    &cmd_pause,      &cmd_resume,
+    &cmd_wait,   &cmd_exec,   &cmd_shell,   &cmd_cp,      &cmd_logs,       &cmd_attach,
+    &cmd_port,   &cmd_net,    &cmd_limit,   &cmd_connect, &cmd_socks,      &cmd_vpn,
+    &cmd_images, &cmd_pull,   &cmd_rmi,     &cmd_prune,   &cmd_inspect,    &cmd_stats,
+    &cmd_info,   &cmd_config, &cmd_version, &cmd_help,    &cmd_completion, NULL};
 
 const struct program program = {
     .name = "microvm",

@@ -40,7 +40,7 @@ bool run_command_check(struct image *image, const struct args *args)
 }
 
 /* The agent is asked, for not every guest has a power button. */
-static void machine_end(const char *name)
+void run_command_end(const char *name)
 {
     microvm_error err;
     int fd = exec_connect(name, END_MS);
@@ -62,7 +62,7 @@ int run_command(struct image *image, const struct args *args, const char *name)
             if (ended > 0) /* a time limit, a crash: that is why there is no status */
                 status = ended;
             else
-                machine_end(name);
+                run_command_end(name);
         }
     }
     free(exec.env);

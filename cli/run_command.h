@@ -17,4 +17,8 @@ int run_command(struct image *image, const struct args *args, const char *name);
  * as the guest's main one. When it cannot, the machine is killed. */
 int run_main_command(struct image *image, const struct args *args, const char *name);
 
+/* Shuts a machine down, by its agent or its power button, and waits until it has ended.
+ */
+void run_command_end(const char *name);
+
 #endif

@@ -28,12 +28,13 @@ for package in openvpn openssl lz4 lzo2; do
 done
 
 # Nothing of the place or the day goes into the program, not even by way of the flags that
-# OpenSSL remembers: they are the wrapper's. Kernel headers come after musl's.
+# OpenSSL remembers: they are the wrapper's. So is -static, which libtool would drop. Kernel
+# headers come after musl's.
 export SOURCE_DATE_EPOCH=1 LC_ALL=C PATH=$work/bin:$PATH
 mkdir bin
 cat >bin/guest-cc <<END
 #!/bin/sh
-exec musl-gcc "\$@" -Os -ffunction-sections -fdata-sections -ffile-prefix-map=$work=. \
+exec musl-gcc "\$@" -static -Os -ffunction-sections -fdata-sections -ffile-prefix-map=$work=. \
     -idirafter /usr/include -idirafter /usr/include/$(gcc -dumpmachine)
 END
 chmod 755 bin/guest-cc
@@ -60,7 +61,7 @@ lzo() {
 }
 # It wants libcap-ng, to keep CAP_NET_ADMIN as another user: of no use where it is alone.
 vpn() {
-    ./configure CC=guest-cc CFLAGS= LDFLAGS="-static -s -Wl,--gc-sections" \
+    ./configure CC=guest-cc CFLAGS= LDFLAGS="-s -Wl,--gc-sections" \
         --disable-plugins --disable-dco --disable-unit-tests --disable-debug --disable-port-share \
         OPENSSL_CFLAGS="-I$work/openssl/include" OPENSSL_LIBS="-L$work/openssl -lssl -lcrypto" \
         LZO_CFLAGS="-I$work/lzo2/include" LZO_LIBS="-L$work/lzo2/src/.libs -llzo2" \
@@ -74,6 +75,7 @@ build lzo2 lzo
 build openssl openssl
 build openvpn vpn
 mkdir -p "$prefix"
+! readelf -l openvpn/src/openvpn/openvpn | grep -q INTERP || fail "it came out dynamic"
 install -m 644 versions "$prefix/versions"
 install openvpn/src/openvpn/openvpn "$prefix/openvpn.new"
 mv "$prefix/openvpn.new" "$prefix/openvpn"

@@ -34,8 +34,7 @@ static const struct flag image_flags[] = {
     {"devices", 0, "POLICY", "Device nodes: refuse (default), skip, keep"},
     {"epoch", 0, "SECONDS", "The latest time of files and image"},
     {"bundle", 0, NULL,
-     "Write a folder with the image, its kernel and a config.json: 'microvm run' starts "
-     "it as it is"},
+     "Write a folder with the image, its kernel and a config.json, which runs as it is"},
     {"machine", 0, "JSON",
      "Settings for its config.json, over those of the template; repeatable"},
     {"output", 'o', "FILE", "The image to write"},

@@ -187,6 +187,7 @@ int microvm_client_request_on(intptr_t connection, const void *data, size_t leng
 {
     uint64_t began = mv_socket_now_ms();
     struct reply reply = {NULL, 0, 0};
+    mv_socket_prepare(connection); /* it may be somebody else's */
     int rc = request_send(connection, data, length, timeout_ms, err);
     while (rc == 0)
         rc = reply_take(&reply, connection, mv_socket_left_ms(timeout_ms, began), err);

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 COMMANDS = ["run", "ps", "stop", "kill", "pause", "resume", "wait", "exec", "shell", "cp", "logs", "attach",
-            "port", "net", "limit", "connect", "socks", "images", "pull", "rmi", "prune", "inspect",
+            "port", "net", "limit", "connect", "socks", "vpn", "images", "pull", "rmi", "prune", "inspect",
             "stats", "info", "config", "version", "help", "completion"]
 
 
