@@ -12,6 +12,7 @@ import time
 import pytest
 
 import vpnd
+from test_exec import place  # noqa: F401: a fixture
 
 pytestmark = pytest.mark.skipif(bool(vpnd.missing()), reason=vpnd.missing())
 
@@ -200,3 +201,33 @@ def test_wrong_words(words, says, tmp_path):
     r = subprocess.run([vpnd.VPND, "--profiles", str(tmp_path / "p"), "--run", str(tmp_path / "r"),
                         "--resolv-conf", str(tmp_path / "c"), *words], stderr=subprocess.PIPE)
     assert r.returncode == 2 and says in r.stderr.decode()
+
+
+def test_in_a_guest(kvm, place):  # noqa: F811
+    """Over vsock, where it listens unless told otherwise: first thing, while silent clients hold
+    on, with a profile of 1 MiB in one line."""
+    r = place("run", "-d", "--name", "vpnd", *place.guest, "--vsock", "cid=7", timeout=60)
+    assert r.returncode == 0, r
+    try:
+        assert place("cp", vpnd.VPND, "vpnd:/vpnd").returncode == 0
+        script = "setsid /vpnd --openvpn /no/openvpn </dev/null >/dev/null 2>/log &"
+        assert place("exec", "vpnd", "sh", "-c", script, timeout=60).returncode == 0
+
+        def ask(data):
+            return place("connect", "vpnd", "1025", stdin=data, timeout=60).stdout
+        until = time.time() + 20
+        while ask(b'{"cmd":"ping"}\n') != PONG and time.time() < until:
+            time.sleep(0.1)
+        silent = [subprocess.Popen([place.path, "connect", "vpnd", "1025"], env=place.env, stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE) for _ in range(3)]
+        profile = ("# %060d\n" % 0) * 16644  # 1 MiB
+        put = json.dumps({"cmd": "vpn_set_profile", "name": "x.ovpn", "content": profile}).encode()
+        assert ask(put + b'\n{"cmd":"list_profiles"}\nstatus\n') == \
+            b'{"status":"ok"}\n{"status":"ok","profiles":["x.ovpn"]}\nrunning\n'
+        r = place("exec", "vpnd", "sh", "-c", "wc -c </var/lib/vpnd/profiles/x.ovpn; ls -ld /run/vpnd/secret")
+        assert r.stdout.decode().split()[:2] == [str(len(profile)), "-rw-------"], r
+        for p in silent:
+            p.kill()
+            p.communicate()
+    finally:
+        place("kill", "vpnd")
