@@ -200,6 +200,12 @@ void auth_asked(const struct mgmt_line *line)
     ask(MIDDLE, line);
 }
 
+void auth_anew(void)
+{
+    if (auth.asked == MIDDLE)
+        response_used();
+}
+
 const char *auth_question(void)
 {
     return auth.question;

@@ -27,6 +27,8 @@ enum auth_result auth_need(const struct mgmt_line *line, char why[AUTH_WHY_MAX])
 enum auth_result auth_refused(const struct mgmt_line *line, char why[AUTH_WHY_MAX]);
 /* A question of a server that waits for cr-response. */
 void auth_asked(const struct mgmt_line *line);
+/* Such a question is over: there is a connection, or a new attempt at one. */
+void auth_anew(void);
 const char *auth_question(void);
 /* OpenVPN is to be held until there is an answer: it would begin anew without it. */
 bool auth_holds(void);

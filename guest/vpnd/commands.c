@@ -8,6 +8,7 @@
 
 #include "guest/lib/timer.h"
 #include "store.h"
+#include "text.h"
 #include "tunnel.h"
 
 #include <errno.h>
@@ -71,7 +72,10 @@ static void answer(struct client *client, const struct vpn_answer *a)
 
 static void answer_error(struct client *client, const char *what)
 {
-    answer(client, &(struct vpn_answer){.status = VPN_ERROR, .error = what});
+    char text[TUNNEL_ERROR_MAX];
+    (void)snprintf(text, sizeof text, "%s", what);
+    text_clean(text);
+    answer(client, &(struct vpn_answer){.status = VPN_ERROR, .error = text});
 }
 
 static const char *or_null(const char *text)
@@ -82,8 +86,13 @@ static const char *or_null(const char *text)
 /* `going_on`: what a tunnel that is not decided yet is called. */
 static void answer_view(struct client *client, bool detail, enum vpn_status going_on)
 {
-    const struct tunnel_view *v = tunnel_view();
+    struct tunnel_view said = *tunnel_view(), *v = &said;
     struct vpn_answer a = {.status = going_on};
+    text_clean(v->profile);
+    text_clean(v->tun_ip);
+    text_clean(v->auth_url);
+    text_clean(v->challenge);
+    text_clean(v->error);
     if (v->state == TUNNEL_CONNECTED) {
         a.status = VPN_CONNECTED;
         a.tun_ip = or_null(v->tun_ip);
@@ -143,24 +152,30 @@ static void woken(void)
 {
 }
 
+static void answer_waiting(const struct waiting *w)
+{
+    enum tunnel_state state = tunnel_view()->state;
+    if (w->stop && state == TUNNEL_STOPPING)
+        answer_error(w->client, "OpenVPN does not end");
+    else if (!w->stop && state == TUNNEL_IDLE)
+        answer_error(w->client, "it was stopped");
+    else
+        answer_view(w->client, w->detail, w->stop ? VPN_DISCONNECTED : VPN_OK);
+}
+
 void commands_turn(void)
 {
     int64_t first_ms = 0;
     for (unsigned i = 0; i < WAITING_MAX; i++) {
         struct waiting w = waiting[i];
-        if (w.client && decided(&w)) {
-            waiting[i].client = NULL;
-            if (w.stop && tunnel_view()->state == TUNNEL_STOPPING)
-                answer_error(w.client, "OpenVPN does not end");
-            else if (w.stop)
-                answer_view(w.client, w.detail, VPN_DISCONNECTED);
-            else if (tunnel_view()->state == TUNNEL_IDLE)
-                answer_error(w.client, "it was stopped");
-            else
-                answer_view(w.client, w.detail, VPN_OK);
-        } else if (w.client && (!first_ms || w.until_ms < first_ms)) {
-            first_ms = w.until_ms;
-        }
+        if (!w.client || !decided(&w))
+            continue;
+        waiting[i].client = NULL;
+        answer_waiting(&w); /* with the client's next request it may wait again */
+    }
+    for (unsigned i = 0; i < WAITING_MAX; i++) {
+        if (waiting[i].client && (!first_ms || waiting[i].until_ms < first_ms))
+            first_ms = waiting[i].until_ms;
     }
     if (first_ms)
         timer_set(&wake, first_ms - loop_now_ms(), woken);

@@ -138,6 +138,7 @@ static void heard_hold(const struct mgmt_line *line)
 {
     unsigned wait_s = line->wait_s < WAIT_MAX_S ? line->wait_s : WAIT_MAX_S;
     held = true;
+    auth_anew();
     if (view.state == TUNNEL_PAUSED || auth_holds())
         return;
     if (wait_s)
@@ -152,6 +153,7 @@ static void heard_state(const struct mgmt_line *line)
         gate_names(false);
     if (!strcmp(line->state, "CONNECTED")) {
         was_connected = true;
+        auth_anew();
         tried_anew = link_lost = false;
         again_ms = 0;
         become(TUNNEL_CONNECTED);
@@ -406,15 +408,16 @@ void tunnel_stop(void)
     }
 }
 
-/* OpenVPN goes back to where it waits for us. */
+/* OpenVPN goes back to where it waits for us, unless it waits already, for an answer.
+ */
 void tunnel_pause(void)
 {
-    if (view.state != TUNNEL_CONNECTED && view.state != TUNNEL_CONNECTING &&
-        view.state != TUNNEL_RECONNECTING)
+    bool waits = held || view.state == TUNNEL_ASKING;
+    if (view.state == TUNNEL_IDLE || view.state == TUNNEL_PAUSED || ending())
         return;
     timer_clear(&release);
     become(TUNNEL_PAUSED);
-    if (!held)
+    if (!waits)
         openvpn_say("signal SIGUSR1");
 }
 
@@ -422,6 +425,10 @@ void tunnel_resume(void)
 {
     if (view.state != TUNNEL_PAUSED)
         return;
+    if (*auth_question()) {
+        become_asking();
+        return;
+    }
     become_trying();
     if (held)
         hold_release();

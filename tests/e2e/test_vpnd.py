@@ -135,6 +135,23 @@ def test_what_a_profile_may_not_say(daemon):
     assert daemon.ask("vpn_start", profile="z")["error"] == "there is no profile 'z'"
 
 
+def test_words_that_are_cut(daemon):
+    """In the middle of a character: the answer is JSON all the same."""
+    for n in range(36, 44):
+        answer = daemon.ask("vpn_set_profile", name="x", content="client\n" + "x" * n + "\u20ac" * 10 + "\n")
+        assert answer["status"] == "error" and "xxx" in answer["error"]
+        assert daemon.ask("x" * (n + 60) + "\u20ac" * 9)["status"] == "error"
+
+
+def test_requests_behind_a_start(daemon):
+    """Each gets its answer, in order, and in time."""
+    daemon.put("x.ovpn", "client\nremote 192.0.2.1\n")
+    lines = b'{"cmd":"vpn_start","profile":"x"}\n{"cmd":"vpn_stop"}\n{"cmd":"vpn_start","profile":"y"}\n{"cmd":"ping"}\n'
+    begin = time.time()
+    statuses = [json.loads(line)["status"] for line in daemon.raw(lines, timeout=20).splitlines()]
+    assert statuses[1:] == ["disconnected", "error", "pong"] and time.time() - begin < 8
+
+
 def test_the_secret(daemon):
     secret = daemon.ask("get_auth_secret")["auth_secret"]
     assert re.fullmatch("[0-9a-f]{64}", secret)

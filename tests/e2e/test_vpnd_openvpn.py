@@ -4,6 +4,7 @@ may go wrong, and how it ends. The daemon runs in the namespace from which the s
 reached, so no machine is needed."""
 import contextlib
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -304,6 +305,26 @@ def test_pause_and_resume(place):
     assert server.fetch() == "from 10.8.0.2\n"
 
 
+@pytest.mark.parametrize("auth,before,after", [("webauth", "webauth_required", "webauth_required"),
+                                               ("crv1", "error", "error"), ("static", "error", "error"),
+                                               ("crtext", "error", "error")])
+def test_pause_while_the_user_is_asked(place, auth, before, after):
+    """Resumed, the server asks anew."""
+    server, daemon = place(auth=auth)
+    assert start(daemon, username=USER, password=PASSWORD)["status"] == before
+    if auth == "webauth":
+        server.pending()
+    assert daemon.raw(b"pause\n") == b"paused\n"
+    daemon.until("disconnected", state="paused")
+    assert daemon.raw(b"resume\n") == b"resumed\n"
+    daemon.until(after)
+    if auth == "webauth":
+        server.authenticate()
+        daemon.until("connected")
+    else:
+        assert start(daemon, response=PIN) == CONNECTED
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_the_daemon_ends(place, how):
     """OpenVPN ends with it, and the resolver is as it was, or is by its next start."""
@@ -413,3 +434,45 @@ def test_the_server_has_a_name(place):
     daemon.until("disconnected", state="reconnecting")
     server.start()
     daemon.until("connected", timeout=40)
+
+
+def test_anything_in_any_order(place):
+    """Requests and accidents at random: each request is answered in time by a status that its command
+    has, the daemon lives, and a stop leaves nothing. MICROVM_VPND_SECONDS makes it longer."""
+    server, daemon = place(auth="password")
+    before = daemon.names()
+    seed = int(os.environ.get("MICROVM_VPND_SEED", "0")) or int(time.time())
+    chance, ends = random.Random(seed), time.time() + float(os.environ.get("MICROVM_VPND_SECONDS", "10"))
+    right, wrong = {"username": USER, "password": PASSWORD}, {"username": USER, "password": "x"}
+
+    def ask(statuses, cmd, **fields):
+        begin = time.time()
+        answer = daemon.ask(cmd, **fields)
+        done.append((cmd, answer))
+        assert time.time() - begin < 5 and answer["status"] in statuses, (seed, done[-10:], daemon.said()[-3000:])
+        return answer
+
+    def kill_openvpn():
+        with contextlib.suppress(ProcessLookupError):
+            pid = openvpn_pid(daemon)
+            if pid:
+                os.kill(pid, chance.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)))
+
+    def stop():
+        ask(["disconnected"], "vpn_stop")
+        assert openvpn_pid(daemon) is None and daemon.names() == before, (seed, done[-10:])
+    started = ["connected", "ok", "error"]
+    acts = [lambda: ask(started, "vpn_start", profile="work", **right), lambda: ask(started, "vpn_start", profile="work"),
+            lambda: ask(started, "vpn_start", profile="work", **wrong), stop, kill_openvpn, kill_openvpn,
+            lambda: ask(["connected", "disconnected", "error"], "vpn_status"), lambda: daemon.raw(b"pause\n"),
+            lambda: daemon.raw(b"resume\n"), lambda: time.sleep(chance.random()),
+            lambda: subprocess.run(["ip", "-n", server.near, "link", "del", "tun0"], stderr=subprocess.DEVNULL),
+            lambda: (server.stop(signal.SIGKILL), time.sleep(chance.random()), server.start())]
+    done = []
+    while time.time() < ends:
+        chance.choice(acts)()
+        time.sleep(chance.choice((0, 0, 0.01, 0.1, 0.5)))
+    stop()
+    while start(daemon, **right)["status"] != "connected":  # the server may be waiting for the last one to go
+        assert time.time() < ends + 30, (seed, done[-10:], daemon.said()[-3000:])
+    assert server.fetch() is not None

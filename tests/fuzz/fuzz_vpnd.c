@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * What the VPN daemon reads from elsewhere: lines of OpenVPN's management interface, of
- * which servers write a part, and profiles. A profile that is taken has no directive
- * that runs a program where a line begins, outside of what is written between tags.
+ * which servers write a part, and profiles; what is cleaned can be said in JSON. A
+ * profile that is taken has no directive that runs a program where a line begins,
+ * outside of what is written between tags.
  */
 #include "fuzz.h"
 
 #include "guest/vpnd/mgmt.h"
 #include "guest/vpnd/profile.h"
+#include "guest/vpnd/text.h"
 #include "util/assert.h"
 
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,6 +70,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     else if (!memchr(copy, '<', size))
         MV_ASSERT(!has_up(copy, size));
     (void)profile_name_valid(copy);
+    text_clean(copy);
+    json_t *json = json_string(copy);
+    MV_ASSERT(json);
+    json_decref(json);
     free(copy);
     return 0;
 }

@@ -4,6 +4,7 @@
 #include "check.h"
 
 #include "guest/vpnd/mgmt.h"
+#include "guest/vpnd/text.h"
 #include "util/bytes.h"
 
 #include <stdio.h>
@@ -123,12 +124,35 @@ static void text_is_encoded(void **state)
     assert_false(mgmt_base64(out, 8, "foobar"));
 }
 
+static void others_text_is_cleaned(void **state)
+{
+    (void)state;
+    static const char *const pairs[][2] = {
+        {"", ""},
+        {"plain ~", "plain ~"},
+        {"B\xc3\xbcro \xe2\x82\xac \xf0\x9f\x94\x91",
+         "B\xc3\xbcro \xe2\x82\xac \xf0\x9f\x94\x91"},
+        {"cut \xe2\x82", "cut ??"},
+        {"cut \xf0\x9f\x94", "cut ???"},
+        {"\xff\xc0\x80\xed\xa0\x80", "??????"},
+        {"\xf4\x90\x80\x80\xe0\x80\x80", "???????"},
+        {"a\tb\033[1m\177", "a?b?[1m?"},
+    };
+    for (size_t i = 0; i < MV_ARRAY_LEN(pairs); i++) {
+        char text[40];
+        (void)snprintf(text, sizeof text, "%s", pairs[i][0]);
+        text_clean(text);
+        assert_string_equal(text, pairs[i][1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_are_read),
         cmocka_unit_test(text_is_quoted),
         cmocka_unit_test(text_is_encoded),
+        cmocka_unit_test(others_text_is_cleaned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
