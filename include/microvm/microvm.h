@@ -625,6 +625,12 @@ MICROVM_API int microvm_connect_begin_type(microvm *vm, microvm_socket_type type
                                            uint32_t port, int64_t timeout_ms,
                                            intptr_t *out, microvm_error *err);
 
+/* 1: this connection (of microvm_connect, microvm_accept) ended before the guest had
+ * ended its side: it was reset, or the guest's driver or the machine has gone. A reader
+ * sees the same end of file either way; ask after it, before the socket is closed. The
+ * library remembers the last two thousand connections. */
+MICROVM_API int microvm_connection_was_cut(microvm *vm, intptr_t connection);
+
 /*
  * Opens a SOCKS5 server (RFC 1928) on this computer whose connections the guest makes:
  * a program of the guest, inbound-proxy, does so on its port 7602 (proto/proxy.md). As

@@ -92,6 +92,8 @@ MICROVM_API int microvm_client_send(intptr_t connection, const void *data,
 /* Bytes received, at least one; 0: the guest has ended its side. */
 MICROVM_API int64_t microvm_client_recv(intptr_t connection, void *data, size_t length,
                                         int64_t timeout_ms, microvm_error *err);
+/* 1: the end that was received is none: microvm_connection_was_cut. */
+MICROVM_API int microvm_client_was_cut(microvm_client *client, intptr_t connection);
 MICROVM_API void microvm_client_close(intptr_t connection);
 
 /*
@@ -101,8 +103,8 @@ MICROVM_API void microvm_client_close(intptr_t connection);
  * that *length does not count, and has no newline; up to 64 MiB.
  *
  * TIMEOUT: the time is over, for all of it. IO: the guest refuses the port, or it has
- * ended its side without an answer, or (os_code ECONNRESET where the system says so)
- * has reset it. NOT_RUNNING: the machine has ended, or its runtime was freed.
+ * ended its side without an answer, or (os_code ECONNRESET) the connection was cut off,
+ * also in the middle of an answer: it was reset, or the machine has gone. NOT_RUNNING: the machine has ended, or its runtime was freed.
  */
 MICROVM_API int microvm_client_request(microvm_client *client, uint32_t port,
                                        const void *data, size_t length,

@@ -68,6 +68,26 @@ int microvm_accept(microvm *vm, uint32_t port, int64_t timeout_ms, intptr_t *out
     return vm && out ? mv_machine_accept(vm, port, timeout_ms, out, err) : wrong(err);
 }
 
+struct was_cut {
+    microvm *vm;
+    intptr_t connection;
+    int answer;
+};
+
+static void was_cut_call(void *arg)
+{
+    struct was_cut *w = arg;
+    w->answer = w->vm->ops->was_cut && w->vm->ops->was_cut(w->vm, w->connection);
+}
+
+int microvm_connection_was_cut(microvm *vm, intptr_t connection)
+{
+    struct was_cut w = {vm, connection, 0};
+    if (vm)
+        mv_loop_run(&vm->loop, was_cut_call, &w);
+    return w.answer;
+}
+
 struct socks {
     microvm *vm;
     const char *text;

@@ -34,6 +34,10 @@ struct mv_vsock_host {
     void (*refused)(void *ctx, void *dial, enum mv_vsock_answer answer);
     /* There is a driver that can be dialled. */
     void (*ready)(void *ctx);
+    /* The device closes the socket, now. cut: before the guest had ended its side: it
+     * has reset the connection, or its driver or the machine has gone. NULL is allowed.
+     */
+    void (*closed)(void *ctx, intptr_t socket, bool cut);
     void *ctx;
 };
 

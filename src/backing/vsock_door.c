@@ -120,6 +120,7 @@ static void door_add(struct mv_vsock_door *door, struct mv_vsock_caller *caller,
                      intptr_t socket)
 {
     *caller = (struct mv_vsock_caller){.dial = {.type = MICROVM_SOCKET_STREAM,
+                                                .theirs = MV_SOCKET_NONE,
                                                 .take = caller_take,
                                                 .failed = caller_failed},
                                        .watch = {.ready = caller_ready},

@@ -122,6 +122,7 @@ static intptr_t ports_arrived(void *ctx, microvm_socket_type type, uint32_t port
         mv_socket_pair(type, pair, NULL))
         return MV_SOCKET_NONE;
     l->backlog[(l->first + l->count++) % MV_VSOCK_BACKLOG] = pair[0];
+    mv_vsock_link_add(ports, pair[1], pair[0]);
     if (l->count == 1 && ports->arrived)
         ports->arrived(ports->ctx, port);
     if (l->count == 1 && port == MICROVM_AGENT_PORT)
@@ -281,7 +282,11 @@ static intptr_t ports_answered(void *ctx, void *arg, uint32_t host_port,
     dial_remove(ports, dial);
     mv_vsock_ports_rearm(ports);
     *first = dial->first;
-    return dial->take(dial, host_port); /* the dial may be gone now */
+    intptr_t theirs = dial->theirs;
+    intptr_t ours = dial->take(dial, host_port); /* the dial may be gone now */
+    if (theirs != MV_SOCKET_NONE)
+        mv_vsock_link_add(ports, ours, theirs);
+    return ours;
 }
 
 static void ports_refused(void *ctx, void *arg, enum mv_vsock_answer answer)
@@ -299,10 +304,15 @@ static void ports_refused(void *ctx, void *arg, enum mv_vsock_answer answer)
     mv_vsock_ports_rearm(ports);
 }
 
+static void ports_closed(void *ctx, intptr_t socket, bool cut)
+{
+    mv_vsock_link_closed(ctx, socket, cut);
+}
+
 struct mv_vsock_host mv_vsock_ports_host(struct mv_vsock_ports *ports)
 {
     return (struct mv_vsock_host){ports_arrived, ports_answered, ports_refused,
-                                  ports_ready, ports};
+                                  ports_ready,   ports_closed,   ports};
 }
 
 /* -- open and close -- */
@@ -315,8 +325,13 @@ static void timer_closed(uv_handle_t *handle)
 static int ports_open_timer(struct mv_vsock_ports *ports, microvm_error *err)
 {
     ports->timer = malloc(sizeof *ports->timer);
-    if (!ports->timer)
+    ports->link = calloc(MV_VSOCK_LINKS, sizeof *ports->link);
+    if (!ports->timer || !ports->link) {
+        free(ports->timer);
+        free(ports->link);
+        ports->timer = NULL;
         return mv_fail(err, MICROVM_E_NO_MEMORY, "vsock: no memory");
+    }
     (void)uv_timer_init(&ports->loop->uv, ports->timer); /* cannot fail */
     ports->timer->data = ports;
     return 0;
@@ -363,4 +378,7 @@ void mv_vsock_ports_close(struct mv_vsock_ports *ports)
     }
     uv_close((uv_handle_t *)ports->timer, timer_closed);
     ports->timer = NULL;
+    free(ports->link);
+    ports->link = NULL;
+    ports->links = 0;
 }

@@ -28,6 +28,13 @@ enum {
     MV_VSOCK_PATH = 108      /* what a UNIX socket's address holds */
 };
 
+/* A connection of the application, and what became of it. */
+enum { MV_VSOCK_LINKS = 2048 /* those that live, and as many that were cut off */ };
+struct mv_vsock_link {
+    intptr_t ours, theirs; /* the device's end, the application's */
+    bool live, cut;
+};
+
 struct mv_vsock_ports;
 struct mv_vsock_door;
 struct mv_vsock_socks;
@@ -38,6 +45,7 @@ struct mv_vsock_dial {
     microvm_socket_type type;
     uint32_t port;
     uint64_t deadline_ns; /* of uv_hrtime: tried again until then; 0: tried once */
+    intptr_t theirs;      /* the application's end, of one that is for it; or NONE */
     struct mv_span first; /* what the guest gets before the socket's bytes; valid until
                              the loop's turn in which `take` was called has ended */
     /* It is established: the socket that the device shall have. MV_SOCKET_NONE: not
@@ -74,6 +82,8 @@ struct mv_vsock_ports {
     struct mv_vsock_dial *dials;
     uv_timer_t *timer; /* for what is due; freed when libuv has let go of it */
 
+    struct mv_vsock_link *link; /* `links` of MV_VSOCK_LINKS */
+    unsigned links;
     struct mv_vsock_door *doors;
     struct mv_vsock_door *uds;    /* one of them, */
     char path[MV_VSOCK_PATH];     /* when it has a path */
@@ -111,6 +121,14 @@ int mv_vsock_socks_open(struct mv_vsock_ports *ports, const char *text, uint16_t
 /* The one with that address; connections that are made stay. */
 int mv_vsock_socks_close(struct mv_vsock_ports *ports, const char *text,
                          microvm_error *err);
+
+/* -- vsock_links.c -- */
+
+void mv_vsock_link_add(struct mv_vsock_ports *ports, intptr_t ours, intptr_t theirs);
+void mv_vsock_link_closed(struct mv_vsock_ports *ports, intptr_t ours, bool cut);
+/* The connection of this socket of the application's ended before the guest had ended
+ * its side. */
+bool mv_vsock_link_was_cut(const struct mv_vsock_ports *ports, intptr_t theirs);
 
 /* -- vsock_uds.c and vsock_socks.c, used by vsock_ports.c -- */
 

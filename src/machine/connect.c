@@ -85,6 +85,7 @@ static int connect_make(struct connect *c, struct microvm *vm, microvm_socket_ty
         .dial = {.type = type,
                  .port = port,
                  .deadline_ns = connect_deadline_ns(timeout_ms),
+                 .theirs = pair[1],
                  .take = connect_take,
                  .failed = connect_failed},
         .vm = vm,

@@ -58,13 +58,16 @@ struct mv_machine_ops {
                      const struct mv_limit_rates *rates, microvm_error *err);
     int (*attach_vsock)(struct microvm *vm, const struct microvm_vsock *vsock,
                         microvm_error *err);
-    /* The four need one another: all are there or none. connect begins: the dial's take
-     * or failed is called on the loop, later. accept: 1 got one, 0 none waits. */
+    /* The four, and was_cut, need one another: all are there or none. connect begins:
+     * the dial's take or failed is called on the loop, later. accept: 1 got one, 0 none
+     * waits. */
     int (*connect)(struct microvm *vm, struct mv_vsock_dial *dial, microvm_error *err);
     int (*listen)(struct microvm *vm, microvm_socket_type type, uint32_t port,
                   microvm_error *err);
     int (*unlisten)(struct microvm *vm, uint32_t port, microvm_error *err);
     int (*accept)(struct microvm *vm, uint32_t port, intptr_t *out, microvm_error *err);
+    /* The connection of this socket was cut off by the guest's side. */
+    bool (*was_cut)(struct microvm *vm, intptr_t socket);
     /* A SOCKS server, as the setting socks has it; port NULL: ends it. */
     int (*socks)(struct microvm *vm, const char *text, uint16_t *port,
                  microvm_error *err);

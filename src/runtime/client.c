@@ -121,6 +121,16 @@ int64_t microvm_client_recv(intptr_t connection, void *data, size_t length,
     }
 }
 
+int microvm_client_was_cut(microvm_client *client, intptr_t connection)
+{
+    microvm *vm = client_enter(client);
+    if (!vm)
+        return 1;
+    int cut = microvm_connection_was_cut(vm, connection);
+    client_leave(client);
+    return cut;
+}
+
 void microvm_client_close(intptr_t connection)
 {
     mv_socket_close(connection);
@@ -150,9 +160,22 @@ static int reply_grow(struct reply *reply, microvm_error *err)
     return 0;
 }
 
+/* The guest's end is an answer's, a cut is none. */
+static int reply_end(const struct reply *reply, microvm_client *client,
+                     intptr_t connection, microvm_error *err)
+{
+    if (client && microvm_client_was_cut(client, connection))
+        return mv_fail_os_code(err, MICROVM_E_IO, ECONNRESET,
+                               "client: the connection was cut off before its end");
+    if (reply->length == 0)
+        return mv_fail(err, MICROVM_E_IO,
+                       "client: the guest has ended the connection without an answer");
+    return 1;
+}
+
 /* 1: it is whole; 0: more is to come. */
-static int reply_take(struct reply *reply, intptr_t connection, int64_t timeout_ms,
-                      microvm_error *err)
+static int reply_take(struct reply *reply, microvm_client *client, intptr_t connection,
+                      int64_t timeout_ms, microvm_error *err)
 {
     int rc = reply->length == reply->room ? reply_grow(reply, err) : 0;
     if (rc)
@@ -162,10 +185,9 @@ static int reply_take(struct reply *reply, intptr_t connection, int64_t timeout_
                                     timeout_ms, err);
     if (n < 0)
         return (int)n;
-    if (n == 0 && reply->length == 0)
-        return mv_fail(err, MICROVM_E_IO,
-                       "client: the guest has ended the connection without an answer");
-    char *end = n > 0 ? memchr(from, '\n', (size_t)n) : from;
+    if (n == 0)
+        return reply_end(reply, client, connection, err);
+    char *end = memchr(from, '\n', (size_t)n);
     reply->length = end ? (size_t)(end - reply->text) : reply->length + (size_t)n;
     return end != NULL;
 }
@@ -181,16 +203,18 @@ static int request_send(intptr_t connection, const char *data, size_t length,
                                mv_socket_left_ms(timeout_ms, began), err);
 }
 
-int microvm_client_request_on(intptr_t connection, const void *data, size_t length,
-                              int64_t timeout_ms, char **text, size_t *reply_length,
-                              microvm_error *err)
+/* client NULL: the connection is somebody else's, and how it ended is not known. */
+static int request_on(microvm_client *client, intptr_t connection, const void *data,
+                      size_t length, int64_t timeout_ms, char **text,
+                      size_t *reply_length, microvm_error *err)
 {
     uint64_t began = mv_socket_now_ms();
     struct reply reply = {NULL, 0, 0};
     mv_socket_prepare(connection); /* it may be somebody else's */
     int rc = request_send(connection, data, length, timeout_ms, err);
     while (rc == 0)
-        rc = reply_take(&reply, connection, mv_socket_left_ms(timeout_ms, began), err);
+        rc = reply_take(&reply, client, connection,
+                        mv_socket_left_ms(timeout_ms, began), err);
     if (rc < 0) {
         free(reply.text);
         return rc;
@@ -199,6 +223,14 @@ int microvm_client_request_on(intptr_t connection, const void *data, size_t leng
     *text = reply.text;
     *reply_length = reply.length;
     return 0;
+}
+
+int microvm_client_request_on(intptr_t connection, const void *data, size_t length,
+                              int64_t timeout_ms, char **text, size_t *reply_length,
+                              microvm_error *err)
+{
+    return request_on(NULL, connection, data, length, timeout_ms, text, reply_length,
+                      err);
 }
 
 int microvm_client_request(microvm_client *client, uint32_t port, const void *data,
@@ -210,9 +242,8 @@ int microvm_client_request(microvm_client *client, uint32_t port, const void *da
     int rc = microvm_client_connect(client, port, timeout_ms, &connection, err);
     if (rc)
         return rc;
-    rc = microvm_client_request_on(connection, data, length,
-                                   mv_socket_left_ms(timeout_ms, began), text,
-                                   reply_length, err);
+    rc = request_on(client, connection, data, length,
+                    mv_socket_left_ms(timeout_ms, began), text, reply_length, err);
     mv_socket_close(connection);
     return rc;
 }

@@ -134,6 +134,8 @@ void mv_conn_list(struct mv_vsock *v, struct mv_vsock_conn *c)
 static void conn_close_socket(struct mv_vsock *v, struct mv_vsock_conn *c)
 {
     mv_watch_remove(&c->watch);
+    if (v->host.closed)
+        v->host.closed(v->host.ctx, c->socket, c->cut);
     mv_socket_close(c->socket);
     c->socket = MV_SOCKET_NONE;
     c->readable = false;
@@ -311,8 +313,15 @@ static void conn_close_soon(struct mv_vsock *v, struct mv_vsock_conn *c)
         conn_close_socket(v, c);
 }
 
+/* Before the guest's half ends. */
+static void conn_note_cut(struct mv_vsock_conn *c)
+{
+    c->cut |= c->life == MV_CONN_OPEN && !(c->guest_ends & MV_VSOCK_NO_SEND);
+}
+
 void mv_conn_abort(struct mv_vsock *v, struct mv_vsock_conn *c)
 {
+    conn_note_cut(c);
     void *dial = c->life == MV_CONN_DIALLING ? c->dial : NULL;
     c->life = MV_CONN_RESETTING;
     c->owed = MV_OWE_RST;
@@ -349,6 +358,7 @@ void mv_conn_unkey(struct mv_vsock *v, struct mv_vsock_conn *c)
     mv_conn_unlist(v, c);
     c->keyed = false;
     c->owed = 0;
+    conn_note_cut(c);
     c->life = MV_CONN_RESETTING;
     conn_close_soon(v, c);
     conn_free_if_over(v, c);

@@ -90,6 +90,7 @@ struct mv_vsock_conn {
     bool read_ended; /* nothing more is read from it */
     bool closing;    /* to be closed when the fifo is empty */
     bool write_ended;
+    bool cut; /* the guest's half ended without its end of what it sends */
     struct mv_vsock_fifo fifo;
 
     /* What the guest gets before the socket's bytes. */

@@ -192,7 +192,7 @@ static void types(microvm_runtime *runtime)
 
 static void *wait_for_silence(void *arg)
 {
-    fails(arg, SILENT, MICROVM_FOREVER, MICROVM_E_IO, "without an answer");
+    fails(arg, SILENT, MICROVM_FOREVER, MICROVM_E_IO, "cut off");
     return NULL;
 }
 
@@ -206,7 +206,7 @@ static void serve(microvm_runtime *runtime, microvm_client *client)
     from_many_threads(client);
     fails(client, 99, 300, MICROVM_E_IO, "refused");
     fails(client, SILENT, 300, MICROVM_E_TIMEOUT, "in time");
-    fails(client, CLOSE, ANSWER_MS, MICROVM_E_IO, "");
+    fails(client, CLOSE, ANSWER_MS, MICROVM_E_IO, "the guest has ended");
     from_the_past(runtime);
     if (microvm_runtime_spawn(runtime, &err) != MICROVM_E_STATE)
         drive_fail("it was spawned twice");

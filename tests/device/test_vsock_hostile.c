@@ -286,9 +286,35 @@ static void an_end_before_the_beginning_counts(void **state)
     assert_int_equal(expect(v, MV_VSOCK_RW, data).length, 6);
 }
 
+/* The host's end is told which one it was. */
+static void an_end_is_no_cut(void **state)
+{
+    struct vsockrig *v = *state;
+    intptr_t end = vsockrig_connect(v, GUEST_PORT, BUF);
+    say_data(v, GUEST_PORT, "all", 3);
+    say(v, MV_VSOCK_SHUTDOWN, GUEST_PORT, MV_VSOCK_NEITHER);
+    assert_int_equal(v->closed, 1);
+    (void)vsockrig_connect(v, GUEST_PORT + 1, BUF);
+    say(v, MV_VSOCK_SHUTDOWN, GUEST_PORT + 1, MV_VSOCK_NO_SEND);
+    say(v, MV_VSOCK_RST, GUEST_PORT + 1, 0);
+    assert_int_equal(v->closed, 2);
+    assert_int_equal(v->cut, 0);
+    (void)vsockrig_connect(v, GUEST_PORT + 2, BUF);
+    say_data(v, GUEST_PORT + 2, "part", 4);
+    say(v, MV_VSOCK_RST, GUEST_PORT + 2, 0);
+    assert_int_equal(v->closed, 3);
+    assert_int_equal(v->cut, 1);
+    (void)vsockrig_connect(v, GUEST_PORT + 3, BUF);
+    mv_vsock_end(v->rig.dev);
+    assert_int_equal(v->closed, 4);
+    assert_int_equal(v->cut, 2);
+    (void)end;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        VSOCK(an_end_is_no_cut),
         VSOCK(short_headers_stop_the_device),
         VSOCK(long_lengths_stop_the_device),
         VSOCK(tiny_receive_buffers_stop_the_device),

@@ -59,10 +59,18 @@ static void host_ready(void *ctx)
     v->readies++;
 }
 
+static void host_closed(void *ctx, intptr_t socket, bool cut)
+{
+    struct vsockrig *v = ctx;
+    MV_ASSERT(socket != MV_SOCKET_NONE);
+    v->closed++;
+    v->cut += cut;
+}
+
 static struct mv_vdev *host_device(struct vsockrig *v)
 {
     const struct mv_vsock_host host = {host_arrived, host_answered, host_refused,
-                                       host_ready, v};
+                                       host_ready,   host_closed,   v};
     struct mv_vdev *dev = NULL;
     int rc = mv_vsock_open(&v->rig.host, VSOCK_CID, &host, &v->user, &dev, NULL);
     MV_ASSERT(rc == 0);

@@ -392,9 +392,36 @@ static void a_deaf_listener_blocks_nobody(void **state)
     close_ends(e);
 }
 
+/* By the application's socket, until its number begins another. */
+static void how_connections_ended(void **state)
+{
+    struct ends *e = open_ends(NULL);
+    struct mv_vsock_ports *p = &e->ports;
+    (void)state;
+    assert_false(mv_vsock_link_was_cut(p, 11));
+    mv_vsock_link_add(p, 10, 11);
+    mv_vsock_link_add(p, 20, 21);
+    e->host.closed(e->host.ctx, 10, true);
+    e->host.closed(e->host.ctx, 20, false);
+    e->host.closed(e->host.ctx, 30, true); /* no connection of the application */
+    assert_true(mv_vsock_link_was_cut(p, 11));
+    assert_false(mv_vsock_link_was_cut(p, 21));
+    mv_vsock_link_add(p, 12, 11);
+    assert_false(mv_vsock_link_was_cut(p, 11));
+    for (intptr_t i = 0; i < 3 * MV_VSOCK_LINKS; i++) {
+        mv_vsock_link_add(p, 100, 1000 + i);
+        mv_vsock_link_closed(p, 100, true);
+        assert_true(mv_vsock_link_was_cut(p, 1000 + i));
+    }
+    mv_vsock_link_closed(p, 12, true); /* those that live are not forgotten */
+    assert_true(mv_vsock_link_was_cut(p, 11));
+    close_ends(e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(how_connections_ended),
         cmocka_unit_test(a_dial_is_answered),
         cmocka_unit_test(a_dial_without_deadline_is_tried_once),
         cmocka_unit_test(a_deadline_is_kept),

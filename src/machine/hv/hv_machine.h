@@ -203,6 +203,7 @@ int hv_ports_connect(struct microvm *vm, struct mv_vsock_dial *dial,
                      microvm_error *err);
 int hv_ports_listen(struct microvm *vm, microvm_socket_type type, uint32_t port,
                     microvm_error *err);
+bool hv_ports_was_cut(struct microvm *vm, intptr_t socket);
 int hv_ports_socks(struct microvm *vm, const char *text, uint16_t *port,
                    microvm_error *err);
 int hv_ports_unlisten(struct microvm *vm, uint32_t port, microvm_error *err);

@@ -380,6 +380,7 @@ static const struct mv_machine_ops hv_ops = {
     .unlisten = hv_ports_unlisten,
     .accept = hv_ports_accept,
     .socks = hv_ports_socks,
+    .was_cut = hv_ports_was_cut,
     .stats = machine_stats,
     .close = undo_steps,
     .free = machine_free,

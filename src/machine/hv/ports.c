@@ -79,6 +79,12 @@ int hv_ports_connect(struct microvm *vm, struct mv_vsock_dial *dial, microvm_err
     return 0;
 }
 
+bool hv_ports_was_cut(struct microvm *vm, intptr_t socket)
+{
+    struct hv_machine *m = hv_machine(vm);
+    return m->vsock && mv_vsock_link_was_cut(&m->ports, socket);
+}
+
 int hv_ports_socks(struct microvm *vm, const char *text, uint16_t *port,
                    microvm_error *err)
 {
