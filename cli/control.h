@@ -44,7 +44,7 @@ struct verb_result {
     enum verb_then then;
     uint64_t timeout_ms; /* THEN_STOP, THEN_WAIT: until more is done about it */
     intptr_t stream;     /* THEN_STREAM: the caller's */
-    char socks[64];      /* THEN_SOCKS: its address */
+    char socks[64];      /* the address of a SOCKS server that was opened */
 };
 
 /* Does what one line asks for; the answer, the caller's; NULL: no memory. */

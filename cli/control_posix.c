@@ -90,6 +90,19 @@ static void client_drop(struct control *control, struct client *client)
     *client = (struct client){.fd = -1, .stream = -1};
 }
 
+/* A server that was opened is nobody's who had one at its address before: that one has
+ * been closed by somebody else. */
+static void client_takes_socks(struct control *control, struct client *client,
+                               const struct verb_result *result)
+{
+    for (unsigned i = 0; i < CONTROL_CLIENTS && result->socks[0]; i++) {
+        if (!strcmp(control->client[i].socks, result->socks))
+            control->client[i].socks[0] = '\0';
+    }
+    if (result->then == THEN_SOCKS)
+        (void)strcpy(client->socks, result->socks);
+}
+
 /* ---- the ring -------------------------------------------------------------------- */
 
 void control_output(struct control *control, const char *data, size_t length)
@@ -274,7 +287,7 @@ static void client_do(struct control *control, struct client *client)
         client->dialing = true;
     } else {
         client_answer(client, answer);
-        (void)strcpy(client->socks, result.socks);
+        client_takes_socks(control, client, &result);
     }
 }
 

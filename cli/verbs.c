@@ -345,10 +345,9 @@ static json_t *verb_socks(const struct verb_machine *machine, const json_t *requ
         length--;
     (void)snprintf(address, sizeof address, "%.*s:%u", length ? length : 9,
                    length ? open : "127.0.0.1", port);
-    if (json_is_true(json_object_get(request, "hold"))) {
+    if (json_is_true(json_object_get(request, "hold")))
         result->then = THEN_SOCKS;
-        (void)snprintf(result->socks, sizeof result->socks, "%s", address);
-    }
+    (void)snprintf(result->socks, sizeof result->socks, "%s", address);
     return json_pack("{s:b, s:s}", "ok", 1, "address", address);
 }
 

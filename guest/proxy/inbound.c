@@ -180,7 +180,9 @@ static void listener_heard(struct watch *watch, uint32_t events)
     (void)events;
     for (;;) {
         int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+        if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+            continue;
+        if (fd < 0 && errno != EAGAIN)
             watch_change(watch, 0); /* no descriptors: at the next tick again */
         if (fd < 0)
             return;

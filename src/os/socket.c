@@ -96,22 +96,24 @@ int mv_socket_pair(microvm_socket_type type, intptr_t pair[2], microvm_error *er
 #ifdef _WIN32
 intptr_t mv_socket_accept(intptr_t socket)
 {
-    sock s = accept((sock)socket, NULL, NULL);
-    if (s == INVALID_SOCKET) {
-        int code = WSAGetLastError();
-        return code == WSAEWOULDBLOCK || code == WSAECONNRESET ? MV_SOCKET_AGAIN
-                                                               : MV_SOCKET_GONE;
-    }
+    sock s;
+    do
+        s = accept((sock)socket, NULL, NULL);
+    while (s == INVALID_SOCKET && WSAGetLastError() == WSAECONNRESET);
+    if (s == INVALID_SOCKET)
+        return WSAGetLastError() == WSAEWOULDBLOCK ? MV_SOCKET_AGAIN : MV_SOCKET_GONE;
     mv_socket_prepare((intptr_t)s);
     return (intptr_t)s;
 }
 #else
 intptr_t mv_socket_accept(intptr_t socket)
 {
-    int fd = accept((sock)socket, NULL, NULL);
+    int fd;
+    do /* who has gone before we came is no reason to leave the others waiting */
+        fd = accept((sock)socket, NULL, NULL);
+    while (fd < 0 && (errno == ECONNABORTED || errno == EINTR));
     if (fd < 0)
-        return would_block() || errno == ECONNABORTED ? MV_SOCKET_AGAIN
-                                                      : MV_SOCKET_GONE;
+        return would_block() ? MV_SOCKET_AGAIN : MV_SOCKET_GONE;
     mv_socket_prepare(fd);
     return fd;
 }

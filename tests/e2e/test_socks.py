@@ -149,6 +149,18 @@ def test_one_that_is_left_open_and_closed(vpn):
     assert r.returncode == 125 and b"nobody listens" in r.stderr
 
 
+def test_one_closes_only_its_own(vpn):
+    """Whose server was closed by somebody else closes nobody's at the same address."""
+    s = Server(vpn, "--listen", "127.0.0.1:0")
+    address = "127.0.0.1:%d" % s.port
+    assert vpn("socks", "--close", address, "vpn").returncode == 0
+    assert vpn("socks", "-d", "--listen", address, "vpn").returncode == 0
+    s.end()
+    time.sleep(0.5)
+    socket.create_connection(("127.0.0.1", s.port)).close()
+    assert vpn("socks", "--close", address, "vpn").returncode == 0
+
+
 @pytest.mark.parametrize("words,says", [
     (["--listen", "0.0.0.0:0"], "password"), (["--listen", "x"], "address"), (["--user", "me"], "--password-file"),
     (["--user", "me", "--password-file", "/nonexistent"], "/nonexistent"), (["--port", "0"], "port"),

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""ssh and curl through `microvm socks`, the guest's proxy and its network to servers that the
+guest reaches: Debian's OpenSSH, bytes in bulk, many at once, and what clients see when a
+link of that chain is killed.
+
+    ssh -- SOCKS5 --> microvm -- vsock --> inbound-proxy -- the user network --> sshd
+"""
+import getpass
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from test_exec import place  # noqa: F401: a fixture
+from test_proxy import free_port, read_all, read_just, reply
+from test_socks import Server
+
+PROXY = os.environ.get("MICROVM_INBOUND", "build/guest/inbound-proxy")
+SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin")
+HOST = "10.0.2.2"  # this computer, as the guest knows it
+MIB = 1 << 20
+FULL = bool(os.environ.get("MICROVM_BOOT_FULL"))
+
+
+@pytest.fixture(scope="module")
+def vpn(kvm, place):  # noqa: F811
+    """A machine named vpn with a user network and inbound-proxy."""
+    if not os.path.exists(PROXY):
+        pytest.skip("no inbound-proxy in this build")
+    guest = place.guest[:place.guest.index("--cmdline")]
+    r = place("run", "-d", "--name", "vpn", *guest, "--cmdline", "quiet microvm.net=10.0.2.15/24,10.0.2.2,10.0.2.3",
+              "--net", "user", "--vsock", "cid=5", timeout=60)
+    if r.returncode and b"microvm-netd" in r.stderr:
+        pytest.skip("no user network in this build")
+    assert r.returncode == 0, r
+    assert place("cp", PROXY, "vpn:/inbound-proxy").returncode == 0
+    start_proxy(place)
+    yield place
+    place("kill", "vpn")
+
+
+def start_proxy(vpn):
+    r = vpn("exec", "vpn", "sh", "-c", "setsid /inbound-proxy </dev/null >/dev/null 2>&1 &")
+    assert r.returncode == 0, r
+
+
+@pytest.fixture
+def server(vpn):
+    s = Server(vpn, "--listen", "127.0.0.1:0")
+    yield s
+    s.end()
+
+
+@pytest.fixture(scope="module")
+def sshd(tmp_path_factory):
+    """A server of its own, on the loopback; the words of ssh to it."""
+    if not SSHD or not shutil.which("ssh") or not shutil.which("ncat") or os.geteuid():
+        pytest.skip("needs root, sshd, ssh and ncat (tools/deps.sh test)")
+    folder, port = tmp_path_factory.mktemp("sshd"), free_port()
+    for name in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+    (folder / "keys").write_text((folder / "user.pub").read_text())
+    os.makedirs("/run/sshd", exist_ok=True)
+    config = ("Port %d\nListenAddress 127.0.0.1\nHostKey %s\nAuthorizedKeysFile %s\nStrictModes no\nUsePAM no\nPidFile none\n"
+              "PermitRootLogin prohibit-password\nMaxStartups 300\n" % (port, folder / "host", folder / "keys"))
+    (folder / "config").write_text(config)
+    process = subprocess.Popen([SSHD, "-D", "-f", folder / "config", "-E", folder / "log"])
+    for _ in range(200):
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            break
+        except ConnectionRefusedError:
+            time.sleep(0.02)
+
+    def words(proxy):
+        """The docs' ProxyCommand."""
+        return ["ssh", "-F", "none", "-i", str(folder / "user"), "-p", str(port), "-o", "StrictHostKeyChecking=no", "-o",
+                "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes", "-o",
+                "ProxyCommand=ncat --proxy-type socks5 --proxy 127.0.0.1:%d %%h %%p" % proxy.port,
+                "%s@%s" % (getpass.getuser(), HOST)]
+    yield words
+    process.kill()
+    process.wait()
+
+
+def test_ssh(server, sshd):
+    r = subprocess.run(sshd(server) + ["echo from $SSH_CONNECTION; exit 7"], stdout=subprocess.PIPE, timeout=60)
+    assert r.returncode == 7 and r.stdout.startswith(b"from 127.0.0.1 "), r
+
+
+def test_bulk_by_ssh(server, sshd, tmp_path):
+    """A file there and back, with its checksum taken in both places."""
+    count = 1024 if FULL else 32
+    piece, digest = os.urandom(MIB), hashlib.sha256()
+    source, back = tmp_path / "source", tmp_path / "back"
+    with open(source, "wb") as f:
+        for i in range(count):
+            data = piece[i % 251:] + piece[:i % 251]
+            f.write(data)
+            digest.update(data)
+    with open(source, "rb") as f:
+        r = subprocess.run(sshd(server) + ["tee %s | sha256sum" % (tmp_path / "there")], stdin=f, stdout=subprocess.PIPE, timeout=600)
+    assert r.stdout.split()[0].decode() == digest.hexdigest(), r
+    with open(back, "wb") as f:
+        r = subprocess.run(sshd(server) + ["cat %s" % (tmp_path / "there")], stdout=f, timeout=600)
+    assert r.returncode == 0
+    with open(back, "rb") as f:
+        assert hashlib.file_digest(f, "sha256").hexdigest() == digest.hexdigest()
+
+
+@pytest.fixture(scope="module")
+def echo():
+    s = socket.create_server(("127.0.0.1", 0), backlog=512)
+
+    def serve(c):
+        with c:
+            try:
+                while True:
+                    data = c.recv(65536)
+                    if not data:
+                        return
+                    c.sendall(data)
+            except OSError:
+                pass
+
+    def accept():
+        while True:
+            try:
+                c = s.accept()[0]
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(c,), daemon=True).start()
+    threading.Thread(target=accept, daemon=True).start()
+    yield s.getsockname()[1]
+    s.close()
+
+
+def test_200_at_once(server, echo):
+    """Held open together, each with bytes of its own, then ended in order."""
+    held = [server.connect(HOST, echo) for _ in range(200)]
+    for i, s in enumerate(held):
+        assert read_just(s, 10) == reply(0)
+        s.sendall(b"%06d" % i * 1000)
+    for i, s in enumerate(held):
+        assert read_just(s, 6000) == b"%06d" % i * 1000
+        s.shutdown(socket.SHUT_WR)
+    for s in held:
+        assert read_all(s) == b""
+
+
+def test_curl(server, tmp_path):
+    (tmp_path / "page").write_bytes(os.urandom(8 * MIB))
+    port = free_port()
+    web = subprocess.Popen(["python3", "-m", "http.server", "-b", "127.0.0.1", "-d", str(tmp_path), str(port)],
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        r = subprocess.run(["curl", "-sS", "--retry", "20", "--retry-all-errors", "--retry-delay", "1", "--max-time", "60",
+                            "--socks5-hostname", "127.0.0.1:%d" % server.port, "http://%s:%d/page" % (HOST, port)],
+                           stdout=subprocess.PIPE)
+        assert r.stdout == (tmp_path / "page").read_bytes()
+    finally:
+        web.kill()
+        web.wait()
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.2, 1.0])
+def test_the_proxy_is_killed(vpn, server, sshd, moment):
+    """ssh ends with an error, soon, whenever it happens; and comes in again afterwards."""
+    ssh = subprocess.Popen(sshd(server) + ["sleep 60"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(moment)
+        assert vpn("exec", "vpn", "killall", "-9", "inbound-proxy").returncode == 0
+        assert ssh.wait(15) == 255
+    finally:
+        ssh.kill()
+        start_proxy(vpn)
+    r = subprocess.run(sshd(server) + ["echo well"], stdout=subprocess.PIPE, timeout=60)
+    assert r.stdout == b"well\n"
+
+
+def test_the_machine_is_killed(vpn, server, sshd, echo):
+    """In the middle of bytes: nobody waits, and nobody takes what it has for all."""
+    ssh = subprocess.Popen(sshd(server) + ["cat /dev/zero"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    s = server.connect(HOST, echo)
+    assert read_just(s, 10) == reply(0)
+    assert ssh.stdout.read(MIB) == bytes(MIB)
+    vpn("kill", "vpn")
+    began = time.time()
+    drain = threading.Thread(target=ssh.stdout.read, daemon=True)
+    drain.start()
+    assert ssh.wait(10) == 255
+    s.settimeout(5)
+    try:
+        assert s.recv(1) == b""
+    except ConnectionResetError:
+        pass
+    assert time.time() - began < 10
+    with pytest.raises((ConnectionRefusedError, ConnectionResetError, AssertionError)):
+        server.connect(HOST, echo)
