@@ -4,6 +4,7 @@
 #include "proto/vpn.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const commands[] = {

@@ -19,7 +19,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { WAITING_MAX = 256, START_MS = VPN_START_MS - 300, STOP_MS = VPN_START_MS };
+enum { WAITING_MAX = 256, START_MS = VPN_START_MS - 500, STOP_MS = VPN_START_MS };
 
 struct waiting {
     struct client *client; /* NULL: nobody */

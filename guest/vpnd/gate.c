@@ -2,18 +2,21 @@
 /*
  * The rules, in the order in which the kernel asks them, for IPv4 and IPv6 alike:
  *
- *   700  fwmark OpenVPN's              lookup main, without the tunnel
+ *   700  fwmark OpenVPN's              lookup main, without interfaces of group 0, the
+ *                                      tunnel's
  *   701  fwmark OpenVPN's              lookup 1025: the gateway as it was before the
  *                                      tunnel's routes covered it
  *   702  to the address zero           lookup main: no packet goes there, but OpenVPN
  *                                      asks for the gateway so
  *   703  uid 0, destination port 53    lookup main, only while it is open
- *   710  everything                    lookup main, without interfaces of group 0
+ *   710  everything                    lookup main, without interfaces of group 1025
  *   720  everything                    unreachable
  *
  * Interfaces are of group 0 unless somebody puts them into another, as this program
- * does with the tunnel's: one that comes from elsewhere is closed, too. Before all of
- * them is the table `local`, so programs of the guest reach each other.
+ * does with all but the tunnel's: it must not be the tunnel's, because OpenVPN adds its
+ * routes right after its interface, and the kernel looks for their gateway by these
+ * rules. Before all of them is the table `local`, so programs of the guest reach each
+ * other.
  *
  * OpenVPN cannot add a route to its server here (the kernel asks the rules for that
  * route's gateway, without a mark) and says ROUTE_ERROR: rule 701 is in its place.
@@ -41,7 +44,9 @@ enum {
     PRIORITY_TUNNEL = 710,
     PRIORITY_END = 720,
     TABLE = 1025,
-    TUNNEL_GROUP = 1,
+    TUNNEL_GROUP = 0,
+    OUTSIDE_GROUP = 1025,
+    INTERFACES_MAX = 64,
     DNS_PORT = 53,
     IPV4_BITS = 32,
     IPV6_BITS = 128
@@ -152,7 +157,7 @@ static bool rules_close(int family)
     if (!rule_send(&m))
         return false;
     rule_begin(&m, RTM_NEWRULE, family, PRIORITY_TUNNEL);
-    message_put32(&m, FRA_SUPPRESS_IFGROUP, 0);
+    message_put32(&m, FRA_SUPPRESS_IFGROUP, OUTSIDE_GROUP);
     if (!rule_send(&m))
         return false;
     rule_begin(&m, RTM_NEWRULE, family, PRIORITY_ZERO);
@@ -235,29 +240,61 @@ static void gateway6_keep(void)
 
 /* ---- what is asked for ----------------------------------------------------------- */
 
+static bool outside_put(unsigned index)
+{
+    struct message m;
+    message_begin(&m, RTM_NEWLINK, 0, sizeof m.link);
+    m.link.ifi_index = (int)index;
+    message_put32(&m, IFLA_GROUP, OUTSIDE_GROUP);
+    int rc = message_send(&m);
+    return rc == 0 || rc == ENODEV; /* it may have gone */
+}
+
+/* Each once: to change one is news again. False: one could not be, or there are more.
+ */
+static bool outside_put_all(void)
+{
+    static unsigned known[INTERFACES_MAX];
+    struct if_nameindex *all = if_nameindex();
+    unsigned seen[INTERFACES_MAX], count = 0;
+    bool well = all;
+    for (unsigned i = 0; all && all[i].if_index; i++) {
+        bool is_known = false;
+        if (!strcmp(all[i].if_name, tunnel_name) || !strcmp(all[i].if_name, "lo"))
+            continue;
+        for (unsigned k = 0; k < INTERFACES_MAX; k++)
+            is_known |= known[k] == all[i].if_index;
+        well = (is_known || outside_put(all[i].if_index)) && well;
+        if (count < INTERFACES_MAX)
+            seen[count++] = all[i].if_index;
+        else
+            well = false;
+    }
+    memset(known, 0, sizeof known);
+    memcpy(known, seen, count * sizeof seen[0]);
+    if (all)
+        if_freenameindex(all);
+    return well;
+}
+
+void gate_links(void)
+{
+    if (closed)
+        (void)outside_put_all();
+}
+
 bool gate_close(const char *tunnel)
 {
     tunnel_name = tunnel;
     /* A kernel without IPv6 sends nothing there. */
-    closed = rules_close(AF_INET) && (rules_close(AF_INET6) || errno == EAFNOSUPPORT);
+    closed = outside_put_all() && rules_close(AF_INET) &&
+             (rules_close(AF_INET6) || errno == EAFNOSUPPORT);
     return closed;
 }
 
 bool gate_is_closed(void)
 {
     return closed;
-}
-
-void gate_tunnel(void)
-{
-    struct message m;
-    if (!closed)
-        return;
-    message_begin(&m, RTM_NEWLINK, 0, sizeof m.link);
-    m.link.ifi_index = (int)if_nametoindex(tunnel_name);
-    message_put32(&m, IFLA_GROUP, TUNNEL_GROUP);
-    if (m.link.ifi_index)
-        (void)message_send(&m);
 }
 
 void gate_names(bool open)

@@ -7,7 +7,9 @@
  * - OpenVPN's own sockets, by their mark: they go to the server;
  * - questions for names (port 53) of root's programs, while OpenVPN looks for the
  *   server's address;
- * - what needs no route: packet sockets of root (a DHCP client's), neighbours.
+ * - what needs no route: packet sockets of root (a DHCP client's), sockets bound to an
+ *   interface, to its neighbours;
+ * - an interface that comes while no daemon runs.
  */
 #ifndef VPND_GATE_H
 #define VPND_GATE_H
@@ -19,8 +21,8 @@ enum { GATE_MARK = 0x76706e64 };
 /* Closes it. False: errno; the kernel may have no rules. */
 bool gate_close(const char *tunnel);
 bool gate_is_closed(void);
-/* Of no effect while the gate does not exist. The tunnel's interface has come: */
-void gate_tunnel(void);
+/* Of no effect while the gate does not exist. Interfaces have come or gone: */
+void gate_links(void);
 /* OpenVPN begins to look for a name, or has ended that. */
 void gate_names(bool open);
 

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "link.h"
 
+#include "gate.h"
 #include "guest/lib/loop.h"
 
 #include <net/if.h>
@@ -37,6 +38,7 @@ static void link_heard(struct watch *watch, uint32_t events)
     (void)events;
     while (recv(watch->fd, news, sizeof news, 0) > 0)
         continue;
+    gate_links();
     bool up = link_is_up();
     if (up != was_up)
         link_changed(up);

@@ -216,7 +216,6 @@ static void heard_line(char *text)
     switch (line.kind) {
     case MGMT_UP:
         up = true;
-        gate_tunnel();
         dns_begin();
         return;
     case MGMT_DOWN:
@@ -316,8 +315,6 @@ static void restart(void)
 
 static void heard_link(bool up)
 {
-    if (up)
-        gate_tunnel();
     if (up || view.state != TUNNEL_CONNECTED)
         return;
     link_lost = true;

@@ -130,6 +130,7 @@ class Vpn:
         if gateway:
             self.ip(self.far, "addr", "add", BEYOND + "/32", "dev", "lo")
             self.ip(self.near, "route", "add", "default", "via", FAR)
+            self.ip(self.near, "-6", "route", "add", "default", "via", FAR6)
 
     def _resolver(self):
         """What `ip netns exec` shows as /etc/resolv.conf."""
@@ -242,6 +243,7 @@ class Vpn:
             raise AssertionError("nobody reads along")
 
         def seen():
+            time.sleep(0.3)  # for neighbours to be found
             p.stdin.write(b"?\n")
             p.stdin.flush()
             return p.stdout.readline().decode().split()

@@ -77,7 +77,7 @@ class Vpnd:
     def put(self, name, content):
         assert self.ask("vpn_set_profile", name=name, content=content) == {"status": "ok"}
 
-    def until(self, status, timeout=20, **fields):
+    def until(self, status, timeout=90, **fields):
         """Asks until the answer's status is that, and its other fields."""
         end = time.time() + timeout
         while True:
