@@ -98,10 +98,9 @@ bool system_parameter(const char *name, char *value, size_t size)
 static void set_hostname(void)
 {
     char name[65];
-    if (system_parameter("hostname", name, sizeof name))
-        return;
-    FILE *file = fopen("/etc/hostname", "re");
-    if (file && fscanf(file, "%64s", name) == 1)
+    bool told = system_parameter("hostname", name, sizeof name); /* Linux 6.0 too */
+    FILE *file = told ? NULL : fopen("/etc/hostname", "re");
+    if (told || (file && fscanf(file, "%64s", name) == 1))
         (void)sethostname(name, strlen(name));
     if (file)
         (void)fclose(file);

@@ -117,6 +117,7 @@ void mv_config_done(struct mv_config *config)
     free(config->kernel);
     free(config->initrd);
     free(config->cmdline);
+    free(config->hostname);
     for (unsigned i = 0; i < config->disks; i++) {
         free(config->disk[i].path);
         free(config->disk[i].id);
@@ -149,6 +150,7 @@ int mv_config_copy(struct mv_config *to, const struct mv_config *from,
     all &= config_own(&copy.kernel);
     all &= config_own(&copy.initrd);
     all &= config_own(&copy.cmdline);
+    all &= config_own(&copy.hostname);
     all &= config_own(&copy.vsock.uds);
     for (unsigned i = 0; i < copy.disks; i++) {
         all &= config_own(&copy.disk[i].path);
@@ -192,6 +194,16 @@ int mv_config_check_disks(const struct mv_config *config, microvm_error *err)
     return 0;
 }
 
+/* RFC 1123, 2.1, loosely. It becomes a word of the kernel's command line. */
+static bool config_is_hostname(const char *name)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "0123456789-.";
+    size_t length = strlen(name);
+    return strspn(name, plain) == length && !strchr("-.", name[0]) &&
+           !strchr("-.", name[length - 1]);
+}
+
 int mv_config_check(const struct mv_config *config, microvm_error *err)
 {
     if (config->first_error.code)
@@ -212,6 +224,12 @@ int mv_config_check(const struct mv_config *config, microvm_error *err)
                        "%s: its connections go through the socket device, which this "
                        "machine does not have: say vsock=cid=3 too",
                        config->socks.count ? "socks" : "outbound");
+    if (config->hostname && !config_is_hostname(config->hostname))
+        return mv_fail(
+            err, MICROVM_E_INVALID,
+            "hostname: '%s' is none: letters, digits, '-' and '.', and neither "
+            "'-' nor '.' at an end",
+            config->hostname);
     if (config->cmdline_only && !config->cmdline)
         return mv_fail(err, MICROVM_E_INVALID,
                        "cmdline-only: there is no cmdline to be used alone");

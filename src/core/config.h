@@ -93,6 +93,7 @@ enum mv_interrupts { MV_INTERRUPTS_AUTO, MV_INTERRUPTS_FULL, MV_INTERRUPTS_SPLIT
 struct mv_config {
     char *name;
     char *kernel, *initrd, *cmdline; /* NULL: not given */
+    char *hostname;                  /* of the guest; NULL: its own affair */
     bool cmdline_only;               /* cmdline as it is, nothing of ours */
     uint64_t memory_bytes;           /* whole MiB */
     bool memory_shared;              /* RAM as a mapping that can be shared */

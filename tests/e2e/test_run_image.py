@@ -143,6 +143,14 @@ def test_the_images_own_command(run, build, tmp_path):
     assert said(run("run", "--net", "none", "--entrypoint", "", path, "--", "uname")) == "Linux\n"
 
 
+def test_the_host_name(run, build, tmp_path):
+    (tmp_path / "hostname").write_text("of-the-image\n")
+    path = build(tmp_path / "named", "--add-file", "%s:/etc/hostname" % (tmp_path / "hostname"))
+    assert said(run("run", "--net", "none", path, "--", "uname", "-n")) == "of-the-image\n"
+    assert said(run("run", "--net", "none", "--hostname", "box-1", path, "--", "uname", "-n")) == "box-1\n"
+    assert "hostname: 'a b' is none" in run_refuses(run, "--hostname", "a b", path, "--", "uname")
+
+
 def test_detached_it_waits_for_commands(run, image):
     said(run("run", "-d", "--name", "box", "--net", "none", image))
     try:

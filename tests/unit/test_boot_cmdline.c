@@ -59,6 +59,10 @@ static void puts_the_user_last(void **state)
     r.net = MV_ROOT_NET_DHCP;
     r.user = NULL;
     composed(&r, OURS "0 loglevel=3 microvm.root=/dev/vda microvm.net=dhcp");
+    r.hostname = "box";
+    r.net = MV_ROOT_NET_NONE;
+    composed(&r, OURS "0 loglevel=3 microvm.root=/dev/vda hostname=box");
+    r.hostname = NULL;
     r.net = MV_ROOT_NET_USER;
     composed(&r, OURS "0 loglevel=3 microvm.root=/dev/vda "
                       "microvm.net=10.0.2.15/24,10.0.2.2,10.0.2.3");

@@ -266,6 +266,14 @@ static void checks_keys_together(void **state)
                  "cmdline-only: there is no cmdline");
     mv_config_set(&config, "cmdline", "quiet");
     assert_ok(mv_config_check(&config, &err), &err);
+    static const char *const names[] = {"a b", "-a", "a.", "a=b", "a,b"};
+    for (unsigned i = 0; i < MV_ARRAY_LEN(names); i++) {
+        mv_config_set(&config, "hostname", names[i]);
+        assert_error(mv_config_check(&config, &err), &err, MICROVM_E_INVALID,
+                     "hostname: '");
+    }
+    mv_config_set(&config, "hostname", "box-1.example");
+    assert_ok(mv_config_check(&config, &err), &err);
     mv_config_done(&config);
 }
 

@@ -142,6 +142,7 @@ static void json_goes_round(void **state)
         {"rootfs", "r.img,ro"},
         {"cmdline", "a=\"b\" c"},
         {"cmdline-only", "on"},
+        {"hostname", "box-1.example"},
         {"memory", "1536M"},
         {"memory-shared", "on"},
         {"cpus", "3"},

@@ -133,6 +133,7 @@ struct mv_cmdline_request {
     enum mv_root root;
     bool root_read_only;
     enum mv_root_net net; /* of an image: the first interface's */
+    const char *hostname; /* of the guest; NULL: not said */
     bool pci;             /* there is a PCI bus to be looked for */
     bool acpi_off;        /* the kernel has ACPI but shall not look for tables */
     /* virtio-mmio devices that the kernel must be told of: those without ACPI. */

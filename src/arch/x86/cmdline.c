@@ -93,6 +93,8 @@ static void cmdline_add_ours(struct cmdline_text *text,
     if (request->acpi_off)
         cmdline_add(text, "acpi=off");
     cmdline_add_root(text, request);
+    if (request->hostname)
+        cmdline_add(text, "hostname=%s", request->hostname);
     for (unsigned i = 0; i < request->devices; i++)
         cmdline_add(text, "virtio_mmio.device=4K@0x%llx:%u",
                     (unsigned long long)request->device[i].gpa, request->device[i].gsi);

@@ -143,6 +143,7 @@ static int boot_cmdline(const struct hv_machine *m, char *text, size_t size,
     struct mv_cmdline_request request = {
         .user = config->cmdline,
         .only = config->cmdline_only,
+        .hostname = config->hostname,
         .console = (enum mv_console_kind)config->console,
         .root = (enum mv_root)config->root,
         .root_read_only = config->root && config->disk[0].read_only,
