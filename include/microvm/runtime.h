@@ -104,7 +104,8 @@ MICROVM_API void microvm_client_close(intptr_t connection);
  *
  * TIMEOUT: the time is over, for all of it. IO: the guest refuses the port, or it has
  * ended its side without an answer, or (os_code ECONNRESET) the connection was cut off,
- * also in the middle of an answer: it was reset, or the machine has gone. NOT_RUNNING: the machine has ended, or its runtime was freed.
+ * also in the middle of an answer: it was reset, or the machine has gone. NOT_RUNNING:
+ * the machine has ended, or its runtime was freed.
  */
 MICROVM_API int microvm_client_request(microvm_client *client, uint32_t port,
                                        const void *data, size_t length,
