@@ -43,6 +43,8 @@ debian_source() { # PACKAGE FOLDER [VERSION]
         if compgen -G "$1_${files%-*}.orig.tar.*z*" >/dev/null &&
             [ -e "$1_$files.debian.tar.xz" ]; then
             echo "$1 $version" >>versions
+            [ "$version" = "${versions%%$'\n'*}" ] || echo "$(basename "$0"): $1: the mirror" \
+                "has no archives of ${versions%%$'\n'*} yet, $version is taken" >&2
             break
         fi
         version=
