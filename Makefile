@@ -49,6 +49,7 @@ kernel: all
 # The VPN gateway, once, in some minutes, with that kernel; `make install` takes it along.
 vpn: kernel
 	@tools/openvpn.sh >/dev/null
+	@tools/busybox.sh >/dev/null
 	@meson setup --reconfigure $(BUILD) >/dev/null && ninja -C $(BUILD)
 	@rm -rf $(BUILD)/guest/vpn-gateway
 	@$(BUILD)/cli/microvm-build --template velocitty-vpn --bundle --output $(BUILD)/guest/vpn-gateway

@@ -16,7 +16,7 @@ enum { WORD_BYTES = 2 * PLACE_BYTES };
 /* Where a file that is not there comes from. */
 static const char *ours_hint(const char *file)
 {
-    if (!strcmp(file, "openvpn"))
+    if (!strcmp(file, "openvpn") || !strcmp(file, "vpn-root"))
         return "; 'make vpn' in the source tree builds it, once";
     return "; this build or installation is without it";
 }
