@@ -149,8 +149,9 @@ const struct command cmd_vpn = {
         "  curl --socks5-hostname 127.0.0.1:1080 https://intranet.example\n"
         "  ssh -o ProxyCommand='nc -X 5 -x 127.0.0.1:1080 %h %p' user@host\n"
         "  microvm vpn status; microvm vpn down\n\n"
-        "Exit status: of status 0 when it is connected, else 1; of up 1 when the\n"
-        "server refuses, 125 when the gateway cannot be started.\n",
+        "Exit status: of status 0 when it is connected, 1 when not, 125 without a\n"
+        "gateway; of up 1 when the server refuses, 125 when the gateway cannot be\n"
+        "started.\n",
     .flags = vpn_flags,
     .machine_flags = true,
     .words = true,

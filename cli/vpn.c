@@ -39,9 +39,13 @@ bool vpn_ask_plain(const char *name, const char *command, microvm_vpn_answer *an
 
 const char *vpn_plain(const char *text, char *out, size_t size)
 {
+    const unsigned char *at = (const unsigned char *)text;
     size_t n = 0;
-    for (; *text && n < size - 1; text++)
-        out[n++] = (unsigned char)*text < ' ' || *text == 0x7f ? ' ' : *text;
+    for (; *at && n < size - 1; at++) {
+        bool more = *at == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0; /* U+0080 to 9F */
+        out[n++] = (char)(more || *at < ' ' || *at == 0x7f ? ' ' : *at);
+        at += more;
+    }
     out[n] = '\0';
     return out;
 }

@@ -189,7 +189,8 @@ int mv_tree_path(const char *text, bool rooted, char path[MV_TREE_PATH_MAX],
     char out[MV_TREE_PATH_MAX];
     size_t used = 0;
     unsigned depth = 0;
-    if (text[0] == '/' && !rooted)
+    if (text[0] == '/' && text[1] &&
+        !rooted) /* "/" is the root, however it is written */
         return path_bad(text, "is absolute; those of an archive begin at its root",
                         err);
     for (const char *p = text; *p;) {

@@ -21,9 +21,9 @@ enum {
 
 /* Free of files, whatever stands behind them. */
 static const char plain[] =
-    " allow-compression allow-pull-fqdn allow-recursive-routing auth auth-nocache"
-    " auth-retry bind block-ipv6 block-outside-dns cipher client client-nat comp-lzo"
-    " comp-noadapt compress connect-retry connect-retry-max connect-timeout"
+    " allow-compression allow-deprecated-insecure-static-crypto allow-pull-fqdn"
+    " allow-recursive-routing auth auth-nocache auth-retry bind block-ipv6 block-outside-dns cipher client client-nat comp-lzo"
+    " comp-noadapt compat-mode compress connect-retry connect-retry-max connect-timeout"
     " data-ciphers data-ciphers-fallback dhcp-option disable-dco disable-occ dns"
     " ecdh-curve echo explicit-exit-notify fast-io float fragment group hand-window"
     " http-proxy-option http-proxy-retry ifconfig ifconfig-ipv6 ifconfig-nowarn"

@@ -35,12 +35,15 @@ static bool names_file(const char *name)
     return strchr(name, '/') || (length > 5 && !strcmp(name + length - 5, ".json"));
 }
 
-/* "VpnGateway", "vpn-gateway" and "vpn_gateway" are vpngateway.json. */
-static void file_of(const char *name, char file[NAME_MAX_BYTES])
+/* As it is written, then in small letters and without '-' and '_': "VpnGateway" and
+ * "vpn-gateway" are vpngateway.json. */
+static void file_of(const char *name, bool plain, char file[NAME_MAX_BYTES])
 {
     size_t at = 0;
     for (; *name && at < NAME_MAX_BYTES - sizeof ".json"; name++) {
-        if (*name != '-' && *name != '_')
+        if (!plain)
+            file[at++] = *name;
+        else if (*name != '-' && *name != '_')
             file[at++] = (char)tolower((unsigned char)*name);
     }
     (void)snprintf(file + at, NAME_MAX_BYTES - at, ".json");
@@ -110,23 +113,32 @@ static json_t *read_file(const struct search *s, const char *path, microvm_error
     return template;
 }
 
+/* False: there is none of that name in the folder, or no memory. */
+static bool read_in(const struct search *s, const char *folder, const char *name,
+                    bool plain, json_t **out)
+{
+    char file[NAME_MAX_BYTES];
+    microvm_error absent = {0};
+    file_of(name, plain, file);
+    size_t size = strlen(folder) + sizeof "/" + strlen(file);
+    char *path = malloc(size);
+    if (!path)
+        return false;
+    (void)snprintf(path, size, "%s/%s", folder, file);
+    *out = read_file(s, path, &absent);
+    free(path);
+    return !absent.code;
+}
+
 /* The first of the folders that has it counts, whatever is in it. */
 static json_t *read_named(const struct search *s, const char *name)
 {
-    char file[NAME_MAX_BYTES];
+    json_t *template;
     if (names_file(name))
         return read_file(s, name, s->err);
-    file_of(name, file);
     for (unsigned i = 0; s->folders && s->folders[i]; i++) {
-        microvm_error absent = {0};
-        size_t size = strlen(s->folders[i]) + sizeof "/" + strlen(file);
-        char *path = malloc(size);
-        if (!path)
-            return template_none(s, MICROVM_E_NO_MEMORY, "no memory");
-        (void)snprintf(path, size, "%s/%s", s->folders[i], file);
-        json_t *template = read_file(s, path, &absent);
-        free(path);
-        if (template || !absent.code)
+        if (read_in(s, s->folders[i], name, false, &template) ||
+            read_in(s, s->folders[i], name, true, &template))
             return template;
     }
     (void)mv_fail(s->err, MICROVM_E_INVALID,

@@ -164,15 +164,20 @@ static void name_answered(struct mv_name *name)
     conn_dial(c);
 }
 
-/* As rules are written: lower case, no dot at its end. */
-static void name_take(struct mv_name *name, const struct outbound_target *asked)
+/* As rules are written: lower case, no dot at its end. False: it is no host's name (RFC
+ * 1123, 2.1; with the underscore that some have): a resolver that reads "\101" as "A",
+ * or passes over a second dot, would find what a rule for the name has not met. */
+static bool name_take(struct mv_name *name, const struct outbound_target *asked)
 {
     _Static_assert((int)MV_NAME_TEXT > OUTBOUND_ADDRESS_MAX, "it has room");
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyz0123456789-_.";
     size_t length = asked->length;
     for (size_t i = 0; i < length; i++)
         name->text[i] = (char)tolower(asked->address[i]);
     length -= name->text[length - 1] == '.';
     name->text[length] = '\0';
+    return length > 0 && strspn(name->text, plain) == length && name->text[0] != '.' &&
+           name->text[length - 1] != '.' && !strstr(name->text, "..");
 }
 
 /* Rules decide before a name is asked for: the question alone says something to
@@ -180,10 +185,12 @@ static void name_take(struct mv_name *name, const struct outbound_target *asked)
 static void conn_name(struct mv_outbound_conn *c)
 {
     struct mv_outbound *o = c->owner;
-    name_take(&c->name, &c->asked);
+    bool well = name_take(&c->name, &c->asked);
     if (mv_address_parse(c->name.text, &c->name.address[0])) {
         c->name.count = 1;
         conn_dial(c);
+    } else if (!well) {
+        conn_refuse(c, OUTBOUND_NO_NAME);
     } else if (!mv_egress_allows_name(&o->rules, c->name.text)) {
         conn_refuse(c, OUTBOUND_NOT_ALLOWED);
     } else {

@@ -70,12 +70,13 @@ static int up_turn(struct mv_outbound_conn *c)
         mv_watch_again(&c->guest, MV_WATCH_READ);
         return 0;
     }
-    if (got == 0) {
+    if (got <= 0) { /* less than 0: it has left without hearing all that was said */
         c->guest_ended = true;
+        c->guest_gone |= got < 0;
         mv_watch_mute(&c->guest, MV_WATCH_READ);
         return c->reader.ended ? 0 : -1;
     }
-    if (got < 0 || !up_pass(c, (size_t)got, &taken))
+    if (!up_pass(c, (size_t)got, &taken))
         return -1;
     if (!take_out(c, &c->guest, taken))
         return -1;
@@ -103,8 +104,10 @@ static int down_send(struct mv_outbound_conn *c, size_t size)
         total += span[i].length;
     }
     int64_t n = mv_socket_writev(c->guest.socket, span, pieces.count);
-    if (n == MV_SOCKET_GONE)
-        return -1;
+    if (n == MV_SOCKET_GONE) {
+        c->guest_gone = true;
+        return 1;
+    }
     size_t moved = n > 0 ? (size_t)n : 0;
     if (!take_out(c, &c->target, outbound_wrote(&c->writer, size, moved)))
         return -1;
@@ -114,9 +117,28 @@ static int down_send(struct mv_outbound_conn *c, size_t size)
     return 0;
 }
 
+/* A guest that has closed everything hears nothing more. What the target says is taken
+ * and forgotten: a socket that is closed over unread bytes is reset, and what the
+ * target has not got yet of the guest's would go with it. */
+static int down_forget(struct mv_outbound_conn *c)
+{
+    int64_t n =
+        mv_socket_read(c->target.socket, c->owner->scratch, sizeof c->owner->scratch);
+    if (n > 0)
+        return 1;
+    if (n == MV_SOCKET_AGAIN)
+        mv_watch_again(&c->target, MV_WATCH_READ);
+    else
+        mv_watch_mute(&c->target, MV_WATCH_READ);
+    c->target_over |= n == 0;
+    return n == MV_SOCKET_GONE ? -1 : 0;
+}
+
 static int down_turn(struct mv_outbound_conn *c)
 {
     int64_t got = 0;
+    if (c->guest_gone)
+        return down_forget(c);
     if (!c->target_ended)
         got = mv_socket_peek(c->target.socket, c->owner->scratch,
                              sizeof c->owner->scratch);
@@ -141,7 +163,7 @@ static int down_turn(struct mv_outbound_conn *c)
 
 bool mv_outbound_is_over(const struct mv_outbound_conn *c)
 {
-    return c->guest_over && c->target_over;
+    return c->guest_over && (c->target_over || c->guest_gone);
 }
 
 bool mv_outbound_relay(struct mv_outbound_conn *c)
@@ -155,7 +177,5 @@ bool mv_outbound_relay(struct mv_outbound_conn *c)
         down = down_turn(c);
     if (down > 0 && !c->target_over)
         read_on_later(&c->target);
-    /* A guest that has closed everything hears nothing more of the target. */
-    bool deaf = c->guest_ended && c->guest_gone && !c->target_over;
-    return up >= 0 && down >= 0 && !deaf;
+    return up >= 0 && down >= 0;
 }

@@ -108,6 +108,51 @@ static void a_cut_is_no_end(void **state)
     close_ends(e);
 }
 
+/* It says all of it, and is gone before the target has read it or says something: no
+ * byte is lost, and the end is one. */
+static void who_leaves_has_said_all(void **state)
+{
+    struct ends *e = open_to_self();
+    struct target t = open_target();
+    intptr_t there, s = make(e, &t, &there);
+    struct outbound_writer writer = {.key = KEY};
+    struct outbound_pieces pieces;
+    uint8_t *bytes = test_calloc(1, 65536);
+    size_t said = 0, heard = 0;
+    (void)state;
+    assert_int_equal(mv_socket_write(there, "hello", 5), 5); /* and nobody reads it */
+    for (unsigned turn = 0; said < MIB; turn++) {
+        assert_true(turn < 200000);
+        size_t n = MV_MIN((size_t)MIB - said, (size_t)65536);
+        outbound_write(&writer, bytes, n, &pieces);
+        int64_t moved =
+            mv_socket_write(s, pieces.piece[0].base, pieces.piece[0].length);
+        said += outbound_wrote(&writer, n, moved > 0 ? (size_t)moved : 0);
+        mv_loop_turn(&e->loop);
+        if (moved < 0) {
+            int64_t got = mv_socket_read(there, bytes, 4096);
+            heard += got > 0 ? (size_t)got : 0;
+            memset(bytes, 0, 4096);
+        }
+    }
+    say(e, s, close_bytes, sizeof close_bytes);
+    mv_socket_close(s);
+    (void)mv_socket_write(there, "more", 4);
+    int64_t n = 1;
+    for (unsigned turn = 0; n != 0 && turn < 200000; turn++) {
+        mv_loop_turn(&e->loop);
+        n = mv_socket_read(there, bytes, 4096);
+        assert_int_not_equal(n, MV_SOCKET_GONE);
+        heard += n > 0 ? (size_t)n : 0;
+    }
+    assert_int_equal(n, 0);
+    assert_int_equal(heard, MIB);
+    test_free(bytes);
+    mv_socket_close(there);
+    mv_socket_close(t.listener);
+    close_ends(e);
+}
+
 static void rules_decide(void **state)
 {
     struct ends *e = open_to_self();
@@ -147,6 +192,8 @@ static void names_lead_outside(void **state)
 {
     static const char *const rules[] = {"allow localhost", "allow no.name.invalid",
                                         "allow 0.0.0.0/0", "allow ::/0", NULL};
+    /* Which some resolver would read as localhost. */
+    static const char *const tricks[] = {"localhost..", "\\108ocalhost", ".localhost"};
     struct ends *e = open_with(rules);
     intptr_t s = guest_comes(e);
     (void)state;
@@ -154,6 +201,10 @@ static void names_lead_outside(void **state)
     hear_refusal(e, s, OUTBOUND_NOT_ALLOWED);
     ask_name(e, s = guest_comes(e), "no.name.invalid", 22);
     hear_refusal(e, s, OUTBOUND_NO_NAME);
+    for (unsigned i = 0; i < MV_ARRAY_LEN(tricks); i++) {
+        ask_name(e, s = guest_comes(e), tricks[i], 22);
+        hear_refusal(e, s, OUTBOUND_NO_NAME);
+    }
     close_ends(e);
 }
 
@@ -365,6 +416,7 @@ int main(void)
         cmocka_unit_test(bytes_go_both_ways),
         cmocka_unit_test(each_direction_ends_by_itself),
         cmocka_unit_test(a_cut_is_no_end),
+        cmocka_unit_test(who_leaves_has_said_all),
         cmocka_unit_test(rules_decide),
         cmocka_unit_test(names_lead_outside),
         cmocka_unit_test(nobody_listens),

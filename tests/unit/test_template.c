@@ -75,6 +75,9 @@ static void is_found_by_its_name(void **state)
     assert_int_equal(memory_mib(&p, "vpn-gateway"), 128);
     assert_int_equal(memory_mib(&p, "VPN_GATEWAY"), 128);
     assert_int_equal(memory_mib(&p, "small"), 32); /* the first folder counts */
+    put(p.own, "My-Box.json", "{\"machine\": {\"memory\": \"96M\"}}");
+    assert_int_equal(memory_mib(&p, "My-Box"), 96);
+    take(p.own, "My-Box.json");
     (void)snprintf(path, sizeof path, "%s/small.json", p.ours);
     assert_int_equal(memory_mib(&p, path), 64);
     p.folders[0] = NULL; /* a file needs no folder */

@@ -6,6 +6,7 @@
 #include "check.h"
 
 #include "microvm/runtime.h"
+#include "os/loop.h"
 #include "os/socket.h"
 #include "proto/vpn.h"
 
@@ -139,5 +140,10 @@ int main(void)
         ASK_TEST(an_error_is_an_answer),
         ASK_TEST(what_is_no_answer),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    struct mv_loop loop; /* Windows has no sockets before there is one */
+    if (mv_loop_open(&loop, NULL))
+        return 1;
+    int failures = cmocka_run_group_tests(tests, NULL, NULL);
+    mv_loop_close(&loop);
+    return failures;
 }
