@@ -137,6 +137,9 @@ static void others_text_is_cleaned(void **state)
         {"\xff\xc0\x80\xed\xa0\x80", "??????"},
         {"\xf4\x90\x80\x80\xe0\x80\x80", "???????"},
         {"a\tb\033[1m\177", "a?b?[1m?"},
+        {"\xc2\x9b"
+         "1m \xc2\xa0",
+         "??1m \xc2\xa0"}, /* a control of 8 bits */
     };
     for (size_t i = 0; i < MV_ARRAY_LEN(pairs); i++) {
         char text[40];
