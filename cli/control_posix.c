@@ -45,6 +45,7 @@ struct control {
      * descriptor of the same number would be taken for them. */
     int *given_up;
     size_t given_up_count, given_up_room;
+    int spare; /* a descriptor that is given up where there is none for a client */
     size_t size;
     char ring[];
 };
@@ -58,6 +59,7 @@ struct control *control_open(const struct claim *claim,
         return NULL;
     *control =
         (struct control){.claim = claim, .machine = machine, .size = history_bytes};
+    control->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
     for (unsigned i = 0; i < CONTROL_CLIENTS; i++)
         control->client[i] = (struct client){.fd = -1, .stream = -1};
     return control;
@@ -335,9 +337,22 @@ static bool control_receives(const struct control *control)
     return staying == CONTROL_CLIENTS;
 }
 
+/* This process has no descriptor left, and a client that waits would wake it again and
+ * again: it is shown the door. */
+static void control_turn_away(struct control *control)
+{
+    (void)close(control->spare);
+    int fd = accept(control->claim->listener, NULL, NULL);
+    if (fd >= 0)
+        (void)close(fd);
+    control->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 static void control_accept(struct control *control)
 {
     int fd = accept(control->claim->listener, NULL, NULL);
+    if (fd < 0 && errno == EMFILE)
+        control_turn_away(control);
     if (fd < 0)
         return;
     (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
@@ -453,6 +468,7 @@ void control_close(struct control *control)
         if (control->client[i].fd >= 0)
             client_drop(control, &control->client[i]);
     }
+    (void)close(control->spare);
     while (control->given_up_count > 0)
         (void)close(control->given_up[--control->given_up_count]);
     free(control->given_up);

@@ -46,7 +46,8 @@ void named_list_free(char **names);
 json_t *named_ask(const char *name, const char *verb, json_t *more, int *stream);
 /* The same without messages. */
 json_t *named_try(const char *name, const char *verb, json_t *more, int *stream);
-/* For lists: a machine that has ended meanwhile is NULL without a message. */
+/* For lists: a machine that has ended meanwhile is NULL without a message, one that
+ * does not answer within 2 s with one. */
 json_t *named_look(const char *name, const char *verb);
 
 #endif

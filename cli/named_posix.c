@@ -19,11 +19,12 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 512, TRIES = 64, ANSWER_MAX = 1 << 20 };
+enum { PATH_BYTES = 512, TRIES = 64, ANSWER_MAX = 1 << 20, LOOK_S = 2 };
 
 /* ---- the directory --------------------------------------------------------------- */
 
@@ -433,14 +434,20 @@ static json_t *answer_check(const char *name, char *line, bool quiet)
     return NULL;
 }
 
+/* wait_s 0: as long as it takes. */
 static json_t *ask(const char *name, const char *verb, json_t *request, int *stream,
-                   bool quiet)
+                   bool quiet, unsigned wait_s)
 {
     int fd = named_connect(name, quiet), handed = -1;
+    const struct timeval wait = {.tv_sec = (time_t)wait_s};
     json_t *answer = NULL;
     if (fd >= 0 && request &&
         json_object_set_new(request, "do", json_string(verb)) == 0) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+        errno = 0;
         char *line = send_line(fd, request) ? receive_line(fd, &handed) : NULL;
+        if (!line && errno == EAGAIN)
+            say("machine '%s' does not answer", name);
         answer = answer_check(name, line, quiet);
     }
     json_decref(request);
@@ -457,15 +464,15 @@ static json_t *ask(const char *name, const char *verb, json_t *request, int *str
 
 json_t *named_ask(const char *name, const char *verb, json_t *more, int *stream)
 {
-    return ask(name, verb, more ? more : json_object(), stream, false);
+    return ask(name, verb, more ? more : json_object(), stream, false, 0);
 }
 
 json_t *named_try(const char *name, const char *verb, json_t *more, int *stream)
 {
-    return ask(name, verb, more ? more : json_object(), stream, true);
+    return ask(name, verb, more ? more : json_object(), stream, true, 0);
 }
 
 json_t *named_look(const char *name, const char *verb)
 {
-    return ask(name, verb, json_object(), NULL, true);
+    return ask(name, verb, json_object(), NULL, true, LOOK_S);
 }

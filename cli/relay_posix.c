@@ -20,6 +20,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -309,10 +310,22 @@ static void pump_say_why(const struct pump *pump)
     control_say_last(pump->control, LAST_LINES);
 }
 
+/* A guest's connections are descriptors here, and so are its user's: as many as the
+ * system lets us have. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 bool relay_run(struct relay *relay)
 {
     static struct pump pump;
     microvm_error err;
+    raise_descriptors();
     pump.relay = relay;
     relay->connected = pump_connected;
     relay->ctx = &pump;

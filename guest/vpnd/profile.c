@@ -28,7 +28,7 @@ static const char plain[] =
     " ecdh-curve echo explicit-exit-notify fast-io float fragment group hand-window"
     " http-proxy-option http-proxy-retry ifconfig ifconfig-ipv6 ifconfig-nowarn"
     " ignore-unknown-option inactive ip-win32 keepalive key-direction key-method"
-    " keysize link-mtu local lport max-routes mssfix mtu-disc mtu-test multihome mute"
+    " keysize link-mtu local lport max-packet-size max-routes mssfix mtu-disc mtu-test multihome mute"
     " mute-replay-warnings ncp-ciphers ncp-disable nice no-iv no-replay nobind"
     " ns-cert-type passtos peer-fingerprint persist-key persist-local-ip"
     " persist-remote-ip persist-tun ping ping-exit ping-restart ping-timer-rem port"
@@ -41,8 +41,9 @@ static const char plain[] =
     " socket-flags socks-proxy-retry static-challenge tap-sleep tcp-nodelay"
     " tls-cert-profile tls-cipher tls-ciphersuites tls-client tls-exit tls-groups"
     " tls-timeout tls-version-max tls-version-min topology tran-window tun-ipv6"
-    " tun-max-mtu tun-mtu tun-mtu-extra txqueuelen up-delay up-restart user verb"
-    " verify-hash verify-x509-name windows-driver ";
+    " tun-max-mtu tun-mtu tun-mtu-extra tun-mtu-max txqueuelen up-delay up-restart user verb"
+    " verify-hash verify-x509-name windows-driver"
+    " x509-username-field ";
 
 /* A file, unless it is written into the profile. */
 static const char files[] =

@@ -221,6 +221,30 @@ def test_several_at_once(named, guest):
     wait_until(lambda: ps(named) == {})
 
 
+def test_one_that_hangs_does_not_hold_up_the_list(named, guest):
+    for name in ("stuck", "well"):
+        assert named("run", "-d", "--name", name, "-k", guest("sleep")).returncode == 0
+    pid = ps(named)["stuck"]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        r = named("ps")
+        assert time.monotonic() - began < 10
+        assert b"machine 'stuck' does not answer" in r.stderr and b"well" in r.stdout
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_descriptors_are_as_many_as_the_system_gives(named, guest):
+    """A guest's connections take them, and its user must still get through."""
+    wrapped = ["sh", "-c", "ulimit -Sn 64; exec \"$@\"", "sh", named.path]
+    r = subprocess.run([*wrapped, "run", "-d", "--name", "wide", "-k", guest("sleep")], env=named.env, capture_output=True, timeout=60)
+    assert r.returncode == 0, r
+    with open("/proc/%d/limits" % ps(named)["wide"]["pid"], encoding="ascii") as f:
+        soft, hard = next(line.split()[3:5] for line in f if line.startswith("Max open files"))
+    assert soft == hard != "64"
+
+
 @pytest.mark.parametrize("line", [b"", b"x\n", b"{}\n", b'{"do": "dance"}\n',
                                   b'{"do": "stop", "timeout_ms": -1}\n',
                                   b'{"do": "resize", "columns": 0, "rows": 1e9}\n',

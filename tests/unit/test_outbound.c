@@ -108,6 +108,8 @@ static void a_cut_is_no_end(void **state)
     close_ends(e);
 }
 
+#ifndef _WIN32 /* a pair is TCP there, and who closes it over unread bytes takes back \
+                */
 /* It says all of it, and is gone before the target has read it or says something: no
  * byte is lost, and the end is one. */
 static void who_leaves_has_said_all(void **state)
@@ -152,6 +154,8 @@ static void who_leaves_has_said_all(void **state)
     mv_socket_close(t.listener);
     close_ends(e);
 }
+
+#endif
 
 static void rules_decide(void **state)
 {
@@ -416,7 +420,9 @@ int main(void)
         cmocka_unit_test(bytes_go_both_ways),
         cmocka_unit_test(each_direction_ends_by_itself),
         cmocka_unit_test(a_cut_is_no_end),
+#ifndef _WIN32
         cmocka_unit_test(who_leaves_has_said_all),
+#endif
         cmocka_unit_test(rules_decide),
         cmocka_unit_test(names_lead_outside),
         cmocka_unit_test(nobody_listens),
