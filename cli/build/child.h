@@ -18,7 +18,9 @@ int child_run(const char *const argv[], child_line_fn *line, void *opaque);
 
 /* Gives a line to a program that PATH has, and takes what it prints, ended by a zero;
  * more is cut off. Its exit status, or -1 when it could not be run. It is in our
- * terminal's foreground and may ask something there. */
-int child_ask(const char *const argv[], const char *line, char *answer, size_t size);
+ * terminal's foreground and may ask something there. *ended_us: the signal that ends us
+ * meanwhile, and it, or 0. Signals have been caught. */
+int child_ask(const char *const argv[], const char *line, char *answer, size_t size,
+              int *ended_us);
 
 #endif

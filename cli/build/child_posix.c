@@ -28,6 +28,7 @@ struct child {
     pid_t pid;
     int output;
     int signal; /* what has ended us; 0: nothing */
+    bool asked; /* of our own process group */
     char line[LINE_BYTES];
     size_t length;
 };
@@ -96,7 +97,7 @@ static void child_signal(struct child *child)
     if (number != SIGINT && number != SIGTERM && number != SIGHUP && number != SIGQUIT)
         return;
     child->signal = number;
-    (void)kill(-child->pid, SIGTERM);
+    (void)kill(child->asked ? child->pid : -child->pid, SIGTERM);
 }
 
 static int child_wait(const struct child *child)
@@ -144,24 +145,39 @@ static void ask_write(int fd, const char *line)
     (void)close(fd);
 }
 
-static void ask_read(int fd, char *answer, size_t size)
+/* False at its end, or when it says more than anybody asked for: it hears that by the
+ * pipe's end. */
+static bool ask_read(int fd, char *answer, size_t size, size_t *length)
 {
-    char rest[LINE_BYTES];
-    size_t length = 0;
-    ssize_t n;
-    do {
-        bool room = length + 1 < size;
-        n = read(fd, room ? answer + length : rest,
-                 room ? size - 1 - length : sizeof rest);
-        length += n > 0 && room ? (size_t)n : 0;
-    } while (n > 0 || (n < 0 && errno == EINTR));
-    answer[length] = '\0';
-    (void)close(fd);
+    if (*length + 1 >= size)
+        return false;
+    ssize_t n = read(fd, answer + *length, size - 1 - *length);
+    *length += n > 0 ? (size_t)n : 0;
+    return n > 0 || (n < 0 && errno == EINTR);
 }
 
-int child_ask(const char *const argv[], const char *line, char *answer, size_t size)
+static void ask_wait(struct child *child, char *answer, size_t size)
+{
+    size_t length = 0;
+    for (;;) {
+        struct pollfd fds[] = {{child->output, POLLIN, 0}, {signals_fd(), POLLIN, 0}};
+        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+            break;
+        if (fds[1].revents)
+            child_signal(child);
+        if (child->signal ||
+            (fds[0].revents && !ask_read(child->output, answer, size, &length)))
+            break;
+    }
+    answer[length] = '\0';
+    (void)close(child->output);
+}
+
+int child_ask(const char *const argv[], const char *line, char *answer, size_t size,
+              int *ended_us)
 {
     int in[2], out[2];
+    *ended_us = 0;
     if (strlen(line) + 2 > LINE_BYTES || !process_pipe(in))
         return -1;
     if (!process_pipe(out)) {
@@ -174,8 +190,10 @@ int child_ask(const char *const argv[], const char *line, char *answer, size_t s
         become_asked(argv, in[0], out[1]);
     (void)close(in[0]);
     (void)close(out[1]);
+    struct child child = {.pid = pid, .output = out[0], .asked = true};
     ask_write(in[1], line);
-    ask_read(out[0], answer, size);
-    int status = pid > 0 ? process_status(pid) : -1;
+    ask_wait(&child, answer, size);
+    int status = pid > 0 ? child_wait(&child) : -1;
+    *ended_us = child.signal;
     return status == 127 ? -1 : status;
 }

@@ -14,8 +14,10 @@ int child_run(const char *const argv[], child_line_fn *line, void *opaque)
     return STATUS_OURS;
 }
 
-int child_ask(const char *const argv[], const char *line, char *answer, size_t size)
+int child_ask(const char *const argv[], const char *line, char *answer, size_t size,
+              int *ended_us)
 {
     (void)argv, (void)line, (void)answer, (void)size;
+    *ended_us = 0;
     return -1;
 }

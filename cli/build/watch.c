@@ -66,8 +66,9 @@ static int watch_helper(void *opaque, const char *name, const char *server,
     int length =
         snprintf(program_name, sizeof program_name, "docker-credential-%s", name);
     bar_end(&watch->bar); /* it may ask something */
-    return length < (int)sizeof program_name ? child_ask(argv, server, answer, size)
-                                             : -1;
+    if (length >= (int)sizeof program_name)
+        return -1;
+    return child_ask(argv, server, answer, size, &watch->signal);
 }
 
 /* ---- beginning and end ----------------------------------------------------------- */
@@ -109,7 +110,7 @@ int watch_end(struct watch *watch, int rc, const microvm_error *err)
         watch_line(watch);
     if (!rc)
         return 0;
-    if (rc == MICROVM_E_CANCELLED && watch->signal) {
+    if (watch->signal) {
         say("cancelled; nothing was written");
         return STATUS_SIGNAL + watch->signal;
     }

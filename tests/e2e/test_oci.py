@@ -9,6 +9,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tarfile
@@ -337,6 +338,29 @@ def test_a_program_that_keeps_credentials(fake, pull, tmp_path, monkeypatch, key
     assert "docker-credential-keeper ended with status 3: the keychain is locked" in pull.refuses(reference)
     program.write_text(KEEPER % dict(asked=asked, address="other.example", secret="x"))
     assert "docker login" in pull.refuses(reference)  # as nobody
+
+
+def test_ctrl_c_while_such_a_program_thinks(fake, build, tmp_path, monkeypatch):  # noqa: F811
+    program, began = tmp_path / "docker-credential-keeper", tmp_path / "began"
+    fake.user = "me:secret"
+    program.write_text("#!/bin/sh\ntouch %s\nexec sleep 60\n" % began)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", "%s:%s" % (tmp_path, os.environ["PATH"]))
+    docker_login(tmp_path, fake.address, None, credsStore="keeper")
+    env = dict(os.environ, XDG_CACHE_HOME=str(tmp_path / "cache"), DOCKER_CONFIG=str(tmp_path / "docker"))
+    p = subprocess.Popen([build.path, "-q", "--base", "oci:%s/private/x:1" % fake.address, "-o", str(tmp_path / "no.img")], env=env,
+                         stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 20
+    while not began.exists():
+        assert time.monotonic() < deadline and p.poll() is None
+        time.sleep(0.01)
+    p.send_signal(signal.SIGINT)
+    _, said = p.communicate(timeout=20)
+    assert p.returncode == 130 and said.endswith(b"cancelled; nothing was written\n"), said
+    program.write_text("#!/bin/sh\nyes\n")  # more than anybody asked for
+    r = build("-q", "--base", "oci:%s/private/x:1" % fake.address, "-o", tmp_path / "no.img", XDG_CACHE_HOME=env["XDG_CACHE_HOME"],
+              DOCKER_CONFIG=env["DOCKER_CONFIG"])
+    assert r.returncode == 125 and b"docker-credential-keeper" in r.stderr, r
 
 
 def test_basic_authentication(fake, pull, tmp_path):
