@@ -50,6 +50,7 @@ kernel: all
 vpn: kernel
 	@tools/openvpn.sh >/dev/null
 	@tools/busybox.sh >/dev/null
+	@tools/wg.sh >/dev/null || echo "the VPN gateway is made without wg: it will take no WireGuard profiles" >&2
 	@meson setup --reconfigure $(BUILD) >/dev/null && ninja -C $(BUILD)
 	@rm -rf $(BUILD)/guest/vpn-gateway
 	@$(BUILD)/cli/microvm-build --template velocitty-vpn --bundle --output $(BUILD)/guest/vpn-gateway

@@ -16,7 +16,22 @@ int cancel_asked(void)
     return 0;
 }
 
+void cancel_cut(int fd)
+{
+    (void)fd;
+}
+
+void cancel_release(void)
+{
+}
+
 void cancel_pause(unsigned ms)
 {
     Sleep(ms);
+}
+
+enum cancel_why cancel_input(int other)
+{
+    (void)other;
+    return CANCEL_INPUT;
 }

@@ -136,22 +136,25 @@ static const struct flag vpn_flags[] = {
 
 const struct command cmd_vpn = {
     .name = "vpn",
-    .usage = "[OPTIONS] up PROFILE.ovpn | status | down | profiles",
-    .summary = "An OpenVPN tunnel in a machine, for those programs that want it",
+    .usage = "[OPTIONS] up PROFILE | status | down | profiles",
+    .summary = "A VPN in a machine, for those programs that want it",
     .details =
         "Nothing of this computer's network changes: programs reach the tunnel by\n"
         "SOCKS5, and names are looked up in it. 'up' stays, tells of the tunnel, and\n"
         "takes it down at Ctrl-C. It is a machine named vpn, or as --name says; the\n"
-        "flags of 'run' that are settings are taken, too.\n\n"
+        "flags of 'run' that are settings are taken, too; what they do not say is as\n"
+        "in the gateway's bundle (128 MiB), not as by default. A profile is one of\n"
+        "OpenVPN's or of WireGuard's, with everything in it.\n\n"
         "Examples:\n"
         "  microvm vpn up work.ovpn\n"
         "  microvm vpn up work.ovpn --user ann --password-file ~/.vpn-password\n"
+        "  microvm vpn up wireguard.conf\n"
         "  curl --socks5-hostname 127.0.0.1:1080 https://intranet.example\n"
         "  ssh -o ProxyCommand='nc -X 5 -x 127.0.0.1:1080 %h %p' user@host\n"
         "  microvm vpn status; microvm vpn down\n\n"
         "Exit status: of status 0 when it is connected, 1 when not, 125 without a\n"
-        "gateway; of up 1 when the server refuses, 125 when the gateway cannot be\n"
-        "started.\n",
+        "gateway; of up 0 after Ctrl-C and 'down', 1 when the server refuses or the\n"
+        "gateway ends otherwise, 125 when it cannot be started.\n",
     .flags = vpn_flags,
     .machine_flags = true,
     .words = true,

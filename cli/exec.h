@@ -10,10 +10,12 @@
 
 struct exec {
     microvm_command command;
-    const char **env; /* of the command; to be freed */
-    bool input;       /* standard input goes to the command */
-    bool raw;         /* this terminal is the command's */
-    int64_t wait_ms;  /* for the agent to be there */
+    const char **env;   /* of the command; to be freed */
+    bool input;         /* standard input goes to the command */
+    bool raw;           /* this terminal is the command's */
+    int64_t wait_ms;    /* for the agent to be there */
+    microvm_error *cut; /* NULL: what ends it otherwise than by its end is said; else it
+                           is left here, where the code is not 0 */
 };
 
 /* What the flags --interactive, --tty, --env, --workdir, --user and the words behind

@@ -34,7 +34,10 @@ struct pump {
 
 static void pump_fail(struct pump *pump, const microvm_error *err)
 {
-    say_error(err);
+    if (pump->exec->cut)
+        *pump->exec->cut = *err;
+    else
+        say_error(err);
     pump->failed = true;
 }
 
@@ -147,6 +150,10 @@ int exec_run(const struct exec *exec, int connection)
     pump = (struct pump){.exec = exec, .input = exec->input};
     int rc =
         microvm_exec_on(connection, &exec->command, exec->wait_ms, &pump.process, &err);
+    if (rc && exec->cut && !err.os_code) {
+        *exec->cut = err;
+        return STATUS_OURS;
+    }
     if (rc)
         return exec_refused(&err);
     int status = STATUS_OURS;

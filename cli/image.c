@@ -175,7 +175,7 @@ static bool image_unpack(struct image *image)
 
 bool image_open(struct image *image, const char *word)
 {
-    *image = (struct image){.file = NULL};
+    *image = (struct image){.word = word};
     return image_find(image, word) &&
            (!image->file ||
             (image_read_about(image) && (image->disk || image_unpack(image))));
@@ -302,7 +302,7 @@ static bool command_words(struct image *image, const struct args *args)
         return true;
     say("'%s' does not say what it runs: write a command behind '--', as in 'microvm run "
         "%s -- sh'",
-        image->file, image->file);
+        image->word, image->word);
     return false;
 }
 

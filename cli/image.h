@@ -10,6 +10,7 @@
 #include "exec.h"
 
 struct image {
+    const char *word;   /* what the user calls it */
     const char *bundle; /* a folder with a config.json; NULL: it is none */
     const char *file;   /* NULL: a bundle without an image */
     char *disk;         /* of a reference or bundle: the file, else NULL */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The default kernel's place.
+ * What is looked for in several places: files of ours, and the default kernel.
  */
 #include "places.h"
 
@@ -8,12 +8,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool place_is(const char *path)
+void places_add(struct places *places, const char *folder, const char *below)
 {
-    FILE *file = fopen(path, "rb");
-    if (file)
-        (void)fclose(file);
-    return file != NULL;
+    unsigned count = 0;
+    while (places->path[count])
+        count++;
+    int length = snprintf(places->text[count], PLACE_BYTES, "%s%s", folder, below);
+    if (length <= 0 || length >= PLACE_BYTES)
+        return;
+    places->path[count] = places->text[count];
+    places->path[count + 1] = NULL;
+}
+
+bool place_of_data(const char *name, char path[PLACE_BYTES])
+{
+    struct places places;
+    places_of_data(&places);
+    for (unsigned i = 0; places.path[i]; i++) {
+        int length = snprintf(path, PLACE_BYTES, "%s/%s", places.path[i], name);
+        if (length > 0 && length < PLACE_BYTES && place_exists(path))
+            return true;
+    }
+    return false;
 }
 
 bool place_of_kernel(const char *arch, enum place_kernel first, char path[PLACE_BYTES])
@@ -28,7 +44,7 @@ bool place_of_kernel(const char *arch, enum place_kernel first, char path[PLACE_
         char name[64];
         (void)snprintf(name, sizeof name, "kernels/default-%.16s/%s", arch,
                        names[i ^ (first == KERNEL_SMALL)]);
-        if (place_in_cache(name, path) && place_is(path))
+        if (place_in_cache(name, path) && place_exists(path))
             return true;
     }
     for (unsigned i = 0; !strcmp(arch, MICROVM_ARCH) && i < 2; i++)

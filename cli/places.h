@@ -8,12 +8,23 @@
 
 #include <stdbool.h>
 
-enum { PLACE_BYTES = 4096 };
+enum { PLACE_BYTES = 4096, PLACES_MAX = 7 };
 
-/* A file that is installed with the programs, by its name in share/microvm or, the
- * programs of guests, in libexec/microvm. False where it is not. $MICROVM_DATA, where
- * it is set, is looked at instead. */
+/* Folders, in the order in which they are looked at. */
+struct places {
+    const char *path[PLACES_MAX + 1]; /* ends with NULL */
+    char text[PLACES_MAX][PLACE_BYTES];
+};
+
+/* Where files are that are installed with the programs: share/microvm and, for the
+ * programs of guests, libexec/microvm. $MICROVM_DATA, where it is set, instead. */
+void places_of_data(struct places *places);
+/* One more folder, behind those that are there. */
+void places_add(struct places *places, const char *folder, const char *below);
+/* Such a file, or folder, by its name. False where it is not. */
 bool place_of_data(const char *name, char path[PLACE_BYTES]);
+/* Whether it is there, and may be read. */
+bool place_exists(const char *path);
 /* A name in the user's cache, $XDG_CACHE_HOME/microvm; it need not exist. False, after
  * nothing is said, where the user has no home. */
 bool place_in_cache(const char *name, char path[PLACE_BYTES]);

@@ -18,30 +18,31 @@ static bool place_join(char path[PLACE_BYTES], const char *folder, const char *b
     return length > 0 && length < PLACE_BYTES;
 }
 
-static bool place_has(char path[PLACE_BYTES], const char *folder, const char *between,
-                      const char *name)
+bool place_exists(const char *path)
 {
-    return place_join(path, folder, between, name) && access(path, R_OK) == 0;
+    return access(path, R_OK) == 0;
 }
 
-bool place_of_data(const char *name, char path[PLACE_BYTES])
+void places_of_data(struct places *places)
 {
-    static const char *const beside[] = {"../share/microvm/", "../libexec/microvm/",
-                                         "../guest/", "../../guest/"};
+    static const char *const beside[] = {"../share/microvm", "../libexec/microvm",
+                                         "../guest", "../../guest"};
     char self[PLACE_BYTES];
     const char *told = getenv("MICROVM_DATA");
-    if (told && *told)
-        return place_has(path, told, "/", name);
+    places->path[0] = NULL;
+    if (told && *told) {
+        places_add(places, told, "");
+        return;
+    }
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     self[n > 0 ? n : 0] = '\0';
     char *slash = strrchr(self, '/');
     if (slash)
         slash[1] = '\0';
     for (unsigned i = 0; slash && i < sizeof beside / sizeof beside[0]; i++)
-        if (place_has(path, self, beside[i], name))
-            return true;
-    return place_has(path, MICROVM_DATADIR, "/", name) ||
-           place_has(path, MICROVM_LIBEXECDIR, "/", name);
+        places_add(places, self, beside[i]);
+    places_add(places, MICROVM_DATADIR, "");
+    places_add(places, MICROVM_LIBEXECDIR, "");
 }
 
 /* XDG Base Directory Specification: a variable that is no absolute path is passed over.

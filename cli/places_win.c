@@ -18,19 +18,27 @@ static bool place_join(char path[PLACE_BYTES], const char *folder, const char *b
     return length > 0 && length < PLACE_BYTES;
 }
 
-bool place_of_data(const char *name, char path[PLACE_BYTES])
+bool place_exists(const char *path)
+{
+    return _access(path, 4) == 0;
+}
+
+void places_of_data(struct places *places)
 {
     char self[PLACE_BYTES];
     const char *told = getenv("MICROVM_DATA");
-    if (told && *told)
-        return place_join(path, told, "\\", name) && _access(path, 4) == 0;
+    places->path[0] = NULL;
+    if (told && *told) {
+        places_add(places, told, "");
+        return;
+    }
     DWORD length = GetModuleFileNameA(NULL, self, sizeof self);
     self[length < sizeof self ? length : 0] = '\0';
     char *slash = strrchr(self, '\\');
     if (!slash)
-        return false;
+        return;
     *slash = '\0';
-    return place_join(path, self, "\\share\\", name) && _access(path, 4) == 0;
+    places_add(places, self, "\\share");
 }
 
 bool place_in_settings(const char *name, char path[PLACE_BYTES])

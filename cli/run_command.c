@@ -52,16 +52,20 @@ void run_command_end(const char *name)
 
 int run_command(struct image *image, const struct args *args, const char *name)
 {
-    struct exec exec = {.command = MICROVM_COMMAND_INIT, .wait_ms = BOOT_MS};
+    microvm_error cut = {.code = 0};
+    struct exec exec = {
+        .command = MICROVM_COMMAND_INIT, .wait_ms = BOOT_MS, .cut = &cut};
     int status = STATUS_OURS;
     if (command_compose(&exec, image, args)) {
         int fd = exec_connect(name, exec.wait_ms);
         if (fd >= 0) { /* else the machine has ended, or does with this process */
             status = exec_run(&exec, fd);
             int ended = status == STATUS_OURS ? detach_ended(GONE_MS) : -1;
-            if (ended > 0) /* a time limit, a crash: that is why there is no status */
+            if (ended > 0) /* a time limit, a crash, which it has said: that is why */
                 status = ended;
-            else
+            else if (cut.code)
+                say_error(&cut);
+            if (ended <= 0)
                 run_command_end(name);
         }
     }

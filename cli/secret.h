@@ -6,11 +6,14 @@
 #define CLI_SECRET_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum { SECRET_BYTES = 256, SECRET_ROOM = SECRET_BYTES + 2 };
 
 /* The first line of a file, "-" is standard input, up to 255 bytes; false after a
  * message that names the flag. */
 bool secret_read(const char *flag, const char *path, char out[SECRET_ROOM]);
+/* Zeros, which the compiler must not leave away. */
+void secret_wipe(void *secret, size_t size);
 
 #endif

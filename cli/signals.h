@@ -14,5 +14,10 @@ bool signals_catch(void);
 int signals_fd(void);
 /* The next one's number; 0: none waits. */
 int signals_next(void);
+/* What ends a program ends this socket, both ways, too: who blocks on it comes back.
+ * -1: none. */
+void signals_cut(int fd);
+/* From now on they do what they do in every program. */
+void signals_release(void);
 
 #endif

@@ -12,15 +12,20 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static int signal_pipe[2] = {-1, -1};
+static volatile sig_atomic_t signal_cuts = -1;
+static const int caught[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGWINCH};
 
 static void on_signal(int number)
 {
     int saved = errno;
     char byte = (char)number;
     (void)!write(signal_pipe[1], &byte, 1);
+    if (signal_cuts >= 0 && number != SIGWINCH && number != SIGTSTP)
+        (void)shutdown(signal_cuts, SHUT_RDWR);
     errno = saved;
 }
 
@@ -37,7 +42,6 @@ static bool open_pipe(void)
 
 bool signals_catch(void)
 {
-    static const int caught[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGWINCH};
     struct sigaction action = {.sa_handler = on_signal};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     if (!open_pipe()) {
@@ -62,4 +66,17 @@ int signals_next(void)
 {
     char byte;
     return read(signal_pipe[0], &byte, 1) == 1 ? byte : 0;
+}
+
+void signals_cut(int fd)
+{
+    signal_cuts = fd;
+}
+
+void signals_release(void)
+{
+    struct sigaction now, usual = {.sa_handler = SIG_DFL};
+    for (unsigned i = 0; i < sizeof caught / sizeof caught[0]; i++)
+        if (sigaction(caught[i], NULL, &now) == 0 && now.sa_handler == on_signal)
+            (void)sigaction(caught[i], &usual, NULL);
 }

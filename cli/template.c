@@ -3,21 +3,27 @@
 #include "template.h"
 
 #include "cli.h"
-#include "places.h"
 
 #include <string.h>
 
+void template_folders(struct places *folders)
+{
+    char own[PLACE_BYTES];
+    struct places data;
+    folders->path[0] = NULL;
+    if (place_in_settings("templates", own))
+        places_add(folders, own, "");
+    places_of_data(&data);
+    for (unsigned i = 0; data.path[i]; i++)
+        places_add(folders, data.path[i], "/templates");
+}
+
 json_t *template_load(const char *name)
 {
-    char own[PLACE_BYTES], ours[PLACE_BYTES];
-    const char *folders[3] = {NULL};
-    unsigned count = 0;
+    struct places folders;
     microvm_error err;
-    if (place_in_settings("templates", own))
-        folders[count++] = own;
-    if (place_of_data("templates", ours))
-        folders[count++] = ours;
-    char *text = microvm_template_read(name, folders, &err);
+    template_folders(&folders);
+    char *text = microvm_template_read(name, folders.path, &err);
     if (!text) {
         say("%s", err.message);
         return NULL;

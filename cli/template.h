@@ -7,9 +7,12 @@
 #define CLI_TEMPLATE_H
 
 #include "cli.h"
+#include "places.h"
 
 #include <jansson.h>
 
+/* Where templates are looked for by their names: the user's folder, then ours. */
+void template_folders(struct places *folders);
 /* The template of that name, in the user's folder or ours, or of a file (a name with a
  * '/' or ".json"), with all of those that it begins with; freed by the caller. NULL
  * after a message. Its members, each an object that may be missing: "machine", the

@@ -14,12 +14,14 @@
 #include "term.h"
 #include "vpn.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { PROFILE_MAX = 1 << 20, BOOT_MS = 60000, LOOK_MS = 300, LOOK_IDLE_MS = 1000 };
 enum { STATUS_FAILED = 1, STATE_BYTES = 24, GONE_MS = 1000 };
+enum { AGAIN_MS = 20000 }; /* in which a daemon that failed is there again */
 
 struct up {
     const struct args *args;
@@ -30,22 +32,27 @@ struct up {
     char password[SECRET_ROOM], key_password[SECRET_ROOM]; /* "": none */
     char socks[80];                                        /* where it listens */
     char told[STATE_BYTES];                                /* the state that was said */
-    bool was_connected;
+    struct vpn_link link;
+    bool told_again; /* by the last look */
 };
 
 /* ---- what it takes --------------------------------------------------------------- */
 
 static bool up_read_profile(struct up *up, const char *path)
 {
+    errno = 0;
     FILE *file = fopen(path, "rb");
+    if (file)
+        (void)setvbuf(file, NULL, _IONBF, 0); /* no copy of its keys stays */
     up->content = calloc(1, PROFILE_MAX + 2);
     size_t length =
         file && up->content ? fread(up->content, 1, PROFILE_MAX + 1, file) : 0;
     bool good = file && up->content && !ferror(file);
+    int why = errno;
     if (file)
         (void)fclose(file);
     if (!good)
-        say("'%s' cannot be read", path);
+        say("'%s' cannot be read: %s", path, strerror(why));
     else if (length == 0 || length > PROFILE_MAX || strlen(up->content) != length)
         say("'%s' is no profile: it %s", path,
             length == 0            ? "is empty"
@@ -66,6 +73,22 @@ static bool up_read_secrets(struct up *up)
     }
     return (!file || secret_read("password-file", file, up->password)) &&
            (!key || secret_read("key-password-file", key, up->key_password));
+}
+
+/* The profile's keys are the gateway's from now on. */
+static void up_forget_profile(struct up *up)
+{
+    if (up->content)
+        secret_wipe(up->content, PROFILE_MAX + 2);
+    free(up->content);
+    up->content = NULL;
+}
+
+static void up_forget(struct up *up)
+{
+    up_forget_profile(up);
+    secret_wipe(up->password, sizeof up->password);
+    secret_wipe(up->key_password, sizeof up->key_password);
 }
 
 static bool is_bundle(const char *folder)
@@ -108,8 +131,10 @@ static bool up_find_bundle(struct up *up)
 
 /* ---- the machine's process ------------------------------------------------------- */
 
-static int up_machine(const struct up *up)
+/* It runs a guest's devices: the user's secrets are none of its business. */
+static int up_machine(struct up *up)
 {
+    up_forget(up);
     struct run_machine run = {.quiet = args_get(up->args, "quiet") != NULL,
                               .detached = true,
                               .claim = CLAIM_NONE};
@@ -142,13 +167,54 @@ static bool up_start(struct up *up, const char *response, microvm_vpn_answer *an
         request.password = *up->password ? up->password : NULL;
         request.key_password = *up->key_password ? up->key_password : NULL;
     }
-    return vpn_ask(up->name, &request, 0, answer);
+    if (!vpn_link_ask(&up->link, &request, AGAIN_MS, answer))
+        return false;
+    up->link.lost = false;
+    return true;
+}
+
+/* How it is. A daemon that was started again knows of no tunnel: it gets what the first
+ * one got. One that was told to stop is the same daemon, and stays so. */
+static bool up_look(struct up *up, microvm_vpn_answer *answer)
+{
+    microvm_vpn_request request = MICROVM_VPN_REQUEST_INIT;
+    request.command = "vpn_status";
+    up->told_again = false;
+    bool well = vpn_link_ask(&up->link, &request, AGAIN_MS, answer) ||
+                (!cancel_asked() && !up->link.gone &&
+                 vpn_link_ask(&up->link, &request, AGAIN_MS, answer));
+    if (!well)
+        return false;
+    bool idle = answer->state && !strcmp(answer->state, "idle");
+    bool anew = idle && up->link.lost && strcmp(up->told, "idle") != 0;
+    up->link.lost = false;
+    if (!anew)
+        return true;
+    say("the gateway has no tunnel any more; it is told again");
+    microvm_vpn_answer_free(answer);
+    up->told_again = true;
+    return up_start(up, NULL, answer);
+}
+
+/* A line of standard input, without its end. Of one that is too long nothing stays
+ * behind for the next question. */
+static bool read_line(char line[SECRET_ROOM], bool *too_long)
+{
+    if (!fgets(line, SECRET_ROOM, stdin))
+        return false;
+    bool more = strlen(line) == SECRET_ROOM - 1 && line[SECRET_ROOM - 2] != '\n';
+    *too_long = more || strcspn(line, "\r\n") >= SECRET_BYTES;
+    for (int c = more ? ' ' : '\n'; c != '\n' && c != EOF;)
+        c = getc(stdin);
+    line[strcspn(line, "\r\n")] = '\0';
+    return true;
 }
 
 /* The server's question, answered at the terminal. */
 static bool up_respond(struct up *up, microvm_vpn_answer *answer)
 {
     char line[SECRET_ROOM], question[256];
+    bool too_long;
     if (!term_is_terminal(0)) {
         say("the server asks: %s; there is no terminal here to answer at",
             vpn_plain(answer->challenge, question, sizeof question));
@@ -156,11 +222,26 @@ static bool up_respond(struct up *up, microvm_vpn_answer *answer)
     }
     (void)fprintf(stderr, "%s ",
                   vpn_plain(answer->challenge, question, sizeof question));
-    if (!fgets(line, sizeof line, stdin))
+    enum cancel_why why = cancel_input(up->link.fd);
+    if (why != CANCEL_INPUT) { /* what it is about, who looks next finds out */
+        (void)fputc('\n', stderr);
+        microvm_vpn_answer_free(answer);
+        return why == CANCEL_OTHER && up_look(up, answer);
+    }
+    if (!read_line(line, &too_long)) {
+        say("it was not answered");
         return false;
-    line[strcspn(line, "\r\n")] = '\0';
+    }
+    if (too_long)
+        say("an answer has at most %d bytes", SECRET_BYTES - 1);
     microvm_vpn_answer_free(answer);
-    return up_start(up, line, answer);
+    bool well = up_look(up, answer); /* it may not be asked any more */
+    if (well && !too_long && !up->told_again && answer->challenge) {
+        microvm_vpn_answer_free(answer);
+        well = up_start(up, line, answer) || up_look(up, answer);
+    }
+    secret_wipe(line, sizeof line);
+    return well;
 }
 
 /* Says what is new; false: it has failed for good. */
@@ -184,10 +265,10 @@ static bool up_tell(struct up *up, const microvm_vpn_answer *answer)
             answer->tun_ip ? vpn_plain(answer->tun_ip, shown, sizeof shown)
                            : "no address",
             up->socks);
+    else if (!strcmp(state, "idle"))
+        say("the tunnel was stopped; 'microvm vpn down' ends the gateway");
     else if (*state)
         say("%s", vpn_plain(state, shown, sizeof shown));
-    if (answer->status == MICROVM_VPN_CONNECTED)
-        up->was_connected = true;
     return true;
 }
 
@@ -201,13 +282,13 @@ static int up_watch(struct up *up, bool background, microvm_vpn_answer *answer)
         if (!well || !up_tell(up, answer))
             return STATUS_FAILED;
         bool connected = answer->status == MICROVM_VPN_CONNECTED;
-        if (background && connected)
-            return 0;
+        if (background && (connected || !strcmp(up->told, "idle")))
+            return connected ? 0 : STATUS_FAILED;
         cancel_pause(connected ? LOOK_IDLE_MS : LOOK_MS);
         if (cancel_asked())
-            return background ? STATUS_FAILED : 0;
+            return STATUS_FAILED;
         microvm_vpn_answer_free(answer);
-        well = vpn_ask_plain(up->name, "vpn_status", answer);
+        well = up_look(up, answer);
     }
 }
 
@@ -230,7 +311,8 @@ static bool up_give_profile(struct up *up)
     request.command = "vpn_set_profile";
     request.name = up->profile;
     request.content = up->content;
-    bool well = vpn_ask(up->name, &request, BOOT_MS, &answer);
+    bool well = vpn_link_ask(&up->link, &request, BOOT_MS, &answer);
+    up_forget_profile(up);
     if (well && answer.status != MICROVM_VPN_OK) {
         say("'%s': %s", up->profile,
             vpn_plain(answer.error ? answer.error : "refused", shown, sizeof shown));
@@ -240,24 +322,46 @@ static bool up_give_profile(struct up *up)
     return well;
 }
 
+/* It is over, with this status: says why, where that has not been said, and ends what
+ * is left. The exit status. */
+static int up_end(struct up *up, bool background, int status)
+{
+    bool cancelled = cancel_asked() != 0;
+    int ended = detach_ended(cancelled ? 0 : GONE_MS);
+    bool gone = up->link.gone || ended >= 0;
+    cancel_release();
+    vpn_link_close(&up->link);
+    if (cancelled && !background)
+        status = 0;
+    if (gone && !cancelled) {
+        say("the gateway was ended");
+        if (status == STATUS_FAILED && ended == 0)
+            status = 0;
+    } else if (!cancelled && up->link.err.code) {
+        say_error(&up->link.err);
+    }
+    if (!gone)
+        run_command_end(up->name);
+    return status;
+}
+
 /* In the process that the user sees, when the machine runs. */
 static int up_serve(struct up *up, bool background)
 {
     microvm_vpn_answer answer = MICROVM_VPN_ANSWER_INIT;
     int status = STATUS_OURS;
+    up->link = (struct vpn_link){.name = up->name, .fd = -1};
     if (cancel_catch() && up_open_socks(up) && up_give_profile(up)) {
-        status = up_start(up, NULL, &answer) ? up_watch(up, background, &answer)
-                                             : STATUS_FAILED;
+        bool well = up_start(up, NULL, &answer) ||
+                    (up->link.lost && !cancel_asked() && up_look(up, &answer));
+        status = well ? up_watch(up, background, &answer) : STATUS_FAILED;
     }
     microvm_vpn_answer_free(&answer);
-    if (background && !status) {
-        (void)printf("%s\nSOCKS5 at %s\n", up->name, up->socks);
-        return finish(0);
-    }
-    int ended = status ? detach_ended(GONE_MS) : -1;
-    if (ended < 0)
-        run_command_end(up->name);
-    return status;
+    up_forget(up);
+    if (status)
+        return up_end(up, background, status);
+    (void)printf("%s\nSOCKS5 at %s\n", up->name, up->socks); /* in the background */
+    return finish(0);
 }
 
 int vpn_up(const struct args *args, const char *profile)
@@ -266,6 +370,7 @@ int vpn_up(const struct args *args, const char *profile)
     int status = STATUS_OURS;
     bool background = args_get(args, "detach") != NULL;
     up = (struct up){.args = args};
+    (void)setvbuf(stdin, NULL, _IONBF, 0); /* no copy of secrets, none waits in here */
     if (up_read_profile(&up, profile) && up_read_secrets(&up) && up_find_bundle(&up)) {
         if (background ? detach(up.name, sizeof up.name, &status)
                        : detach_for(up.name, sizeof up.name, &status))
@@ -273,6 +378,6 @@ int vpn_up(const struct args *args, const char *profile)
         else if (*up.name)
             status = up_serve(&up, background);
     }
-    free(up.content);
+    up_forget(&up);
     return status;
 }

@@ -2,8 +2,8 @@
 /*
  * What an application does that has a VPN in a guest: start_vm, stop_vm and get_status
  * over microvm/runtime.h, and commands of the VPN daemon (proto/vpn.md) as JSON over
- * the guest's port 1025. manager KERNEL [INITRD [CMDLINE]] reads words from standard
- * input, a line each:
+ * the guest's port 1025. manager KERNEL [INITRD [CMDLINE]], or manager BUNDLE, which
+ * has settings of its own, reads words from standard input, a line each:
  *
  *     start    status    stop
  *     connect FILE.ovpn [USER PASSWORD]    vpn    disconnect
@@ -209,14 +209,36 @@ static void obey(struct manager *m, char **word)
     (void)fflush(stdout);
 }
 
+static int is_bundle(const char *folder)
+{
+    char path[4096];
+    (void)snprintf(path, sizeof path, "%s/config.json", folder);
+    FILE *file = fopen(path, "rb");
+    if (file)
+        (void)fclose(file);
+    return file != NULL;
+}
+
 int main(int argc, char **argv)
 {
     struct manager m = {.config = MICROVM_RUNTIME_CONFIG_INIT};
+    microvm_config *bundle = microvm_config_new();
+    microvm_error err = {0};
     char line[4096];
-    m.config.memory_mb = 128;
-    m.config.kernel_path = argc > 1 ? argv[1] : NULL;
-    m.config.initrd_path = argc > 2 ? argv[2] : NULL;
-    m.config.cmdline = argc > 3 ? argv[3] : "quiet";
+    if (argc == 2 && bundle && is_bundle(argv[1])) {
+        if (microvm_config_load_bundle(bundle, argv[1], &err)) {
+            (void)fprintf(stderr, "manager: %s\n", err.message);
+            microvm_config_free(bundle);
+            return 1;
+        }
+        m.config.machine = bundle;
+        m.config.memory_mb = 0;
+    } else {
+        m.config.memory_mb = 128;
+        m.config.kernel_path = argc > 1 ? argv[1] : NULL;
+        m.config.initrd_path = argc > 2 ? argv[2] : NULL;
+        m.config.cmdline = argc > 3 ? argv[3] : "quiet";
+    }
     while (fgets(line, sizeof line, stdin)) {
         char *word[WORDS] = {NULL}, *rest = line;
         for (unsigned i = 0; i < WORDS; i++) {
@@ -230,5 +252,6 @@ int main(int argc, char **argv)
             obey(&m, word);
     }
     stop_vm(&m);
+    microvm_config_free(bundle);
     return 0;
 }

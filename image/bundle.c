@@ -11,6 +11,7 @@
 #include "files.h"
 #include "util/bytes.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,18 +37,49 @@ static const char *bundle_image_name(enum mv_format format)
     return NULL;
 }
 
+/* What a machine starts from is the bundle's own affair. */
+static int bundle_own(const microvm_config *config, microvm_error *err)
+{
+    static const char *const own[] = {"kernel", "initrd", "image", "rootfs"};
+    char *text = microvm_config_to_json(config, 0);
+    json_t *json = text ? json_loads(text, 0, NULL) : NULL;
+    int rc = json ? 0 : mv_fail(err, MICROVM_E_NO_MEMORY, "no memory");
+    for (unsigned i = 0; !rc && i < MV_ARRAY_LEN(own); i++) {
+        if (json_object_get(json, own[i]))
+            rc = mv_fail(err, MICROVM_E_INVALID,
+                         "machine: '%s' is the bundle's own: leave it away%s", own[i],
+                         i == 0 ? ", and name the kernel with --kernel FILE" : "");
+    }
+    json_decref(json);
+    microvm_string_free(text);
+    return rc;
+}
+
+static int bundle_setting(microvm_config *config, const char *text, microvm_error *err)
+{
+    microvm_error wrong;
+    int rc = microvm_config_load_json(config, text, strlen(text), &wrong);
+    return rc ? mv_fail(err, rc, "machine: %s", wrong.message) : 0;
+}
+
 /* The recipe's settings of the machine, one over the other. */
 static int bundle_settings(const microvm_recipe *recipe, microvm_config *config,
                            microvm_error *err)
 {
-    microvm_error wrong;
-    for (unsigned i = 0; i < recipe->machine.count; i++) {
-        const char *text = recipe->machine.text[i];
-        int rc = microvm_config_load_json(config, text, strlen(text), &wrong);
-        if (rc)
-            return mv_fail(err, rc, "machine: %s", wrong.message);
-    }
-    return 0;
+    const char *first = recipe->template_machine;
+    int rc = first ? bundle_setting(config, first, err) : 0;
+    for (unsigned i = 0; !rc && i < recipe->machine.count; i++)
+        rc = bundle_setting(config, recipe->machine.text[i], err);
+    return rc ? rc : bundle_own(config, err);
+}
+
+static int bundle_check_file(const char *what, const char *path, microvm_error *err)
+{
+    uint64_t size;
+    int fd, rc = mv_files_open(what, path, &fd, &size, err);
+    if (!rc)
+        mv_files_close(fd);
+    return rc;
 }
 
 int mv_build_bundle_check(const microvm_recipe *recipe,
@@ -66,8 +98,9 @@ int mv_build_bundle_check(const microvm_recipe *recipe,
     if (!options->kernel)
         return mv_fail(
             err, MICROVM_E_INVALID,
-            "bundle: there is no kernel for it: 'microvm-build kernel' makes "
-            "one, once; or name one with --kernel FILE");
+            "bundle: there is no kernel for it: 'microvm-build kernel%s' makes "
+            "one, once; or name one with --kernel FILE",
+            strcmp(recipe->arch, "arm64") ? "" : " --arch arm64");
     if (recipe->format != MV_FORMAT_INITRAMFS && !options->initrd)
         return mv_fail(err, MICROVM_E_INVALID,
                        "bundle: there is no " BUNDLE_INIT ", which enters its image");
@@ -75,6 +108,10 @@ int mv_build_bundle_check(const microvm_recipe *recipe,
     int rc = config ? bundle_settings(recipe, config, err)
                     : mv_fail(err, MICROVM_E_NO_MEMORY, "no memory");
     microvm_config_free(config);
+    if (!rc)
+        rc = bundle_check_file("kernel", options->kernel, err);
+    if (!rc && recipe->format != MV_FORMAT_INITRAMFS)
+        rc = bundle_check_file("initial RAM disk", options->initrd, err);
     return rc ? rc : mv_files_check_free(recipe->output, err);
 }
 
@@ -215,15 +252,14 @@ int mv_build_bundle(const struct mv_build *build, const struct mv_write *w,
                     microvm_image_result *result, microvm_error *err)
 {
     struct bundle b = {.build = build};
-    const char *output = build->recipe->output;
-    size_t length = strlen(output);
-    while (length > 1 && output[length - 1] == '/')
+    char output[MV_FILES_PATH_MAX];
+    size_t length = strlen(build->recipe->output);
+    while (length > 1 && build->recipe->output[length - 1] == '/')
         length--;
-    int n = snprintf(b.part, sizeof b.part, "%.*s.part.%d", (int)length, output,
-                     mv_files_own_number());
-    if (n >= (int)sizeof b.part)
+    int n = snprintf(output, sizeof output, "%.*s", (int)length, build->recipe->output);
+    if (n >= (int)sizeof output)
         return mv_fail(err, MICROVM_E_INVALID, "output: the path is too long");
-    int rc = mv_files_new_folder(b.part, err);
+    int fd, rc = mv_files_new_folder(output, b.part, &fd, err);
     if (rc)
         return rc;
     rc = bundle_fill(&b, w, result, err);
@@ -231,5 +267,6 @@ int mv_build_bundle(const struct mv_build *build, const struct mv_write *w,
         rc = mv_files_rename_folder(b.part, output, err);
     if (rc)
         mv_files_remove_folder(b.part);
+    mv_files_close(fd);
     return rc;
 }

@@ -45,6 +45,8 @@ int64_t mv_files_now_s(void);
 unsigned mv_files_cpus(void);
 /* Another descriptor of the same file, for who closes it. */
 int mv_files_again(int fd, int *copy, microvm_error *err);
+/* Something that this process may read. */
+bool mv_files_exists(const char *path);
 /* A program that this process may run. */
 bool mv_files_runs(const char *path);
 /* A path by which this process can open the descriptor's file. */
@@ -53,15 +55,16 @@ void mv_files_path_of(int fd, char *path, size_t size);
 /* Makes the directory and those above it, mode 0700. */
 int mv_files_make_folder(const char *path, microvm_error *err);
 
-/* A new folder, an error when the path is taken; files beside each other that have been
- * written to it, under another name; without what is in it that has no folders. */
-int mv_files_new_folder(const char *path, microvm_error *err);
+/* A new folder beside `output` that is to become it, and a descriptor that is open as
+ * long as it is being filled: so those of killed processes are known, and removed here.
+ * Files that have been written to it, under another name; without what is in it that
+ * has no folders. */
+int mv_files_new_folder(const char *output, char part[MV_FILES_PATH_MAX], int *fd,
+                        microvm_error *err);
 /* Nothing is there, not even a link that leads nowhere. */
 int mv_files_check_free(const char *path, microvm_error *err);
 int mv_files_rename_folder(const char *from, const char *to, microvm_error *err);
 void mv_files_remove_folder(const char *path);
-/* For names of what is not complete. */
-int mv_files_own_number(void);
 
 /* Opens a file for reading and writing, making it where it is missing, and locks it
  * (advisory: those who call this): shared, or `alone`. Waits. The lock goes with the
@@ -78,7 +81,8 @@ int mv_files_names(const char *folder, char ***names, microvm_error *err);
 uint64_t mv_files_usage(const char *path);
 
 /* A file that appears under its name when it is complete, never before: it is written
- * beside `path` under another name and renamed. */
+ * beside `path` under another name and renamed. What a killed process left there is
+ * removed. */
 struct mv_output {
     int fd;
     char path[MV_FILES_PATH_MAX];

@@ -178,6 +178,11 @@ int mv_files_again(int fd, int *copy, microvm_error *err)
     return 0;
 }
 
+bool mv_files_exists(const char *path)
+{
+    return !access(path, R_OK);
+}
+
 bool mv_files_runs(const char *path)
 {
     struct stat st;
@@ -297,11 +302,6 @@ uint64_t mv_files_usage(const char *path)
 
 /* ---- folders --------------------------------------------------------------------- */
 
-int mv_files_new_folder(const char *path, microvm_error *err)
-{
-    return mkdir(path, 0777) ? mv_fail_os(err, "output '%s'", path) : 0;
-}
-
 int mv_files_check_free(const char *path, microvm_error *err)
 {
     struct stat there;
@@ -333,12 +333,66 @@ void mv_files_remove_folder(const char *path)
     (void)rmdir(path);
 }
 
-int mv_files_own_number(void)
+/* ---- output ---------------------------------------------------------------------- */
+
+/* Between the name and numbers: nothing of a user's is called so. */
+#define PART ".microvm.part."
+
+static void part_remove(const char *path)
 {
-    return (int)getpid();
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0 && !flock(fd, LOCK_EX | LOCK_NB) && unlink(path))
+        mv_files_remove_folder(path);
+    mv_files_close(fd);
 }
 
-/* ---- output ---------------------------------------------------------------------- */
+/* Those that nobody has locked any more are of processes that were killed. */
+static void parts_remove(const char *output)
+{
+    char folder[MV_FILES_PATH_MAX], part[MV_FILES_PATH_MAX], **names;
+    const char *slash = strrchr(output, '/'), *leaf = slash ? slash + 1 : output;
+    size_t length = strlen(leaf), rest = sizeof PART - 1;
+    (void)snprintf(folder, sizeof folder, "%.*s", slash ? (int)(leaf - output) : 2,
+                   slash ? output : "./");
+    if (mv_files_names(folder, &names, NULL))
+        return;
+    for (char **name = names; *name; name++) {
+        if (!strncmp(*name, leaf, length) && !strncmp(*name + length, PART, rest) &&
+            snprintf(part, sizeof part, "%s%s", folder, *name) < (int)sizeof part)
+            part_remove(part);
+        free(*name);
+    }
+    free(names);
+}
+
+/* Locks a new part, where there are locks. False: before it was locked somebody took it
+ * for abandoned, and has removed it. */
+static bool part_keep(int fd)
+{
+    struct stat st;
+    while (flock(fd, LOCK_EX) && errno == EINTR)
+        continue;
+    return !fstat(fd, &st) && st.st_nlink > 0;
+}
+
+int mv_files_new_folder(const char *output, char part[MV_FILES_PATH_MAX], int *fd,
+                        microvm_error *err)
+{
+    int n = snprintf(part, MV_FILES_PATH_MAX, "%s" PART "%d", output, (int)getpid());
+    if (n >= MV_FILES_PATH_MAX)
+        return mv_fail(err, MICROVM_E_INVALID, "output: the path is too long");
+    parts_remove(output);
+    for (;;) {
+        if (mkdir(part, 0777))
+            return mv_fail_os(err, "output '%s'", part);
+        *fd = open(part, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (*fd < 0 && errno != ENOENT)
+            return mv_fail_os(err, "output '%s'", part);
+        if (*fd >= 0 && part_keep(*fd))
+            return 0;
+        mv_files_close(*fd);
+    }
+}
 
 int mv_output_open(struct mv_output *out, const char *path, microvm_error *err)
 {
@@ -351,11 +405,17 @@ int mv_output_open(struct mv_output *out, const char *path, microvm_error *err)
         return mv_fail(err, MICROVM_E_INVALID,
                        "output '%s' is there and no regular file", path);
     memcpy(new.path, path, length + 1);
+    parts_remove(path);
     unsigned attempt = 0;
     do { /* not mkstemp: its mode 0600 is not what the user's umask says */
-        (void)snprintf(new.part, sizeof new.part, "%.*s.part.%d.%u", (int)length, path,
-                       (int)getpid(), attempt);
+        (void)snprintf(new.part, sizeof new.part, "%.*s" PART "%d.%u", (int)length,
+                       path, (int)getpid(), attempt);
         new.fd = open(new.part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (new.fd >= 0 && !part_keep(new.fd)) {
+            (void)close(new.fd);
+            new.fd = -1;
+            errno = EEXIST; /* once more */
+        }
     } while (new.fd < 0 && errno == EEXIST && attempt++ < 1000);
     if (new.fd < 0)
         return mv_fail_os(err, "output '%s'", path);

@@ -359,6 +359,7 @@ void microvm_recipe_free(microvm_recipe *recipe)
     free(recipe->base);
     free(recipe->output);
     free(recipe->template_name);
+    free(recipe->template_machine);
     free(recipe->workdir);
     free(recipe->user);
     mv_texts_free(&recipe->add_file);

@@ -22,6 +22,7 @@ void mv_texts_free(struct mv_texts *texts);
 
 struct microvm_recipe {
     char *base, *output, *template_name, *workdir, *user;
+    char *template_machine; /* its settings, JSON, before those of `machine` */
     struct mv_texts add_file, env, entrypoint, cmd, install, run, machine;
     enum mv_format format;
     enum mv_compress compress;

@@ -48,6 +48,8 @@ struct scan {
 static int scan_fail(const struct scan *s, const char *path, microvm_error *err)
 {
     char shown[MV_STR_SHOWN];
+    if (!*path)
+        return mv_fail_os(err, "'%s'", s->host);
     return mv_fail_os(err, "'%s': '%s'", s->host, mv_str_show(shown, path));
 }
 

@@ -3,6 +3,7 @@
  */
 #include "proto/vpn.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,6 +139,19 @@ static bool fields_write(json_t *json, const void *base, const struct field *fie
     return true;
 }
 
+/* Zeros in the place of its texts, among which there are passwords and keys. */
+static void fields_wipe(json_t *json)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(json, key, value)
+    {
+        volatile char *text = (volatile char *)(uintptr_t)json_string_value(value);
+        for (size_t n = json_string_length(value); n > 0; n--)
+            *text++ = 0;
+    }
+}
+
 /* A line of it; it is given away. */
 static char *json_line(json_t *json, bool well)
 {
@@ -147,6 +161,7 @@ static char *json_line(json_t *json, bool well)
         (void)json_dumpb(json, line, length, JSON_COMPACT);
         memcpy(line + length, "\n", 2);
     }
+    fields_wipe(json);
     json_decref(json);
     return line;
 }

@@ -372,6 +372,17 @@ def rule_conformance_paths(root, sources):
                        " file that shows it, or change the row's state" % path)
 
 
+def rule_conformance_counts(root, sources):
+    """What docs/conformance.md says of itself is what its rows say."""
+    text = next((s.text for s in sources if s.path == "docs/conformance.md"), "")
+    states = re.findall(r"^\| R\d+ \|.*?\| (works|partly|not yet|not testable here) \|", text, re.M)
+    for number, line in enumerate(text.splitlines(), 1):
+        for count, state in re.findall(r"(\d+) (works|partly|not yet|not testable here)", line):
+            if line.startswith("Now: ") and int(count) != states.count(state):
+                yield ("docs/conformance.md", number, "%s rows are '%s' - write their number"
+                       " here" % (states.count(state), state))
+
+
 STRICT = "-fsyntax-only -Wall -Wextra -pedantic -Wshadow -Wconversion -Wundef -Werror"
 LANGUAGES = (
     ("C99", ["gcc", "-std=c99", "-Wstrict-prototypes", "-x", "c"]),
@@ -408,7 +419,8 @@ def rule_public_headers(root, sources):
 
 RULES = (rule_layers, rule_system_headers, rule_os_conditionals, rule_banned_calls,
          rule_sizes, rule_nesting, rule_header_comment, rule_static_state, rule_words)
-TREE_RULES = (rule_folders_documented, rule_conformance_paths, rule_public_headers)
+TREE_RULES = (rule_folders_documented, rule_conformance_paths, rule_conformance_counts,
+              rule_public_headers)
 
 
 def check(root):

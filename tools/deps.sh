@@ -13,7 +13,7 @@ test="flex bison bc libelf-dev clang-14 libclang-rt-14-dev llvm-14 clang-format-
     python3-pytest acpica-tools busybox-static cpio e2fsprogs squashfs-tools expect
     xz-utils zstd lz4 kmod pciutils procps util-linux qemu-system-x86 fio
     socat ncat curl openssh-client openssh-server iperf3 passt iproute2 busybox libarchive-tools
-    openvpn openssl docker-registry skopeo umoci mmdebstrap autoconf automake libtool liblz4-dev"
+    netcat-openbsd openvpn openssl wireguard-tools wireguard-go docker-registry skopeo umoci mmdebstrap autoconf automake libtool liblz4-dev"
 cross="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
     gcc-mingw-w64-x86-64-win32 wine64 python3-venv dpkg-dev patch xz-utils"
 demo="busybox-static kmod xz-utils zstd lz4 qemu-system-x86 ca-certificates"

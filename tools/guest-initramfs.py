@@ -4,12 +4,14 @@
 
 Usage: guest-initramfs.py -o OUT --init FILE [--kernel-dir DIR [--modules A,B,...]]
                           [--busybox] [PATH=FILE]...
+       guest-initramfs.py --modules-into FOLDER --kernel-dir DIR [--modules A,B,...]
 
 --kernel-dir is what guest-kernel.sh printed. Its modules named by --modules go in with
 what they depend on, unpacked, as /modules/NN-name.ko in the order of loading; /init
 loads them by that order. A module that is built in, or that this kernel does not have,
 is left out. --busybox adds /bin/busybox and links for its applets. PATH=FILE adds more
 files. The result depends on nothing but the contents, so it can be cached by them.
+--modules-into writes the modules alone, as files for other images' /modules.
 """
 import argparse
 import lzma
@@ -87,14 +89,14 @@ def module_data(path):
     return data
 
 
-def add_modules(archive, kernel_dir, names):
+def modules(kernel_dir, names):
+    """Names in /modules, and what the files hold."""
     base = os.path.join(kernel_dir, "lib", "modules")
     if not os.path.isdir(base):
         return  # a kernel with everything built in
     tree = os.path.join(base, os.listdir(base)[0])
     for number, path in enumerate(module_files(tree, names)):
-        archive.add("modules/%02d-%s.ko" % (number, module_name(path)), 0o100644,
-                    module_data(path))
+        yield "%02d-%s.ko" % (number, module_name(path)), module_data(path)
 
 
 def add_busybox(archive):
@@ -111,13 +113,20 @@ def add_busybox(archive):
 
 def main():
     ap = argparse.ArgumentParser(usage=__doc__.split("\n\n")[1].replace("Usage: ", ""))
-    ap.add_argument("-o", "--output", required=True)
-    ap.add_argument("--init", required=True)
+    ap.add_argument("-o", "--output")
+    ap.add_argument("--init")
+    ap.add_argument("--modules-into")
     ap.add_argument("--kernel-dir")
     ap.add_argument("--modules", default=MODULES)
     ap.add_argument("--busybox", action="store_true")
     ap.add_argument("files", nargs="*")
     opt = ap.parse_args()
+    if opt.modules_into:
+        os.makedirs(opt.modules_into)
+        for name, data in modules(opt.kernel_dir, opt.modules.split(",")):
+            with open(os.path.join(opt.modules_into, name), "wb") as f:
+                f.write(data)
+        return
     archive = Archive()
     archive.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
     for folder in ("proc", "sys", "tmp", "root", "mnt"):
@@ -128,7 +137,8 @@ def main():
     if opt.busybox:
         add_busybox(archive)
     if opt.kernel_dir:
-        add_modules(archive, opt.kernel_dir, opt.modules.split(","))
+        for name, data in modules(opt.kernel_dir, opt.modules.split(",")):
+            archive.add("modules/" + name, 0o100644, data)
     with open(opt.output + ".tmp", "wb") as f:
         f.write(archive.finish())
     os.rename(opt.output + ".tmp", opt.output)

@@ -7,14 +7,16 @@
 #     lib/modules/V       the modules a small guest needs, with modules.dep
 #     package             what it is, in one line
 #
-# Usage: guest-kernel.sh [--update] NAME
+# Usage: guest-kernel.sh [--update] [--build] NAME
 #
 # NAME is default or fast (ours, when `microvm-build kernel` has built them; the bzImage
 # is named, and the ELF file is vmlinux), debian-cloud-6.1, debian-6.1, debian-cloud-6.12 or debian-6.12 (Debian's
 # kernels for 64-bit PCs; 6.12 is bookworm-backports'), lean (a small kernel of our own
-# configuration) or ring3 (a laboratory kernel that runs where KVM has no hardware
-# virtualization). The last two are files: MICROVM_LEAN_KERNEL and MICROVM_RING3_KERNEL
-# name them, else ../shared/testbed beside the source tree is looked at.
+# configuration), ring3 (a laboratory kernel that runs where KVM has no hardware
+# virtualization) or ring3-tun (that with tun and WireGuard, built once: ring3-kernel.sh,
+# some minutes, only with --build). lean and ring3 are files: MICROVM_LEAN_KERNEL and
+# MICROVM_RING3_KERNEL name them, else ../shared/testbed beside the source tree is looked
+# at; MICROVM_RING3_TUN_KERNEL names the last.
 #
 # What was fetched stays in ${XDG_CACHE_HOME:-~/.cache}/libmicrovm/guests under the name
 # and version of its package; --update looks for a newer one. A kernel that cannot be
@@ -27,11 +29,15 @@ testbed=$source/../shared/testbed
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 mirror=http://deb.debian.org/debian
 
-update=
-if [ "${1:-}" = --update ]; then
-    update=yes
+update= build=
+while :; do
+    case ${1:-} in
+    --update) update=yes ;;
+    --build) build=yes ;;
+    *) break ;;
+    esac
     shift
-fi
+done
 name=${1:-}
 
 absent() {
@@ -84,12 +90,27 @@ from_build() { # VARIANT
     echo "$dir"
 }
 
+from_patch() {
+    local dir=$cache/ring3-tun
+    if [ -n "${MICROVM_RING3_TUN_KERNEL:-}" ]; then
+        from_file MICROVM_RING3_TUN_KERNEL -
+        return
+    fi
+    if [ ! -e "$dir/package" ] || [ -n "$update" ]; then
+        [ -n "$build$update" ] ||
+            absent "not built yet; it takes some minutes: $0 --build $name"
+        "$source/tools/ring3-kernel.sh" "$dir" >&2 || exit 3
+    fi
+    echo "$dir"
+}
+
 # ---- Debian's kernels --------------------------------------------------------------
 
 # Folders of the module tree that a guest with virtio devices can need.
 module_folders="drivers/virtio drivers/block drivers/char drivers/acpi drivers/input
     drivers/net/virtio_net drivers/net/net_failover net/core net/vmw_vsock net/9p
-    drivers/net/tun drivers/vhost arch/x86/crypto crypto lib fs/ext4 fs/jbd2 fs/mbcache
+    drivers/net/tun drivers/net/wireguard net/ipv4/udp_tunnel net/ipv6/ip6_udp_tunnel
+    drivers/vhost arch/x86/crypto crypto lib fs/ext4 fs/jbd2 fs/mbcache
     fs/squashfs fs/overlayfs fs/fuse fs/9p fs/netfs fs/fscache fs/nls fs/isofs"
 
 apt_options=()
@@ -139,7 +160,8 @@ unpack() { # DEB DIRECTORY
 
 from_debian() { # META VERSION SUITE
     local link=$cache/$name dir deb package
-    if [ -z "$update" ] && [ -e "$link/package" ]; then
+    if [ -z "$update" ] && [ -e "$link/package" ] &&
+        [ "$(cat "$link/folders" 2>/dev/null)" = "$module_folders" ]; then
         readlink -f "$link"
         return
     fi
@@ -158,9 +180,10 @@ from_debian() { # META VERSION SUITE
         download "$package") >&2 || absent "apt-get download $package failed"
     deb=$(ls "$work"/*.deb)
     dir=$cache/$(basename "$deb" .deb)
-    if [ ! -e "$dir/package" ]; then
+    if [ "$(cat "$dir/folders" 2>/dev/null)" != "$module_folders" ]; then
         unpack "$deb" "$work/tree"
         basename "$deb" .deb >"$work/tree/package"
+        echo "$module_folders" >"$work/tree/folders"
         rm -rf "$dir"
         mv "$work/tree" "$dir"
     fi
@@ -176,9 +199,10 @@ debian-cloud-6.12) from_debian linux-image-cloud-amd64 6.12 bookworm-backports ;
 debian-6.12) from_debian linux-image-amd64 6.12 bookworm-backports ;;
 lean) from_file MICROVM_LEAN_KERNEL kernels/vmlinux-lean-x86_64.xz ;;
 ring3) from_file MICROVM_RING3_KERNEL ring3/vmlinux-r3.xz ;;
+ring3-tun) from_patch ;;
 *)
-    echo "usage: guest-kernel.sh [--update] NAME; names: default fast debian-cloud-6.1" \
-        "debian-6.1 debian-cloud-6.12 debian-6.12 lean ring3" >&2
+    echo "usage: guest-kernel.sh [--update] [--build] NAME; names: default fast" \
+        "debian-cloud-6.1 debian-6.1 debian-cloud-6.12 debian-6.12 lean ring3 ring3-tun" >&2
     exit 2
     ;;
 esac

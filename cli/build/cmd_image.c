@@ -5,7 +5,7 @@
  */
 #include "build.h"
 #include "machine.h"
-#include "ours.h"
+#include "places.h"
 #include "template.h"
 #include "watch.h"
 
@@ -89,34 +89,16 @@ static bool load_recipe(microvm_recipe *recipe, const char *path)
     return good;
 }
 
-/* The settings of the template's machine are for a bundle only. */
-static void load_template_machine(microvm_recipe *recipe, const json_t *template)
+static bool load_template(microvm_recipe *recipe, const char *name)
 {
-    const json_t *machine = json_object_get(template, "machine");
-    char *text = machine ? json_dumps(machine, JSON_COMPACT) : NULL;
-    if (text)
-        microvm_recipe_set(recipe, "machine", text);
-    free(text);
-}
-
-static bool load_template(microvm_recipe *recipe, const char *name, bool bundle)
-{
+    struct places data, folders;
     microvm_error err;
-    json_t *template = template_load(name);
-    json_t *from = json_object_get(template, "recipe");
-    bool found = !from || ours_expand(name, from);
-    char *text = from && found ? json_dumps(from, JSON_COMPACT) : NULL;
-    bool good =
-        text && !microvm_recipe_load_json(recipe, name, text, strlen(text), &err);
-    if (text && !good)
-        say("--template %s: %s", name, err.message);
-    else if (template && !from)
-        say("--template %s: it has no recipe", name);
-    if (good && bundle)
-        load_template_machine(recipe, template);
-    free(text);
-    json_decref(template);
-    return good;
+    places_of_data(&data);
+    template_folders(&folders);
+    if (!microvm_recipe_load_template(recipe, name, folders.path, data.path, &err))
+        return true;
+    say("%s", err.message);
+    return false;
 }
 
 /* Template and recipe file first, then the flags over them; SOURCE_DATE_EPOCH where
@@ -132,7 +114,7 @@ static microvm_recipe *recipe_from_args(const struct args *args)
     }
     if (epoch && *epoch)
         microvm_recipe_set(recipe, "epoch", epoch);
-    if ((template && !load_template(recipe, template, args_get(args, "bundle"))) ||
+    if ((template && !load_template(recipe, template)) ||
         (path && !load_recipe(recipe, path))) {
         microvm_recipe_free(recipe);
         return NULL;

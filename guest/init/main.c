@@ -2,16 +2,18 @@
 /*
  * microvm-init: the first process of a guest and its agent, in one static program.
  *
- * As process 1 it enters the image (root.c), makes the system ready (system.c, net.c),
- * starts the command that the kernel handed it, if any, reaps whatever ends, and powers
- * off when that command has ended or when it is told to. As the agent it serves clients
- * on a port of the socket device. Started by hand it is the agent alone: `microvm-init
+ * As process 1 it loads modules (modules.c), enters the image (root.c), makes the
+ * system ready (system.c, net.c), starts the command that the kernel handed it, if any,
+ * reaps whatever ends, and powers off when that command has ended or when it is told
+ * to. As the agent it serves clients on a port of the socket device. Started by hand it
+ * is the agent alone: `microvm-init
  * --listen PATH` on a UNIX socket, which is how it is tested without a machine.
  */
 #define _GNU_SOURCE
 #include "copy.h"
 #include "exec.h"
 #include "main_command.h"
+#include "modules.h"
 #include "net.h"
 #include "power.h"
 #include "report.h"
@@ -147,6 +149,8 @@ int main(int argc, char **argv)
                       "usage: microvm-init --listen PATH   (or as process 1)\n");
         return 2;
     }
+    if (first)
+        modules_load();
     if (first && !root_open()) {
         (void)tcdrain(2); /* a panic does not wait for the console */
         return 1;         /* the kernel panics, and the host is told */

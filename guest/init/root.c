@@ -43,18 +43,19 @@ static bool device_appears(const char *device)
 }
 
 /* The file systems of our images begin with these bytes. */
-static const struct {
+static const struct known {
     const char *type;
     size_t at, length;
     const char *magic;
+    bool compressed;
 } known[] = {
-    {"squashfs", 0, 4, "hsqs"},
-    {"ext4", 1080, 2, "\x53\xef"},
-    {"erofs", 1024, 4, "\xe2\xe1\xf5\xe0"},
+    {"squashfs", 0, 4, "hsqs", true},
+    {"ext4", 1080, 2, "\x53\xef", false},
+    {"erofs", 1024, 4, "\xe2\xe1\xf5\xe0", true},
 };
 
-/* By its first bytes: a type that is tried in vain costs milliseconds. */
-static bool mount_known(const char *device, const char *where, unsigned long flags)
+/* By its first bytes: a type that is tried in vain costs milliseconds. NULL: none. */
+static const struct known *look_at(const char *device)
 {
     char start[2048] = {0};
     int fd = open(device, O_RDONLY | O_CLOEXEC);
@@ -63,16 +64,18 @@ static bool mount_known(const char *device, const char *where, unsigned long fla
         (void)close(fd);
     for (unsigned i = 0; n > 0 && i < sizeof known / sizeof known[0]; i++) {
         if (memcmp(start + known[i].at, known[i].magic, known[i].length) == 0)
-            return mount(device, where, known[i].type, flags, NULL) == 0;
+            return &known[i];
     }
-    return false;
+    return NULL;
 }
 
-/* As the kernel does for root=: each type of file system that it has on devices. */
-static bool mount_each(const char *device, const char *where, unsigned long flags)
+/* As the kernel does for root=: each type of file system that it has on devices. False:
+ * *error says why, ENODEV that none of them is it. */
+static bool mount_each(const char *device, const char *where, unsigned long flags,
+                       int *error)
 {
     char line[128], type[TYPE_BYTES];
-    int error = ENODEV;
+    *error = ENODEV;
     FILE *types = fopen("/proc/filesystems", "re");
     while (types && fgets(line, sizeof line, types)) {
         if (sscanf(line, "\t%31s", type) != 1) /* else it begins with "nodev" */
@@ -82,20 +85,35 @@ static bool mount_each(const char *device, const char *where, unsigned long flag
             return true;
         }
         if (errno != EINVAL)
-            error = errno;
+            *error = errno;
     }
     if (types)
         (void)fclose(types);
-    system_say(error == ENODEV
-                   ? "microvm.root=%s: no file system that this kernel knows"
-                   : "microvm.root=%s: %s",
-               device, strerror(error));
     return false;
 }
 
 static bool mount_any(const char *device, const char *where, unsigned long flags)
 {
-    return mount_known(device, where, flags) || mount_each(device, where, flags);
+    const struct known *is = look_at(device);
+    int error, first = 0;
+    if (is && mount(device, where, is->type, flags, NULL) == 0)
+        return true;
+    if (is)
+        first = errno;
+    if (mount_each(device, where, flags, &error))
+        return true;
+    if (first == ENODEV)
+        system_say("microvm.root=%s: it is %s, which this kernel has not", device,
+                   is->type);
+    else if (is && is->compressed)
+        system_say("microvm.root=%s: it is %s, which this kernel does not mount (%s): "
+                   "perhaps it has not what it is compressed with",
+                   device, is->type, strerror(first));
+    else if (error == ENODEV)
+        system_say("microvm.root=%s: no file system that this kernel knows", device);
+    else
+        system_say("microvm.root=%s: %s", device, strerror(error));
+    return false;
 }
 
 static bool mount_overlay(void)

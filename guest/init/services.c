@@ -113,6 +113,8 @@ static void services_read_line(char *line)
     unsigned words = 0;
     char *word;
     while ((word = strsep(&line, " \t"))) {
+        if (*word == '#' && words == 0)
+            return;
         if (*word && words == WORDS_MAX) {
             system_say(SERVICES_FILE ": %s: more than %d words", service->argv[0],
                        WORDS_MAX);
@@ -122,7 +124,7 @@ static void services_read_line(char *line)
             service->argv[words++] = word;
     }
     service->argv[words] = NULL;
-    if (words && *service->argv[0] != '#') {
+    if (words) {
         service->pid = -1;
         service->pause_ms = PAUSE_MS;
         count++;

@@ -8,13 +8,34 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { EACH_MS = 8000 /* then the next address, if there is one */ };
+enum {
+    EACH_MS = 8000, /* then the next address, if there is one */
+    SCOPE_LINK = 0x20
+};
 
+/* "fe80...1 02 40 20 80 tun0": address, index, length, scope, flags, name. */
+static bool has_address6(const char *interface)
+{
+    char name[IF_NAMESIZE];
+    unsigned scope;
+    bool found = false;
+    FILE *file = fopen("/proc/net/if_inet6", "re");
+    while (file && !found &&
+           fscanf(file, "%*32s %*x %*x %x %*x %15s", &scope, name) == 2)
+        found = scope != SCOPE_LINK && !strcmp(name, interface);
+    if (file)
+        (void)fclose(file);
+    return found;
+}
+
+/* Before it has an address, a connection would go into it with that of another
+ * interface, and wait in vain. */
 bool dial_way_is_up(const struct dial_way *way)
 {
     struct ifreq request = {.ifr_flags = 0};
@@ -22,7 +43,8 @@ bool dial_way_is_up(const struct dial_way *way)
     if (fd < 0)
         return false;
     (void)strncpy(request.ifr_name, way->interface, sizeof request.ifr_name - 1);
-    bool up = !ioctl(fd, SIOCGIFFLAGS, &request) && request.ifr_flags & IFF_UP;
+    bool up = !ioctl(fd, SIOCGIFFLAGS, &request) && request.ifr_flags & IFF_UP &&
+              (!ioctl(fd, SIOCGIFADDR, &request) || has_address6(way->interface));
     (void)close(fd);
     return up;
 }

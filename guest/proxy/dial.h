@@ -28,7 +28,7 @@ struct dial {
     void (*done)(struct dial *dial, int fd, enum socks_status status);
 };
 
-/* The interface is there and up. */
+/* The interface is there, up, and has an address. */
 bool dial_way_is_up(const struct dial_way *way);
 /* False: it cannot begin, and *status says why. */
 bool dial_begin(struct dial *dial, const struct dial_way *way,

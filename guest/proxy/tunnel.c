@@ -28,7 +28,8 @@ bool tunnel_watch(const struct dial_way *way, void (*down)(void))
 {
     static struct watch watch;
     const struct sockaddr_nl address = {.nl_family = AF_NETLINK,
-                                        .nl_groups = RTMGRP_LINK};
+                                        .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR |
+                                                     RTMGRP_IPV6_IFADDR};
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
     if (fd < 0)
         return false;

@@ -26,18 +26,36 @@ static struct {
     char question[QUESTION_MAX], id[TEXT_MAX];
 } auth;
 
-/* What stands in a line to OpenVPN; NULL is nothing. */
-static bool text_keep(char to[TEXT_MAX], bool *has, const char *from)
+/* It can stand in a line to OpenVPN; NULL is nothing. */
+static bool text_fits(const char *text)
 {
     char quoted[2 * TEXT_MAX + 3];
-    *has = from;
-    if (!from)
+    if (!text)
         return true;
-    bool well = strlen(from) < TEXT_MAX && mgmt_quote(quoted, sizeof quoted, from);
-    if (well)
-        (void)snprintf(to, TEXT_MAX, "%s", from);
+    bool well = strlen(text) < TEXT_MAX && mgmt_quote(quoted, sizeof quoted, text);
     explicit_bzero(quoted, sizeof quoted);
     return well;
+}
+
+static void text_keep(char to[TEXT_MAX], bool *has, const char *from)
+{
+    *has = from;
+    (void)snprintf(to, TEXT_MAX, "%s", from ? from : "");
+}
+
+bool auth_none(const struct vpn_request *r, char why[AUTH_WHY_MAX])
+{
+    const char *const all[] = {r->username, r->password, r->response, r->key_password};
+    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
+        if (!all[i] || !*all[i])
+            continue;
+        (void)snprintf(why, AUTH_WHY_MAX,
+                       "'%.100s' is a WireGuard profile, with its keys in it: it takes "
+                       "no username, password, response or key_password",
+                       r->profile);
+        return false;
+    }
+    return true;
 }
 
 void auth_clear(void)
@@ -47,17 +65,19 @@ void auth_clear(void)
 
 bool auth_set(const struct vpn_request *r, char why[AUTH_WHY_MAX])
 {
+    if (!text_fits(r->username) || !text_fits(r->password) ||
+        !text_fits(r->key_password) || !text_fits(r->response)) {
+        (void)snprintf(why, AUTH_WHY_MAX,
+                       "credentials have at most %d bytes, and no control characters",
+                       TEXT_MAX - 1);
+        return false;
+    }
     auth_clear();
-    if (text_keep(auth.username, &auth.has_username, r->username) &&
-        text_keep(auth.password, &auth.has_password, r->password) &&
-        text_keep(auth.key_password, &auth.has_key_password, r->key_password) &&
-        text_keep(auth.response, &auth.has_response, r->response))
-        return true;
-    auth_clear();
-    (void)snprintf(why, AUTH_WHY_MAX,
-                   "credentials have at most %d bytes, and no control characters",
-                   TEXT_MAX - 1);
-    return false;
+    text_keep(auth.username, &auth.has_username, r->username);
+    text_keep(auth.password, &auth.has_password, r->password);
+    text_keep(auth.key_password, &auth.has_key_password, r->key_password);
+    text_keep(auth.response, &auth.has_response, r->response);
+    return true;
 }
 
 static bool text_same(const char *kept, bool has, const char *given)
@@ -218,9 +238,9 @@ bool auth_holds(void)
 
 bool auth_respond(const char *response)
 {
-    if (auth.asked == NOTHING ||
-        !text_keep(auth.response, &auth.has_response, response))
+    if (auth.asked == NOTHING || !text_fits(response))
         return false;
+    text_keep(auth.response, &auth.has_response, response);
     if (auth.asked == MIDDLE)
         say_middle();
     if (auth.asked == STATIC)

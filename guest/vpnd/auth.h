@@ -17,10 +17,13 @@ enum auth_result {
     AUTH_FAILED /* `why` says it */
 };
 
-/* False: something is too long to be said, or has a control character. */
+/* False: something is too long to be said, or has a control character; what was kept
+ * still is. */
 bool auth_set(const struct vpn_request *request, char why[AUTH_WHY_MAX]);
 /* The request has no other credentials than those kept here. */
 bool auth_same(const struct vpn_request *request);
+/* It has none at all, as WireGuard wants it. */
+bool auth_none(const struct vpn_request *request, char why[AUTH_WHY_MAX]);
 void auth_clear(void);
 
 enum auth_result auth_need(const struct mgmt_line *line, char why[AUTH_WHY_MAX]);

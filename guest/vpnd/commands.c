@@ -24,6 +24,7 @@ enum { WAITING_MAX = 256, START_MS = VPN_START_MS - 500, STOP_MS = VPN_START_MS 
 struct waiting {
     struct client *client; /* NULL: nobody */
     bool stop, detail;
+    unsigned run; /* that was begun for it */
     int64_t until_ms;
 };
 
@@ -123,6 +124,7 @@ static void wait_for(struct client *client, const struct vpn_request *r, bool st
             (struct waiting){.client = client,
                              .stop = stop,
                              .detail = r->detail,
+                             .run = tunnel_view()->run,
                              .until_ms = loop_now_ms() + (stop ? STOP_MS : START_MS)};
         return;
     }
@@ -137,10 +139,16 @@ void commands_gone(struct client *client)
     }
 }
 
+/* Another start has taken the place of what it waits for. */
+static bool replaced(const struct waiting *w)
+{
+    return !w->stop && w->run != tunnel_view()->run;
+}
+
 static bool decided(const struct waiting *w)
 {
     enum tunnel_state state = tunnel_view()->state;
-    if (w->until_ms <= loop_now_ms())
+    if (w->until_ms <= loop_now_ms() || replaced(w))
         return true;
     if (w->stop)
         return state != TUNNEL_STOPPING;
@@ -157,6 +165,8 @@ static void answer_waiting(const struct waiting *w)
     enum tunnel_state state = tunnel_view()->state;
     if (w->stop && state == TUNNEL_STOPPING)
         answer_error(w->client, "OpenVPN does not end");
+    else if (replaced(w))
+        answer_error(w->client, "another start has taken its place");
     else if (!w->stop && state == TUNNEL_IDLE)
         answer_error(w->client, "it was stopped");
     else

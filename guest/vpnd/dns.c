@@ -181,6 +181,18 @@ void dns_take(const char *env)
     }
 }
 
+void dns_add(const char *text)
+{
+    unsigned had = servers;
+    size_t length = strlen(domain);
+    server_add(text, servers);
+    if (servers == had && !strpbrk(text, ":/") &&
+        strspn(text, "0123456789.") != strlen(text) &&
+        length + strlen(text) + 2 <= sizeof domain)
+        (void)snprintf(domain + length, sizeof domain - length, "%s%s",
+                       length ? " " : "", text);
+}
+
 bool dns_apply(void)
 {
     errno = 0;

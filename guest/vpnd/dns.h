@@ -13,6 +13,8 @@ void dns_open(const char *resolv, const char *folder);
 /* Between dns_begin and dns_apply: NAME=VALUE of the interface's environment. */
 void dns_begin(void);
 void dns_take(const char *env);
+/* The next name server, or a domain to search in. */
+void dns_add(const char *text);
 /* False: it brings none, or the file cannot be written (errno). */
 bool dns_apply(void);
 void dns_restore(void);

@@ -2,9 +2,9 @@
 /*
  * The rules, in the order in which the kernel asks them, for IPv4 and IPv6 alike:
  *
- *   700  fwmark OpenVPN's              lookup main, without interfaces of group 0, the
+ *   700  fwmark the VPN's own          lookup main, without interfaces of group 0, the
  *                                      tunnel's
- *   701  fwmark OpenVPN's              lookup 1025: the gateway as it was before the
+ *   701  fwmark the VPN's own          lookup 1025: the gateway as it was before the
  *                                      tunnel's routes covered it
  *   702  to the address zero           lookup main: no packet goes there, but OpenVPN
  *                                      asks for the gateway so
@@ -24,17 +24,14 @@
 #define _GNU_SOURCE
 #include "gate.h"
 
+#include "netlink.h"
+
 #include <errno.h>
 #include <net/if.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
-
-#include <linux/fib_rules.h>
-#include <linux/rtnetlink.h>
 
 enum {
     PRIORITY_MARK = 700,
@@ -55,80 +52,22 @@ enum {
 static const char *tunnel_name;
 static bool closed;
 
-/* ---- messages (rtnetlink(7)) ----------------------------------------------------- */
-
-struct message {
-    struct nlmsghdr header;
-    union {
-        struct fib_rule_hdr rule;
-        struct ifinfomsg link;
-        struct rtmsg route;
-    };
-    uint8_t attributes[256];
-};
-
-static void message_begin(struct message *m, int type, int flags, size_t body)
-{
-    memset(m, 0, sizeof *m);
-    m->header.nlmsg_type = (uint16_t)type;
-    m->header.nlmsg_flags = (uint16_t)(NLM_F_REQUEST | NLM_F_ACK | flags);
-    m->header.nlmsg_len = (uint32_t)NLMSG_LENGTH(body);
-}
-
-static void message_put(struct message *m, int type, const void *data, size_t size)
-{
-    struct rtattr attribute = {.rta_type = (uint16_t)type,
-                               .rta_len = (uint16_t)RTA_LENGTH(size)};
-    uint8_t *at = (uint8_t *)m + NLMSG_ALIGN(m->header.nlmsg_len);
-    memcpy(at, &attribute, sizeof attribute);
-    memcpy(at + RTA_LENGTH(0), data, size);
-    m->header.nlmsg_len =
-        (uint32_t)(NLMSG_ALIGN(m->header.nlmsg_len) + RTA_SPACE(size));
-}
-
-static void message_put32(struct message *m, int type, uint32_t value)
-{
-    message_put(m, type, &value, sizeof value);
-}
-
-/* The kernel's answer to it: 0, or an errno. */
-static int message_send(const struct message *m)
-{
-    struct {
-        struct nlmsghdr header;
-        struct nlmsgerr error;
-        uint8_t more[512];
-    } answer;
-    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-    if (fd < 0)
-        return errno;
-    ssize_t n = send(fd, m, m->header.nlmsg_len, 0);
-    if (n >= 0)
-        n = recv(fd, &answer, sizeof answer, 0);
-    int rc = n < 0 ? errno : 0;
-    (void)close(fd);
-    if (rc == 0 && (n < (ssize_t)offsetof(typeof(answer), more) - 16 ||
-                    answer.header.nlmsg_type != NLMSG_ERROR))
-        return EPROTO;
-    return rc ? rc : -answer.error.error;
-}
-
 /* ---- rules ----------------------------------------------------------------------- */
 
-static void rule_begin(struct message *m, int type, int family, uint32_t priority)
+static void rule_begin(struct netlink *m, int type, int family, uint32_t priority)
 {
-    message_begin(m, type, type == RTM_NEWRULE ? NLM_F_CREATE | NLM_F_EXCL : 0,
+    netlink_begin(m, type, type == RTM_NEWRULE ? NLM_F_CREATE | NLM_F_EXCL : 0,
                   sizeof m->rule);
     m->rule.family = (uint8_t)family;
     m->rule.action = FR_ACT_TO_TBL;
     m->rule.table = RT_TABLE_MAIN;
-    message_put32(m, FRA_PRIORITY, priority);
+    netlink_put32(m, FRA_PRIORITY, priority);
 }
 
 /* What is there already is as good, and what is gone is gone. */
-static bool rule_send(struct message *m)
+static bool rule_send(struct netlink *m)
 {
-    int rc = message_send(m);
+    int rc = netlink_send(m, NULL, NULL);
     if (rc == 0 || rc == EEXIST ||
         (m->header.nlmsg_type == RTM_DELRULE && rc == ENOENT))
         return true;
@@ -140,57 +79,75 @@ static bool rule_names(int type, int family)
 {
     const struct fib_rule_uid_range root = {0, 0};
     const struct fib_rule_port_range port = {DNS_PORT, DNS_PORT};
-    struct message m;
+    struct netlink m;
     rule_begin(&m, type, family, PRIORITY_NAMES);
-    message_put(&m, FRA_UID_RANGE, &root, sizeof root);
-    message_put(&m, FRA_DPORT_RANGE, &port, sizeof port);
+    netlink_put(&m, FRA_UID_RANGE, &root, sizeof root);
+    netlink_put(&m, FRA_DPORT_RANGE, &port, sizeof port);
+    return rule_send(&m);
+}
+
+/* All but that for names. */
+static bool rules_put(int type, int family)
+{
+    static const uint8_t zero[16];
+    struct netlink m;
+    rule_begin(&m, type, family, PRIORITY_END);
+    m.rule.action = FR_ACT_UNREACHABLE;
+    m.rule.table = RT_TABLE_UNSPEC;
+    if (!rule_send(&m))
+        return false;
+    rule_begin(&m, type, family, PRIORITY_TUNNEL);
+    netlink_put32(&m, FRA_SUPPRESS_IFGROUP, OUTSIDE_GROUP);
+    if (!rule_send(&m))
+        return false;
+    rule_begin(&m, type, family, PRIORITY_ZERO);
+    m.rule.dst_len = family == AF_INET ? IPV4_BITS : IPV6_BITS;
+    netlink_put(&m, FRA_DST, zero, m.rule.dst_len / 8u);
+    if (!rule_send(&m))
+        return false;
+    rule_begin(&m, type, family, PRIORITY_MARK);
+    netlink_put32(&m, FRA_FWMARK, GATE_MARK);
+    netlink_put32(&m, FRA_SUPPRESS_IFGROUP, TUNNEL_GROUP);
+    if (!rule_send(&m))
+        return false;
+    rule_begin(&m, type, family, PRIORITY_GATEWAY);
+    m.rule.table = RT_TABLE_UNSPEC;
+    netlink_put32(&m, FRA_TABLE, TABLE);
+    netlink_put32(&m, FRA_FWMARK, GATE_MARK);
     return rule_send(&m);
 }
 
 static bool rules_close(int family)
 {
-    static const uint8_t zero[16];
-    struct message m;
-    rule_begin(&m, RTM_NEWRULE, family, PRIORITY_END);
-    m.rule.action = FR_ACT_UNREACHABLE;
-    m.rule.table = RT_TABLE_UNSPEC;
-    if (!rule_send(&m))
-        return false;
-    rule_begin(&m, RTM_NEWRULE, family, PRIORITY_TUNNEL);
-    message_put32(&m, FRA_SUPPRESS_IFGROUP, OUTSIDE_GROUP);
-    if (!rule_send(&m))
-        return false;
-    rule_begin(&m, RTM_NEWRULE, family, PRIORITY_ZERO);
-    m.rule.dst_len = family == AF_INET ? IPV4_BITS : IPV6_BITS;
-    message_put(&m, FRA_DST, zero, m.rule.dst_len / 8u);
-    if (!rule_send(&m))
-        return false;
-    rule_begin(&m, RTM_NEWRULE, family, PRIORITY_MARK);
-    message_put32(&m, FRA_FWMARK, GATE_MARK);
-    message_put32(&m, FRA_SUPPRESS_IFGROUP, TUNNEL_GROUP);
-    if (!rule_send(&m))
-        return false;
-    rule_begin(&m, RTM_NEWRULE, family, PRIORITY_GATEWAY);
-    m.rule.table = RT_TABLE_UNSPEC;
-    message_put32(&m, FRA_TABLE, TABLE);
-    message_put32(&m, FRA_FWMARK, GATE_MARK);
-    return rule_send(&m) && rule_names(RTM_DELRULE, family);
+    return rules_put(RTM_NEWRULE, family) && rule_names(RTM_DELRULE, family);
+}
+
+static bool has_no_rules(void)
+{
+    return errno == EOPNOTSUPP || errno == EAFNOSUPPORT;
+}
+
+/* A kernel without IPv6 sends nothing there. */
+static bool rules_close6(void)
+{
+    return rules_close(AF_INET6) ||
+           (has_no_rules() && access("/proc/net/if_inet6", F_OK) < 0);
 }
 
 /* ---- the gateway ----------------------------------------------------------------- */
 
 static void gateway_put(int family, const void *address, const char *interface)
 {
-    struct message m;
-    message_begin(&m, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, sizeof m.route);
+    struct netlink m;
+    netlink_begin(&m, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, sizeof m.route);
     m.route.rtm_family = (uint8_t)family;
     m.route.rtm_protocol = RTPROT_STATIC;
     m.route.rtm_type = RTN_UNICAST;
     m.route.rtm_flags = RTNH_F_ONLINK;
-    message_put32(&m, RTA_TABLE, TABLE);
-    message_put32(&m, RTA_OIF, if_nametoindex(interface));
-    message_put(&m, RTA_GATEWAY, address, family == AF_INET ? 4 : 16);
-    (void)message_send(&m);
+    netlink_put32(&m, RTA_TABLE, TABLE);
+    netlink_put32(&m, RTA_OIF, if_nametoindex(interface));
+    netlink_put(&m, RTA_GATEWAY, address, family == AF_INET ? 4 : 16);
+    (void)netlink_send(&m, NULL, NULL);
 }
 
 /* /proc/net/route: interface, destination, gateway (in the host's byte order), flags,
@@ -242,12 +199,15 @@ static void gateway6_keep(void)
 
 static bool outside_put(unsigned index)
 {
-    struct message m;
-    message_begin(&m, RTM_NEWLINK, 0, sizeof m.link);
+    struct netlink m;
+    netlink_begin(&m, RTM_NEWLINK, 0, sizeof m.link);
     m.link.ifi_index = (int)index;
-    message_put32(&m, IFLA_GROUP, OUTSIDE_GROUP);
-    int rc = message_send(&m);
-    return rc == 0 || rc == ENODEV; /* it may have gone */
+    netlink_put32(&m, IFLA_GROUP, OUTSIDE_GROUP);
+    int rc = netlink_send(&m, NULL, NULL);
+    if (rc == 0 || rc == ENODEV) /* it may have gone */
+        return true;
+    errno = rc;
+    return false;
 }
 
 /* Each once: to change one is news again. False: one could not be, or there are more.
@@ -265,15 +225,19 @@ static bool outside_put_all(void)
         for (unsigned k = 0; k < INTERFACES_MAX; k++)
             is_known |= known[k] == all[i].if_index;
         well = (is_known || outside_put(all[i].if_index)) && well;
-        if (count < INTERFACES_MAX)
+        if (count < INTERFACES_MAX) {
             seen[count++] = all[i].if_index;
-        else
+        } else {
+            errno = E2BIG;
             well = false;
+        }
     }
+    int error = errno;
     memset(known, 0, sizeof known);
     memcpy(known, seen, count * sizeof seen[0]);
     if (all)
         if_freenameindex(all);
+    errno = error;
     return well;
 }
 
@@ -283,13 +247,23 @@ void gate_links(void)
         (void)outside_put_all();
 }
 
-bool gate_close(const char *tunnel)
+bool gate_close(const char *tunnel, bool if_possible)
 {
     tunnel_name = tunnel;
-    /* A kernel without IPv6 sends nothing there. */
-    closed = outside_put_all() && rules_close(AF_INET) &&
-             (rules_close(AF_INET6) || errno == EAFNOSUPPORT);
-    return closed;
+    closed = outside_put_all() && rules_close6() && rules_close(AF_INET);
+    if (closed || !has_no_rules())
+        return closed;
+    int error = errno;
+    (void)rules_put(RTM_DELRULE, AF_INET6); /* the one half would hold nobody */
+    (void)fprintf(stderr,
+                  "vpnd: %sthis kernel has no rules of routing "
+                  "(CONFIG_IP_MULTIPLE_TABLES, CONFIG_IPV6_MULTIPLE_TABLES): %s\n",
+                  if_possible ? "WARNING: " : "",
+                  if_possible ? "what does not go through the VPN leaves this guest "
+                                "without it"
+                              : "nothing can be held in this guest");
+    errno = error;
+    return if_possible;
 }
 
 bool gate_is_closed(void)

@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "client.h"
 #include "commands.h"
+#include "gate.h"
 #include "guest/lib/timer.h"
 #include "store.h"
 #include "tunnel.h"
@@ -27,7 +28,7 @@
 
 #include <linux/vm_sockets.h>
 
-enum { BACKLOG = 128, END_MS = 5000 };
+enum { BACKLOG = 128, END_MS = 5000, PLACES = 4 };
 
 static const char usage[] =
     "Usage: vpnd [OPTIONS]\n\n"
@@ -37,11 +38,16 @@ static const char usage[] =
     "  -d, --profiles FOLDER  where profiles are kept (/var/lib/vpnd/profiles)\n"
     "  -r, --run FOLDER       for sockets and the secret (/run/vpnd)\n"
     "  -e, --openvpn PROGRAM  (/usr/sbin/openvpn)\n"
+    "      --wg PROGRAM       (/usr/bin/wg)\n"
+    "      --wireguard-go PROGRAM  (/usr/bin/wireguard-go), where the kernel has no\n"
+    "                         WireGuard\n"
     "      --resolv-conf FILE gets the VPN's name servers (/etc/resolv.conf)\n"
     "  -a, --auth             requests must carry the secret, which the first who asks\n"
     "                         for it gets\n"
     "  -o, --only             nothing leaves this guest but through the VPN, and to its\n"
     "                         server; it stays so when vpnd ends\n"
+    "      --only=if-possible and where the kernel cannot do that, it goes on without,\n"
+    "                         after a warning\n"
     "      --allow-scripts    profiles may run programs, and name other files\n"
     "  -v, --verbose          what OpenVPN says\n"
     "  -h, --help             this text\n\n"
@@ -117,37 +123,51 @@ static void listen_at(const char *place)
         wrong("a place is vsock:PORT or tcp:ADDR:PORT, not", place);
     }
     if (!clients_listen(fd, commands_request, commands_gone))
-        wrong("more places than four:", place);
+        fail(place);
 }
 
 /* ---- the program ----------------------------------------------------------------- */
 
 struct options {
-    const char *listen[8];
+    const char *listen[PLACES];
     unsigned places;
     const char *profiles;
     bool auth;
+    bool only;        /* nothing leaves but through the tunnel */
+    bool if_possible; /* and where the kernel has no rules for that, it is said */
     struct tunnel_settings tunnel;
 };
 
+static void only_read(const char *value, struct options *o)
+{
+    if (value && strcmp(value, "if-possible") != 0)
+        wrong("--only, or --only=if-possible, not", value);
+    o->only = true;
+    o->if_possible = value;
+}
+
 static void options_read(int argc, char **argv, struct options *o)
 {
-    enum { RESOLV = 256, SCRIPTS };
+    enum { RESOLV = 256, SCRIPTS, WG, WIREGUARD_GO };
     static const struct option known[] = {
         {"listen", required_argument, NULL, 'l'},
         {"profiles", required_argument, NULL, 'd'},
         {"run", required_argument, NULL, 'r'},
         {"openvpn", required_argument, NULL, 'e'},
+        {"wg", required_argument, NULL, WG},
+        {"wireguard-go", required_argument, NULL, WIREGUARD_GO},
         {"resolv-conf", required_argument, NULL, RESOLV},
         {"auth", no_argument, NULL, 'a'},
-        {"only", no_argument, NULL, 'o'},
+        {"only", optional_argument, NULL, 'o'},
         {"allow-scripts", no_argument, NULL, SCRIPTS},
         {"verbose", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0}};
     int c;
     while ((c = getopt_long(argc, argv, "l:d:r:e:aovh", known, NULL)) != -1) {
-        if (c == 'l' && o->places < sizeof o->listen / sizeof o->listen[0])
+        if (c == 'l' && o->places == PLACES)
+            wrong("more places than four:", optarg);
+        else if (c == 'l')
             o->listen[o->places++] = optarg;
         else if (c == 'd')
             o->profiles = optarg;
@@ -155,12 +175,16 @@ static void options_read(int argc, char **argv, struct options *o)
             o->tunnel.folder = optarg;
         else if (c == 'e')
             o->tunnel.openvpn = optarg;
+        else if (c == WG)
+            o->tunnel.wg = optarg;
+        else if (c == WIREGUARD_GO)
+            o->tunnel.wireguard_go = optarg;
         else if (c == RESOLV)
             o->tunnel.resolv = optarg;
         else if (c == 'a')
             o->auth = true;
         else if (c == 'o')
-            o->tunnel.only = true;
+            only_read(optarg, o);
         else if (c == SCRIPTS)
             o->tunnel.scripts = true;
         else if (c == 'v')
@@ -208,6 +232,8 @@ int main(int argc, char **argv)
 {
     struct options o = {.profiles = "/var/lib/vpnd/profiles",
                         .tunnel = {.openvpn = "/usr/sbin/openvpn",
+                                   .wg = "/usr/bin/wg",
+                                   .wireguard_go = "/usr/bin/wireguard-go",
                                    .folder = "/run/vpnd",
                                    .resolv = "/etc/resolv.conf"}};
     options_read(argc, argv, &o);
@@ -219,7 +245,11 @@ int main(int argc, char **argv)
     signals_watch();
     if (!store_open(o.profiles, o.tunnel.scripts))
         fail(o.profiles);
-    if (!tunnel_open(&o.tunnel) || !commands_open(o.tunnel.folder, o.auth))
+    if (!tunnel_open(&o.tunnel))
+        fail(o.tunnel.folder);
+    if (o.only && !gate_close("tun0", o.if_possible))
+        fail("--only");
+    if (!commands_open(o.tunnel.folder, o.auth))
         fail(o.tunnel.folder);
     for (unsigned i = 0; i < o.places; i++)
         listen_at(o.listen[i]);

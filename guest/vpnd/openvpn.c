@@ -141,9 +141,11 @@ static void process_ended(struct watch *watch, uint32_t events)
 {
     siginfo_t info = {.si_pid = 0};
     (void)events;
-    if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG) || info.si_pid == 0)
+    if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) ||
+        info.si_pid == 0)
         return;
-    /* Its last words may be why. */
+    /* Its last words may be why. Until they are heard it stays a zombie: they may have
+     * it ended, and the signal must reach no other process of that number. */
     while (management.watch.fd >= 0 && lines_take(&management, settings.line) > 0)
         continue;
     while (output.watch.fd >= 0 && lines_take(&output, output_line) > 0)
@@ -152,6 +154,7 @@ static void process_ended(struct watch *watch, uint32_t events)
     watch_close(&output.watch);
     watch_close(watch);
     timer_clear(&end_timer);
+    (void)waitid(P_PID, (id_t)pid, &info, WEXITED);
     pid = 0;
     settings.ended(info.si_status, info.si_code != CLD_EXITED);
 }

@@ -14,7 +14,8 @@
 enum {
     LINE_MAX_BYTES = 250, /* OpenVPN's OPTION_LINE_SIZE is 256 */
     WORDS_MAX = 16,
-    TAG_MAX = 40
+    TAG_MAX = 40,
+    TOLD_MAX = 20
 };
 
 /* ---- what there is --------------------------------------------------------------- */
@@ -22,13 +23,14 @@ enum {
 /* Free of files, whatever stands behind them. */
 static const char plain[] =
     " allow-compression allow-deprecated-insecure-static-crypto allow-pull-fqdn"
-    " allow-recursive-routing auth auth-nocache auth-retry bind block-ipv6 block-outside-dns cipher client client-nat comp-lzo"
-    " comp-noadapt compat-mode compress connect-retry connect-retry-max connect-timeout"
-    " data-ciphers data-ciphers-fallback dhcp-option disable-dco disable-occ dns"
-    " ecdh-curve echo explicit-exit-notify fast-io float fragment group hand-window"
-    " http-proxy-option http-proxy-retry ifconfig ifconfig-ipv6 ifconfig-nowarn"
-    " ignore-unknown-option inactive ip-win32 keepalive key-direction key-method"
-    " keysize link-mtu local lport max-packet-size max-routes mssfix mtu-disc mtu-test multihome mute"
+    " allow-recursive-routing auth auth-nocache auth-retry bind block-ipv6"
+    " block-outside-dns cipher client client-nat comp-lzo comp-noadapt compat-mode"
+    " compress connect-retry connect-retry-max connect-timeout data-ciphers"
+    " data-ciphers-fallback dhcp-option disable-dco disable-occ dns ecdh-curve echo"
+    " explicit-exit-notify fast-io float fragment group hand-window http-proxy-option"
+    " http-proxy-retry ifconfig ifconfig-ipv6 ifconfig-nowarn ignore-unknown-option"
+    " inactive ip-win32 keepalive key-direction key-method keysize link-mtu local lport"
+    " max-packet-size max-routes mssfix mtu-disc mtu-test multihome mute"
     " mute-replay-warnings ncp-ciphers ncp-disable nice no-iv no-replay nobind"
     " ns-cert-type passtos peer-fingerprint persist-key persist-local-ip"
     " persist-remote-ip persist-tun ping ping-exit ping-restart ping-timer-rem port"
@@ -41,9 +43,8 @@ static const char plain[] =
     " socket-flags socks-proxy-retry static-challenge tap-sleep tcp-nodelay"
     " tls-cert-profile tls-cipher tls-ciphersuites tls-client tls-exit tls-groups"
     " tls-timeout tls-version-max tls-version-min topology tran-window tun-ipv6"
-    " tun-max-mtu tun-mtu tun-mtu-extra tun-mtu-max txqueuelen up-delay up-restart user verb"
-    " verify-hash verify-x509-name windows-driver"
-    " x509-username-field ";
+    " tun-max-mtu tun-mtu tun-mtu-extra tun-mtu-max txqueuelen up-delay up-restart user"
+    " verb verify-hash verify-x509-name windows-driver x509-username-field ";
 
 /* A file, unless it is written into the profile. */
 static const char files[] =
@@ -197,16 +198,31 @@ static const char *check_directive(const struct line *line, const char **name)
 
 struct check {
     struct line line;
-    char tag[TAG_MAX + 4]; /* "</ca>" while in <ca> */
-    bool connection;
-    unsigned begun; /* the line of what is open */
+    char tag[TAG_MAX + 4];       /* "</ca>" while in <ca> */
+    bool connection, directives; /* in one; there are any */
+    unsigned begun;              /* the line of what is open */
     char *why;
 };
 
+/* Of a line that is not understood nothing is told but what can be a directive: it may
+ * be one of a key, or a password. */
+static bool name_told(const struct check *c, const char *name)
+{
+    static const char *const known[] = {plain, files, programs, other_files};
+    for (unsigned i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (is_one_of(known[i], name))
+            return true;
+    }
+    return c->line.words > 1 && strlen(name) <= TOLD_MAX && name_plain(name);
+}
+
 static bool check_fails(const struct check *c, const char *name, const char *what)
 {
-    (void)snprintf(c->why, PROFILE_WHY_MAX, "line %u: '%.40s' %s", c->line.number, name,
-                   what);
+    if (name_told(c, name))
+        (void)snprintf(c->why, PROFILE_WHY_MAX, "line %u: '%s' %s", c->line.number,
+                       name, what);
+    else
+        (void)snprintf(c->why, PROFILE_WHY_MAX, "line %u: it %s", c->line.number, what);
     return false;
 }
 
@@ -222,7 +238,7 @@ static bool check_block(struct check *c, char *word)
         return true;
     }
     if (c->connection)
-        return check_fails(c, word, "may not stand in <connection>");
+        return check_fails(c, name, "may not stand in <connection>");
     c->begun = c->line.number;
     if (!strcmp(name, "connection")) {
         c->connection = true;
@@ -231,7 +247,7 @@ static bool check_block(struct check *c, char *word)
     if (!is_one_of(files, name) && strcmp(name, "auth-user-pass") != 0 &&
         strcmp(name, "peer-fingerprint") != 0 &&
         strcmp(name, "http-proxy-user-pass") != 0)
-        return check_fails(c, word, "is nothing that may be written into a profile");
+        return check_fails(c, name, "is nothing that may be written into a profile");
     (void)snprintf(c->tag, sizeof c->tag, "</%s>", name);
     return true;
 }
@@ -256,6 +272,7 @@ static bool check_line(struct check *c)
         return true;
     if (c->line.word[0][0] == '<')
         return check_block(c, c->line.word[0]);
+    c->directives = true;
     const char *what = check_directive(&c->line, &name);
     return !what || check_fails(c, name, what);
 }
@@ -285,8 +302,12 @@ bool profile_check(const char *text, size_t size, char why[PROFILE_WHY_MAX])
         text += length;
         size -= length;
     }
-    if (!c.tag[0] && !c.connection)
-        return true;
+    if (!c.tag[0] && !c.connection) {
+        if (!c.directives)
+            (void)snprintf(why, PROFILE_WHY_MAX,
+                           "it is empty: there is no remote to connect to");
+        return c.directives;
+    }
     (void)snprintf(why, PROFILE_WHY_MAX, "line %u: what begins here has no end",
                    c.begun);
     return false;

@@ -5,6 +5,7 @@
 #include "store.h"
 
 #include "proto/vpn.h"
+#include "wgprofile.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -15,7 +16,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PROFILES_MAX = 256 };
+enum { PROFILES_MAX = 256, ENDS = 3, FILE_MAX = PROFILE_NAME_MAX + sizeof ".ovpn" };
+
+/* A profile's name may be said without these, tried in this order. */
+static const char *const ends[ENDS] = {"", ".ovpn", ".conf"};
 
 static const char incoming[] = ".incoming"; /* one writer: one name */
 static char folder_path[PATH_MAX];
@@ -70,6 +74,21 @@ static bool write_all(int fd, const char *text, size_t size)
     return fsync(fd) == 0;
 }
 
+/* What nobody has to trust is read by ourselves, always. */
+static bool content_check(const char *text, size_t size, bool *wireguard,
+                          char why[PROFILE_WHY_MAX])
+{
+    static struct wg_profile profile; /* large */
+    bool is = wgprofile_is(text, size);
+    if (wireguard)
+        *wireguard = is;
+    if (!is)
+        return trusts || profile_check(text, size, why);
+    bool well = wgprofile_read(text, size, &profile, why);
+    explicit_bzero(&profile, sizeof profile);
+    return well;
+}
+
 bool store_put(const char *name, const char *text, size_t size,
                char why[PROFILE_WHY_MAX])
 {
@@ -85,7 +104,7 @@ bool store_put(const char *name, const char *text, size_t size,
                        size, VPN_PROFILE_MAX);
         return false;
     }
-    if (!trusts && !profile_check(text, size, why))
+    if (!content_check(text, size, NULL, why))
         return false;
     if (store_is_full(name)) {
         (void)snprintf(why, PROFILE_WHY_MAX, "there are %d profiles, no more",
@@ -133,7 +152,7 @@ json_t *store_list(void)
     return list;
 }
 
-static bool file_check(int fd, char why[PROFILE_WHY_MAX])
+static bool file_check(int fd, bool *wireguard, char why[PROFILE_WHY_MAX])
 {
     struct stat st;
     size_t have = 0;
@@ -143,8 +162,6 @@ static bool file_check(int fd, char why[PROFILE_WHY_MAX])
                        VPN_PROFILE_MAX);
         return false;
     }
-    if (trusts)
-        return true;
     char *text = malloc(VPN_PROFILE_MAX);
     if (!text)
         return store_fails(why, "no memory");
@@ -152,27 +169,46 @@ static bool file_check(int fd, char why[PROFILE_WHY_MAX])
         n = read(fd, text + have, VPN_PROFILE_MAX - have);
         have += n > 0 ? (size_t)n : 0;
     }
-    bool well = n < 0 ? store_fails(why, "reading") : profile_check(text, have, why);
+    bool well =
+        n < 0 ? store_fails(why, "reading") : content_check(text, have, wireguard, why);
     explicit_bzero(text, have);
     free(text);
     return well;
 }
 
-bool store_find(const char *name, char path[PATH_MAX], char why[PROFILE_WHY_MAX])
+/* The first file that is there; -1: none is. */
+static int file_open(const char *name, char file[FILE_MAX])
 {
-    char file[PROFILE_NAME_MAX + sizeof ".ovpn"], inner[PROFILE_WHY_MAX];
     int fd = -1;
-    for (unsigned i = 0; i < 2 && fd < 0 && profile_name_valid(name); i++) {
-        (void)snprintf(file, sizeof file, "%s%s", name, i ? ".ovpn" : "");
+    for (unsigned i = 0; i < ENDS && fd < 0 && profile_name_valid(name); i++) {
+        (void)snprintf(file, FILE_MAX, "%s%s", name, ends[i]);
         fd = openat(folder, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     }
+    return fd;
+}
+
+bool store_find(const char *name, char path[PATH_MAX], bool *wireguard,
+                char why[PROFILE_WHY_MAX])
+{
+    char file[FILE_MAX], inner[PROFILE_WHY_MAX];
+    int fd = file_open(name, file);
     if (fd < 0) {
         (void)snprintf(why, PROFILE_WHY_MAX, "there is no profile '%.128s'", name);
         return false;
     }
-    bool well = file_check(fd, inner);
+    bool well = file_check(fd, wireguard, inner);
     (void)close(fd);
     if (!well)
         (void)snprintf(why, PROFILE_WHY_MAX, "profile '%.60s': %.200s", file, inner);
     return well && snprintf(path, PATH_MAX, "%s/%s", folder_path, file) < PATH_MAX;
+}
+
+bool store_same(const char *name, const char *file)
+{
+    char found[FILE_MAX];
+    int fd = file_open(name, found);
+    if (fd < 0)
+        return !strcmp(name, file);
+    (void)close(fd);
+    return !strcmp(found, file);
 }

@@ -3,7 +3,8 @@
  * The tunnel's states, moved by what OpenVPN says, by requests, and by time. OpenVPN
  * tries again by itself as long as it lives; here is only how long it waits in between
  * (it asks each time), and what to do when it has ended: nothing, when it ended by
- * itself and said why, and a new one, when it was killed while it was of use.
+ * itself and said why, and a new one, when it was killed while it was of use. WireGuard
+ * (wireguard.h) has fewer of these states; what has ended of it is gone at once.
  */
 #define _GNU_SOURCE
 #include "tunnel.h"
@@ -17,6 +18,7 @@
 #include "mgmt.h"
 #include "openvpn.h"
 #include "store.h"
+#include "wireguard.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -33,6 +35,7 @@ enum {
 
 static struct tunnel_view view;
 static char path[PATH_MAX]; /* of the profile */
+static bool is_wireguard;   /* it is one of WireGuard's */
 static bool was_connected;  /* since the start */
 static bool again;          /* a new OpenVPN when this one has ended */
 static bool tried_anew;     /* with the credentials, since it was connected */
@@ -57,7 +60,7 @@ const char *tunnel_state_name(enum tunnel_state state)
 
 bool tunnel_runs(void)
 {
-    return openvpn_runs() || again || retry.at_ms;
+    return openvpn_runs() || wireguard_runs() || again || retry.at_ms;
 }
 
 /* ---- states ---------------------------------------------------------------------- */
@@ -92,6 +95,7 @@ static void end_process(void)
     timer_clear(&retry);
     again = false;
     openvpn_end();
+    wireguard_end();
 }
 
 static void fail(const char *what, const char *trouble)
@@ -124,6 +128,15 @@ static void become_trying(void)
     become(was_connected ? TUNNEL_RECONNECTING : TUNNEL_CONNECTING);
 }
 
+static void become_connected(const char *ip)
+{
+    was_connected = true;
+    tried_anew = link_lost = false;
+    again_ms = 0;
+    become(TUNNEL_CONNECTED);
+    (void)snprintf(view.tun_ip, sizeof view.tun_ip, "%s", ip);
+}
+
 /* ---- what OpenVPN says ----------------------------------------------------------- */
 
 /* It begins with the server's name. */
@@ -152,12 +165,8 @@ static void heard_state(const struct mgmt_line *line)
     if (strcmp(line->state, "RESOLVE") != 0)
         gate_names(false);
     if (!strcmp(line->state, "CONNECTED")) {
-        was_connected = true;
         auth_anew();
-        tried_anew = link_lost = false;
-        again_ms = 0;
-        become(TUNNEL_CONNECTED);
-        (void)snprintf(view.tun_ip, sizeof view.tun_ip, "%s", line->ip);
+        become_connected(line->ip);
     } else if (!strcmp(line->state, "RECONNECTING")) {
         link_lost = false;
         if (view.state != TUNNEL_PAUSED && !auth_holds())
@@ -267,11 +276,25 @@ static void heard_line(char *text)
 
 static void begin(void)
 {
+    char why[PROFILE_WHY_MAX];
     again = held = false;
     last_words[0] = '\0';
     become_trying();
-    if (!openvpn_start(path))
+    if (is_wireguard) {
+        if (!wireguard_start(path, why))
+            fail(why, "");
+    } else if (!openvpn_start(path)) {
         fail("OpenVPN cannot be started", strerror(errno));
+    }
+}
+
+/* Later, and later each time. */
+static void begin_later(void)
+{
+    again_ms = again_ms ? 2 * again_ms : AGAIN_MS;
+    again_ms = again_ms < AGAIN_MAX_MS ? again_ms : AGAIN_MAX_MS;
+    become(TUNNEL_RECONNECTING);
+    timer_set(&retry, again_ms, begin);
 }
 
 static void heard_end(int status, bool signalled)
@@ -281,16 +304,15 @@ static void heard_end(int status, bool signalled)
     gate_names(false);
     timer_clear(&release);
     link_lost = false; /* its interface went with it */
-    if (again) {
+    if (view.state == TUNNEL_PAUSED && (again || (signalled && was_connected))) {
+        again = false; /* who resumes begins it */
+    } else if (again) {
         begin();
     } else if (view.state == TUNNEL_STOPPING) {
         view.profile[0] = '\0';
         become(TUNNEL_IDLE);
     } else if (view.state != TUNNEL_FAILED && signalled && was_connected) {
-        again_ms = again_ms ? 2 * again_ms : AGAIN_MS;
-        again_ms = again_ms < AGAIN_MAX_MS ? again_ms : AGAIN_MAX_MS;
-        become(TUNNEL_RECONNECTING);
-        timer_set(&retry, again_ms, begin);
+        begin_later();
     } else if (view.state != TUNNEL_FAILED) {
         const char *said = *last_words ? last_words : openvpn_trouble();
         (void)snprintf(what, sizeof what,
@@ -299,6 +321,25 @@ static void heard_end(int status, bool signalled)
                        status);
         fail(what, said);
     }
+}
+
+/* ---- what becomes of WireGuard --------------------------------------------------- */
+
+static void heard_silence(void)
+{
+    become(TUNNEL_RECONNECTING);
+}
+
+/* Nothing of it is left. */
+static void heard_failure(const char *what)
+{
+    link_lost = false;
+    if (!was_connected) {
+        fail(what, "");
+        return;
+    }
+    (void)fprintf(stderr, "vpnd: %s\n", what);
+    begin_later();
 }
 
 /* ---- the interface --------------------------------------------------------------- */
@@ -310,7 +351,10 @@ static void restart(void)
     (void)fprintf(stderr, "vpnd: the interface is gone\n");
     link_lost = false;
     end_process();
-    again = true;
+    if (openvpn_runs())
+        again = true;
+    else
+        begin();
 }
 
 static void heard_link(bool up)
@@ -330,25 +374,24 @@ bool tunnel_open(const struct tunnel_settings *s)
                                               .verbose = s->verbose,
                                               .line = heard_line,
                                               .ended = heard_end};
+    const struct wireguard_settings wireguard = {.wg = s->wg,
+                                                 .wireguard_go = s->wireguard_go,
+                                                 .connected = become_connected,
+                                                 .silent = heard_silence,
+                                                 .failed = heard_failure};
+    wireguard_open(&wireguard);
     if (!openvpn_open(&settings) || !link_watch("tun0", heard_link))
         return false;
     dns_open(s->resolv, s->folder);
-    return !s->only || gate_close("tun0");
+    return true;
 }
 
 /* ---- requests -------------------------------------------------------------------- */
 
-static bool is_profile(const char *name, const char *file)
-{
-    size_t length = strlen(name);
-    return !strncmp(file, name, length) &&
-           (!file[length] || !strcmp(file + length, ".ovpn"));
-}
-
 /* The same tunnel is asked for again, or its question is answered. */
 static bool joins(const struct vpn_request *r)
 {
-    if (!tunnel_runs() || !is_profile(r->profile, view.profile))
+    if (!tunnel_runs() || !store_same(r->profile, view.profile))
         return false;
     if (view.state == TUNNEL_CONNECTED)
         return true;
@@ -365,17 +408,30 @@ static bool joins(const struct vpn_request *r)
     return on && !r->response && auth_same(r);
 }
 
+/* A WireGuard profile has its keys in it: whoever gives more means another profile. */
+static bool give(const struct vpn_request *r, bool wireguard, char why[PROFILE_WHY_MAX])
+{
+    if (!wireguard)
+        return auth_set(r, why);
+    if (!auth_none(r, why))
+        return false;
+    auth_clear();
+    return true;
+}
+
 bool tunnel_start(const struct vpn_request *r, char why[TUNNEL_ERROR_MAX])
 {
     char found[PATH_MAX], reason[PROFILE_WHY_MAX] = "";
-    if (view.state == TUNNEL_CONNECTED && !is_profile(r->profile, view.profile)) {
+    bool wireguard = false;
+    if (view.state == TUNNEL_CONNECTED && !store_same(r->profile, view.profile)) {
         (void)snprintf(why, TUNNEL_ERROR_MAX,
                        "'%s' is connected: end it first, with vpn_stop", view.profile);
         return false;
     }
     if (joins(r))
         return true;
-    if (!store_find(r->profile, found, reason) || !auth_set(r, reason)) {
+    if (!store_find(r->profile, found, &wireguard, reason) ||
+        !give(r, wireguard, reason)) {
         (void)snprintf(why, TUNNEL_ERROR_MAX, "%s", reason);
         return false;
     }
@@ -384,6 +440,8 @@ bool tunnel_start(const struct vpn_request *r, char why[TUNNEL_ERROR_MAX])
     was_connected = false;
     again_ms = 0;
     end_process();
+    is_wireguard = wireguard;
+    view.run++;
     view.state = TUNNEL_IDLE;
     become(TUNNEL_CONNECTING);
     if (openvpn_runs())
@@ -405,16 +463,22 @@ void tunnel_stop(void)
     }
 }
 
-/* OpenVPN goes back to where it waits for us, unless it waits already, for an answer.
- */
+/* OpenVPN goes back to where it waits for us, unless it waits already, for an answer;
+ * WireGuard has no such place: it goes. */
 void tunnel_pause(void)
 {
-    bool waits = held || view.state == TUNNEL_ASKING;
-    if (view.state == TUNNEL_IDLE || view.state == TUNNEL_PAUSED || ending())
+    bool waits = held || view.state == TUNNEL_ASKING || !openvpn_runs();
+    if (view.state == TUNNEL_IDLE || view.state == TUNNEL_PAUSED ||
+        view.state == TUNNEL_STOPPING || view.state == TUNNEL_FAILED)
         return;
     timer_clear(&release);
+    timer_clear(&retry);
     become(TUNNEL_PAUSED);
-    if (!waits)
+    if (again) /* one that is to end: there is no other yet */
+        return;
+    if (is_wireguard)
+        end_process();
+    else if (!waits)
         openvpn_say("signal SIGUSR1");
 }
 
@@ -422,11 +486,15 @@ void tunnel_resume(void)
 {
     if (view.state != TUNNEL_PAUSED)
         return;
-    if (*auth_question()) {
+    if (!again && (is_wireguard || !openvpn_runs())) {
+        begin();
+        return;
+    }
+    if (!again && *auth_question()) {
         become_asking();
         return;
     }
     become_trying();
-    if (held)
+    if (held && !again)
         hold_release();
 }

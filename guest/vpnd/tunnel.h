@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The tunnel: what it is doing, and what may be asked of it. One at a time. It drives
- * OpenVPN through its management interface, and answers for it.
+ * OpenVPN through its management interface, or WireGuard, and answers for it.
  */
 #ifndef VPND_TUNNEL_H
 #define VPND_TUNNEL_H
@@ -28,6 +28,7 @@ enum {
 
 struct tunnel_view {
     enum tunnel_state state;
+    unsigned run; /* of a start that began something: each has its own number */
     char profile[TUNNEL_PROFILE_MAX];
     char tun_ip[64];
     char auth_url[TUNNEL_URL_MAX];
@@ -36,12 +37,11 @@ struct tunnel_view {
 };
 
 struct tunnel_settings {
-    const char *openvpn; /* the program */
-    const char *folder;  /* for the socket, and what is to be put back */
-    const char *resolv;  /* resolv.conf */
-    bool only;           /* nothing leaves but through the tunnel */
-    bool scripts;        /* profiles may run programs */
-    bool verbose;        /* what OpenVPN says, on standard error */
+    const char *openvpn, *wg, *wireguard_go; /* programs */
+    const char *folder; /* for the socket, and what is to be put back */
+    const char *resolv; /* resolv.conf */
+    bool scripts;       /* OpenVPN's profiles may run programs */
+    bool verbose;       /* what those programs say, on standard error */
 };
 
 bool tunnel_open(const struct tunnel_settings *settings);
@@ -55,7 +55,7 @@ bool tunnel_start(const struct vpn_request *request, char why[TUNNEL_ERROR_MAX])
 void tunnel_stop(void);
 void tunnel_pause(void);
 void tunnel_resume(void);
-/* OpenVPN runs, or something is to be started when it has ended. */
+/* Something runs, or is to be started. */
 bool tunnel_runs(void);
 
 #endif

@@ -51,6 +51,20 @@ MICROVM_API int microvm_recipe_load_json(microvm_recipe *recipe, const char *sou
                                          const char *text, size_t length,
                                          microvm_error *err);
 
+/*
+ * Sets the keys that the recipe of a template says, and for a bundle its machine's
+ * settings. The template is found as by microvm_config_load_template. Files of ours
+ * that it puts into the image ("{vpnd}:/usr/sbin/vpnd") are looked for in `data`, a
+ * list of folders that ends with NULL and of which the first that has one counts:
+ * share/microvm and libexec/microvm, where they are installed. Of "{wg?}" there need be
+ * none. Keys that are set afterwards win, those that repeat gain values. INVALID: there
+ * is none, it has no recipe, or a file is not there. The mistake sticks, too.
+ */
+MICROVM_API int microvm_recipe_load_template(microvm_recipe *recipe, const char *name,
+                                             const char *const *folders,
+                                             const char *const *data,
+                                             microvm_error *err);
+
 /* ---- building ---------------------------------------------------------------------
  */
 

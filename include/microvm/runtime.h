@@ -32,16 +32,20 @@ MICROVM_API const char *microvm_hypervisor_name(void);
 
 typedef struct microvm_runtime_config {
     uint32_t size;
-    uint32_t memory_mb;       /* 16 and more */
+    uint32_t memory_mb;       /* 16 and more; 0: 512, or as `machine` has it */
     const char *kernel_path;  /* bzImage or vmlinux */
     const char *initrd_path;  /* NULL: none */
     const char *cmdline;      /* NULL: only ours */
-    uint32_t guest_cid;       /* 3 and more */
+    uint32_t guest_cid;       /* 3 and more; 0: `machine` has a vsock device */
     uint32_t console_history; /* bytes of output that are kept for subscribers */
+    /* What else the machine has: a network, processors, disks, a bundle's settings; it
+     * is copied. The members above go over it where they are neither NULL nor 0; with
+     * it kernel_path may be NULL. NULL: nothing else. */
+    const microvm_config *machine;
 } microvm_runtime_config;
-#define MICROVM_RUNTIME_CONFIG_INIT                                          \
-    {                                                                        \
-        sizeof(microvm_runtime_config), 512, NULL, NULL, NULL, 3, 256 * 1024 \
+#define MICROVM_RUNTIME_CONFIG_INIT                                              \
+    {                                                                            \
+        sizeof(microvm_runtime_config), 0, NULL, NULL, NULL, 3, 256 * 1024, NULL \
     }
 
 typedef struct microvm_runtime microvm_runtime;
@@ -85,11 +89,13 @@ MICROVM_API void microvm_client_free(microvm_client *client);
 MICROVM_API int microvm_client_connect(microvm_client *client, uint32_t port,
                                        int64_t timeout_ms, intptr_t *connection,
                                        microvm_error *err);
-/* All of it; what was sent before an error nobody knows. */
+/* All of it; what was sent before an error nobody knows. TIMEOUT; IO: the guest takes
+ * nothing any more, be it that it has ended the connection or that it was reset. */
 MICROVM_API int microvm_client_send(intptr_t connection, const void *data,
                                     size_t length, int64_t timeout_ms,
                                     microvm_error *err);
-/* Bytes received, at least one; 0: the guest has ended its side. */
+/* Bytes received, at least one; 0: the guest has ended its side. TIMEOUT; IO with
+ * os_code ECONNRESET: the connection was reset. */
 MICROVM_API int64_t microvm_client_recv(intptr_t connection, void *data, size_t length,
                                         int64_t timeout_ms, microvm_error *err);
 /* 1: the end that was received is none: microvm_connection_was_cut. */
@@ -112,7 +118,10 @@ MICROVM_API int microvm_client_request(microvm_client *client, uint32_t port,
                                        int64_t timeout_ms, char **reply,
                                        size_t *reply_length, microvm_error *err);
 
-/* The same over a connection that is open, and stays so. */
+/* The same over a connection that is open, and stays so: a socket of the caller's,
+ * which is made non-blocking, as microvm_connect gives one. What comes behind the
+ * answer's newline stays in it. An answer that a cut ends is told from a whole one only
+ * where the socket says so. */
 MICROVM_API int microvm_client_request_on(intptr_t connection, const void *data,
                                           size_t length, int64_t timeout_ms,
                                           char **reply, size_t *reply_length,
@@ -167,7 +176,7 @@ typedef struct microvm_vpn_answer {
 MICROVM_API int microvm_vpn_ask(microvm_client *client,
                                 const microvm_vpn_request *request, int64_t timeout_ms,
                                 microvm_vpn_answer *out, microvm_error *err);
-/* The same over a connection with its port. */
+/* The same over a connection with its port, as microvm_client_request_on. */
 MICROVM_API int microvm_vpn_ask_on(intptr_t connection,
                                    const microvm_vpn_request *request,
                                    int64_t timeout_ms, microvm_vpn_answer *out,
@@ -192,7 +201,8 @@ MICROVM_API void microvm_subscriber_free(microvm_subscriber *subscriber);
 MICROVM_API int64_t microvm_subscriber_read(microvm_subscriber *subscriber, void *data,
                                             size_t length, int64_t timeout_ms,
                                             uint64_t *lost, microvm_error *err);
-/* What the guest reads from its console; all of it. */
+/* What the guest reads from its console: all of it, and TIMEOUT when it has not taken
+ * all in time; how much of it then nobody knows. */
 MICROVM_API int microvm_runtime_input(microvm_runtime *runtime, const void *data,
                                       size_t length, int64_t timeout_ms,
                                       microvm_error *err);

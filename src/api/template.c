@@ -6,6 +6,7 @@
  */
 #include "api/text.h"
 #include "core/config_row.h"
+#include "util/assert.h"
 #include "util/bytes.h"
 
 #include <ctype.h>
@@ -14,13 +15,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEEPEST = 8, NAME_MAX_BYTES = 100 };
+enum { DEEPEST = 8, NAME_MAX_BYTES = 100, PATH_MAX_BYTES = 4096 };
 
 /* What the search for one has come to. */
 struct search {
     const char *name;           /* the first one's, for messages */
     const char *const *folders; /* may be NULL */
     microvm_error *err;
+    struct {
+        char file[NAME_MAX_BYTES]; /* found by its name, */
+        unsigned next;             /* and the folder behind the one that has it */
+    } found[DEEPEST + 1];
+    unsigned count;
+    char beside[PATH_MAX_BYTES]; /* the folder of the last file, with its '/' */
 };
 
 static json_t *template_none(const struct search *s, int code, const char *what)
@@ -102,20 +109,23 @@ static json_t *parse(const struct search *s, const char *path, const char *text,
     return NULL;
 }
 
-static json_t *read_file(const struct search *s, const char *path, microvm_error *err)
+static json_t *read_file(struct search *s, const char *path, microvm_error *err)
 {
+    const char *slash = strrchr(path, '/');
     char *text;
     size_t length;
     if (mv_text_read("template", path, &text, &length, err))
         return NULL;
+    (void)snprintf(s->beside, sizeof s->beside, "%.*s",
+                   slash ? (int)(slash - path + 1) : 0, path);
     json_t *template = parse(s, path, text, length);
     free(text);
     return template;
 }
 
 /* False: there is none of that name in the folder, or no memory. */
-static bool read_in(const struct search *s, const char *folder, const char *name,
-                    bool plain, json_t **out)
+static bool read_in(struct search *s, const char *folder, const char *name, bool plain,
+                    json_t **out)
 {
     char file[NAME_MAX_BYTES];
     microvm_error absent = {0};
@@ -130,17 +140,42 @@ static bool read_in(const struct search *s, const char *folder, const char *name
     return !absent.code;
 }
 
-/* The first of the folders that has it counts, whatever is in it. */
-static json_t *read_named(const struct search *s, const char *name)
+/* A path in a template begins where that is. */
+static json_t *read_beside(struct search *s, const char *name)
 {
+    char path[PATH_MAX_BYTES];
+    bool absolute = name[0] == '/' || name[0] == '\\' || (name[0] && name[1] == ':');
+    int n = snprintf(path, sizeof path, "%s%s", absolute ? "" : s->beside, name);
+    return n < (int)sizeof path
+               ? read_file(s, path, s->err)
+               : template_none(s, MICROVM_E_INVALID, "its path is too long");
+}
+
+/* The first of the folders that has it counts, whatever is in it; for one that begins
+ * with its own name, the first behind its own. */
+static json_t *read_named(struct search *s, const char *name)
+{
+    char file[NAME_MAX_BYTES];
     json_t *template;
     if (names_file(name))
-        return read_file(s, name, s->err);
-    for (unsigned i = 0; s->folders && s->folders[i]; i++) {
+        return read_beside(s, name);
+    file_of(name, true, file);
+    unsigned at = 0;
+    while (at < s->count && strcmp(file, s->found[at].file))
+        at++;
+    bool again = at < s->count;
+    MV_ASSERT(again || at <= DEEPEST);
+    for (unsigned i = again ? s->found[at].next : 0; s->folders && s->folders[i]; i++) {
         if (read_in(s, s->folders[i], name, false, &template) ||
-            read_in(s, s->folders[i], name, true, &template))
+            read_in(s, s->folders[i], name, true, &template)) {
+            memcpy(s->found[at].file, file, sizeof file);
+            s->found[at].next = i + 1;
+            s->count += !again;
             return template;
+        }
     }
+    if (again)
+        return template_none(s, MICROVM_E_INVALID, "it begins with itself");
     (void)mv_fail(s->err, MICROVM_E_INVALID,
                   "template '%.100s': there is none of that name; a file is named with "
                   "its '/' or .json",
@@ -168,7 +203,7 @@ static bool lay_over(json_t *under, json_t *over)
 }
 
 /* Takes `template` for what it begins with, the two as one. `first` is its own word. */
-static json_t *begin_with(const struct search *s, json_t *template, const char *first)
+static json_t *begin_with(struct search *s, json_t *template, const char *first)
 {
     json_t *under = read_named(s, first);
     json_t *next = json_incref(json_object_get(under, "template"));
@@ -187,7 +222,7 @@ static json_t *begin_with(const struct search *s, json_t *template, const char *
     return NULL;
 }
 
-static json_t *template_read(const struct search *s)
+static json_t *template_read(struct search *s)
 {
     json_t *template = read_named(s, s->name);
     for (unsigned depth = 0; template; depth++) {
@@ -206,7 +241,7 @@ static json_t *template_read(const struct search *s)
 char *microvm_template_read(const char *name, const char *const *folders,
                             microvm_error *err)
 {
-    const struct search s = {name, folders, err};
+    struct search s = {.name = name, .folders = folders, .err = err};
     if (!name) {
         (void)mv_fail(err, MICROVM_E_INVALID, "no template was given");
         return NULL;
@@ -222,8 +257,7 @@ char *microvm_template_read(const char *name, const char *const *folders,
 }
 
 /* What it says of the machine; a template may say nothing of it. */
-static int load_machine(struct mv_config *config, const struct search *s,
-                        microvm_error *err)
+static int load_machine(struct mv_config *config, struct search *s, microvm_error *err)
 {
     json_t *template = template_read(s);
     if (!template)
@@ -244,7 +278,7 @@ int microvm_config_load_template(microvm_config *config, const char *name,
                                  const char *const *folders, microvm_error *err)
 {
     microvm_error first = {0};
-    const struct search s = {name, folders, &first};
+    struct search s = {.name = name, .folders = folders, .err = &first};
     if (!config || !name)
         return mv_fail(err, MICROVM_E_INVALID,
                        "no configuration or template was given");

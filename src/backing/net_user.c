@@ -250,8 +250,8 @@ static int helper_start(struct mv_helper *helper, const char *program,
         return mv_fail(
             err, MICROVM_E_UNSUPPORTED,
             "net 'user': the program microvm-netd is not installed ('%s' is "
-            "not there): name it with netd, or use tap=NAME, unixstream=PATH "
-            "(passt) or none",
+            "not there; a build without libslirp has none): name it with netd, or use "
+            "tap=NAME, unixstream=PATH (passt) or none",
             path);
     return mv_helper_start(helper, path, ends, 2, err);
 }

@@ -323,10 +323,13 @@ uint64_t mv_outbound_due(const struct mv_outbound *o)
 static int rules_add(struct mv_egress *rules, const char *text, microvm_error *err)
 {
     char shown[MV_STR_SHOWN];
-    bool allow = !strncmp(text, "allow ", 6), deny = !strncmp(text, "deny ", 5);
-    const char *what = allow || deny
-                           ? mv_egress_add(rules, allow, text + (allow ? 6 : 5))
-                           : "it begins with neither allow nor deny";
+    size_t word = strcspn(text, " ");
+    const char *target = text[word] ? text + word + 1 : "";
+    bool allow = word == 5 && !memcmp(text, "allow", 5);
+    bool deny = word == 4 && !memcmp(text, "deny", 4);
+    const char *what = !allow && !deny ? "it begins with neither allow nor deny"
+                       : !*target      ? "it names no TARGET"
+                                       : mv_egress_add(rules, allow, target);
     return what ? mv_fail(err, MICROVM_E_INVALID,
                           "outbound '%s': %s; a rule is 'allow TARGET' or 'deny "
                           "TARGET', as 'allow example.com:443'",
@@ -372,8 +375,11 @@ void mv_outbound_close(struct mv_outbound *o)
     if (o->ports->outbound == o)
         o->ports->outbound = NULL;
     for (unsigned i = 0; i < o->made; i++) {
-        if (o->conn[i].phase != MV_OUTBOUND_FREE)
-            conn_cut(&o->conn[i]);
+        struct mv_outbound_conn *c = &o->conn[i];
+        if (c->phase != MV_OUTBOUND_FREE && c->guest_over)
+            conn_end(c);
+        else if (c->phase != MV_OUTBOUND_FREE)
+            conn_cut(c);
     }
     mv_names_close(o->names);
     mv_watch_close(o->watches);

@@ -74,7 +74,7 @@ struct mv_outbound {
 /* Rules as the setting outbound has them. */
 int mv_outbound_open(struct mv_vsock_ports *ports, const struct mv_config_list *rules,
                      microvm_error *err);
-/* Accepts NULL. Connections are cut off. */
+/* Accepts NULL. Connections are cut off, but for those whose guest has said all. */
 void mv_outbound_close(struct mv_outbound *outbound);
 
 /* -- for vsock_ports.c -- */

@@ -96,6 +96,12 @@ static int too_slow(microvm_error *err)
     return mv_fail(err, MICROVM_E_TIMEOUT, "client: the guest did not answer in time");
 }
 
+static int was_reset(microvm_error *err)
+{
+    return mv_fail_os_code(err, MICROVM_E_IO, ECONNRESET,
+                           "client: the connection was reset");
+}
+
 int microvm_client_send(intptr_t connection, const void *data, size_t length,
                         int64_t timeout_ms, microvm_error *err)
 {
@@ -114,8 +120,7 @@ int64_t microvm_client_recv(intptr_t connection, void *data, size_t length,
         if (n >= 0)
             return n;
         if (n == MV_SOCKET_GONE)
-            return mv_fail_os_code(err, MICROVM_E_IO, ECONNRESET,
-                                   "client: the connection was reset");
+            return was_reset(err);
         if (!mv_socket_wait(connection, 0, mv_socket_left_ms(timeout_ms, began)))
             return too_slow(err);
     }
@@ -173,6 +178,24 @@ static int reply_end(const struct reply *reply, microvm_client *client,
     return 1;
 }
 
+/* As microvm_client_recv, but what stands behind a newline stays in the socket. */
+static int64_t reply_recv(intptr_t connection, char *data, size_t length,
+                          int64_t timeout_ms, microvm_error *err)
+{
+    uint64_t began = mv_socket_now_ms();
+    int64_t n;
+    while ((n = mv_socket_peek(connection, data, length)) == MV_SOCKET_AGAIN) {
+        if (!mv_socket_wait(connection, 0, mv_socket_left_ms(timeout_ms, began)))
+            return too_slow(err);
+    }
+    if (n <= 0) /* a reset is told once: not asked for again */
+        return n == 0 ? 0 : was_reset(err);
+    const char *end = memchr(data, '\n', (size_t)n);
+    return microvm_client_recv(connection, data,
+                               end ? (size_t)(end - data) + 1 : (size_t)n,
+                               mv_socket_left_ms(timeout_ms, began), err);
+}
+
 /* 1: it is whole; 0: more is to come. */
 static int reply_take(struct reply *reply, microvm_client *client, intptr_t connection,
                       int64_t timeout_ms, microvm_error *err)
@@ -181,8 +204,8 @@ static int reply_take(struct reply *reply, microvm_client *client, intptr_t conn
     if (rc)
         return rc;
     char *from = reply->text + reply->length;
-    int64_t n = microvm_client_recv(connection, from, reply->room - reply->length,
-                                    timeout_ms, err);
+    int64_t n =
+        reply_recv(connection, from, reply->room - reply->length, timeout_ms, err);
     if (n < 0)
         return (int)n;
     if (n == 0)
@@ -203,10 +226,9 @@ static int request_send(intptr_t connection, const char *data, size_t length,
                                mv_socket_left_ms(timeout_ms, began), err);
 }
 
-/* client NULL: the connection is somebody else's, and how it ended is not known. */
-static int request_on(microvm_client *client, intptr_t connection, const void *data,
-                      size_t length, int64_t timeout_ms, char **text,
-                      size_t *reply_length, microvm_error *err)
+int mv_client_request_on(microvm_client *client, intptr_t connection, const void *data,
+                         size_t length, int64_t timeout_ms, char **text,
+                         size_t *reply_length, microvm_error *err)
 {
     uint64_t began = mv_socket_now_ms();
     struct reply reply = {NULL, 0, 0};
@@ -229,8 +251,8 @@ int microvm_client_request_on(intptr_t connection, const void *data, size_t leng
                               int64_t timeout_ms, char **text, size_t *reply_length,
                               microvm_error *err)
 {
-    return request_on(NULL, connection, data, length, timeout_ms, text, reply_length,
-                      err);
+    return mv_client_request_on(NULL, connection, data, length, timeout_ms, text,
+                                reply_length, err);
 }
 
 int microvm_client_request(microvm_client *client, uint32_t port, const void *data,
@@ -242,8 +264,9 @@ int microvm_client_request(microvm_client *client, uint32_t port, const void *da
     int rc = microvm_client_connect(client, port, timeout_ms, &connection, err);
     if (rc)
         return rc;
-    rc = request_on(client, connection, data, length,
-                    mv_socket_left_ms(timeout_ms, began), text, reply_length, err);
+    rc = mv_client_request_on(client, connection, data, length,
+                              mv_socket_left_ms(timeout_ms, began), text, reply_length,
+                              err);
     mv_socket_close(connection);
     return rc;
 }

@@ -6,6 +6,7 @@
  */
 #include "runtime/runtime.h"
 
+#include "os/socket.h"
 #include "util/bytes.h"
 
 #include <stdlib.h>
@@ -115,22 +116,19 @@ void mv_console_end(struct mv_console *console)
 int mv_console_input(struct mv_console *console, const void *data, size_t length,
                      int64_t timeout_ms, microvm_error *err)
 {
-    const uint8_t *bytes = data;
     uv_mutex_lock(&console->shared.lock);
     bool reading = console->reading;
     uv_mutex_unlock(&console->shared.lock);
     if (!reading)
         return mv_fail(err, MICROVM_E_NOT_RUNNING,
                        "console: the machine was not spawned yet");
-    while (length > 0) {
-        int64_t n =
-            microvm_console_write(console->socket, bytes, length, timeout_ms, err);
-        if (n < 0)
-            return (int)n;
-        bytes += n;
-        length -= (size_t)n;
-    }
-    return 0;
+    int rc = mv_socket_send(console->socket, data, length, timeout_ms);
+    if (rc == MV_SOCKET_GONE)
+        return mv_fail(err, MICROVM_E_IO, "console: the machine is gone");
+    return rc ? mv_fail(err, MICROVM_E_TIMEOUT,
+                        "console: the guest did not take all of it in %lld ms",
+                        (long long)timeout_ms)
+              : 0;
 }
 
 /* ---- subscribers ----------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 #include "runtime/runtime.h"
 
 #include "os/file.h"
+#include "util/bytes.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@ struct microvm_runtime {
     struct mv_console *console;
 };
 
-enum { BACKENDS = 8 };
+enum { BACKENDS = 8, MEMORY_MIB = 512 };
 
 const char *microvm_hypervisor_name(void)
 {
@@ -38,8 +39,11 @@ const char *microvm_hypervisor_name(void)
 }
 
 /* The application's own words for what its users meet most. */
-static int check_kernel(const char *path, microvm_error *err)
+static int check_kernel(const microvm_runtime_config *config, microvm_error *err)
 {
+    const char *path = config->kernel_path;
+    if ((!path || !path[0]) && config->machine)
+        return 0; /* that has one, or is refused */
     if (!path || !path[0])
         return mv_fail(err, MICROVM_E_INVALID, "Kernel image not found");
     struct mv_file file = MV_FILE_CLOSED;
@@ -53,16 +57,21 @@ static int check_kernel(const char *path, microvm_error *err)
 
 static microvm *machine_new(const microvm_runtime_config *from, microvm_error *err)
 {
-    microvm_config *config = microvm_config_new();
+    microvm_config *config =
+        from->machine ? microvm_config_copy(from->machine) : microvm_config_new();
     microvm_vsock vsock = MICROVM_VSOCK_INIT;
     if (!config) {
         (void)mv_fail(err, MICROVM_E_NO_MEMORY, "runtime: no memory");
         return NULL;
     }
     vsock.cid = from->guest_cid;
-    microvm_config_set_kernel(config, from->kernel_path);
-    microvm_config_set_memory_mb(config, from->memory_mb);
-    microvm_config_set_vsock(config, &vsock);
+    if (from->kernel_path && from->kernel_path[0])
+        microvm_config_set_kernel(config, from->kernel_path);
+    if (from->memory_mb || !from->machine)
+        microvm_config_set_memory_mb(config,
+                                     from->memory_mb ? from->memory_mb : MEMORY_MIB);
+    if (from->guest_cid || !from->machine)
+        microvm_config_set_vsock(config, &vsock);
     if (from->initrd_path && from->initrd_path[0])
         microvm_config_set_initrd(config, from->initrd_path);
     if (from->cmdline)
@@ -76,15 +85,15 @@ microvm_runtime *microvm_runtime_new(const microvm_runtime_config *given,
                                      microvm_client **client, microvm_error *err)
 {
     microvm_runtime_config config = MICROVM_RUNTIME_CONFIG_INIT;
-    if (!given || !client || given->size < sizeof config) {
+    if (!given || !client || given->size < offsetof(microvm_runtime_config, machine)) {
         (void)mv_fail(
             err, MICROVM_E_INVALID,
             "runtime: the config or the client is NULL, or the config was not "
             "made with MICROVM_RUNTIME_CONFIG_INIT");
         return NULL;
     }
-    config = *given;
-    if (check_kernel(config.kernel_path, err))
+    memcpy(&config, given, MV_MIN((size_t)given->size, sizeof config));
+    if (check_kernel(&config, err))
         return NULL;
     microvm_runtime *runtime = calloc(1, sizeof *runtime);
     if (!runtime) {

@@ -36,6 +36,11 @@ microvm_client *mv_client_new(microvm *vm, microvm_error *err);
 /* The machine has been killed: waits for the calls that are under way, and no other
  * call reaches it any more. Accepts NULL. */
 void mv_client_shut(microvm_client *client);
+/* As microvm_client_request_on. client NULL: the connection is somebody else's, and
+ * whether its end is a cut is not known. */
+int mv_client_request_on(microvm_client *client, intptr_t connection, const void *data,
+                         size_t length, int64_t timeout_ms, char **text,
+                         size_t *reply_length, microvm_error *err);
 
 /* -- console.c -- */
 

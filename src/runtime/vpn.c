@@ -74,8 +74,9 @@ static int vpn_answer_keep(struct vpn_answer *from, microvm_vpn_answer *out,
     return 0;
 }
 
-int microvm_vpn_ask_on(intptr_t connection, const microvm_vpn_request *request,
-                       int64_t timeout_ms, microvm_vpn_answer *out, microvm_error *err)
+static int vpn_ask_on(microvm_client *client, intptr_t connection,
+                      const microvm_vpn_request *request, int64_t timeout_ms,
+                      microvm_vpn_answer *out, microvm_error *err)
 {
     microvm_vpn_request all = MICROVM_VPN_REQUEST_INIT;
     struct vpn_answer answer;
@@ -84,8 +85,10 @@ int microvm_vpn_ask_on(intptr_t connection, const microvm_vpn_request *request,
     memcpy(&all, request, MV_MIN((size_t)request->size, sizeof all));
     int rc = vpn_request_text(&all, &text, err);
     if (!rc)
-        rc = microvm_client_request_on(connection, text, strlen(text), timeout_ms,
-                                       &reply, &length, err);
+        rc = mv_client_request_on(client, connection, text, strlen(text), timeout_ms,
+                                  &reply, &length, err);
+    if (text)
+        mv_wipe(text, strlen(text)); /* passwords, a profile's keys */
     free(text);
     if (rc)
         return rc;
@@ -94,6 +97,12 @@ int microvm_vpn_ask_on(intptr_t connection, const microvm_vpn_request *request,
     if (!read)
         return mv_fail(err, MICROVM_E_IO, "vpn: what came is no answer of its daemon");
     return vpn_answer_keep(&answer, out, err);
+}
+
+int microvm_vpn_ask_on(intptr_t connection, const microvm_vpn_request *request,
+                       int64_t timeout_ms, microvm_vpn_answer *out, microvm_error *err)
+{
+    return vpn_ask_on(NULL, connection, request, timeout_ms, out, err);
 }
 
 int microvm_vpn_ask(microvm_client *client, const microvm_vpn_request *request,
@@ -105,8 +114,8 @@ int microvm_vpn_ask(microvm_client *client, const microvm_vpn_request *request,
         microvm_client_connect(client, MICROVM_VPN_PORT, timeout_ms, &connection, err);
     if (rc)
         return rc;
-    rc = microvm_vpn_ask_on(connection, request, mv_socket_left_ms(timeout_ms, began),
-                            out, err);
+    rc = vpn_ask_on(client, connection, request, mv_socket_left_ms(timeout_ms, began),
+                    out, err);
     microvm_client_close(connection);
     return rc;
 }

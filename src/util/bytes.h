@@ -25,6 +25,14 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "little-endian hosts o
 #define MV_CONTAINER(ptr, type, member) \
     ((type *)(void *)((uint8_t *)(ptr)-offsetof(type, member)))
 
+/* Zeros over a secret, which the compiler must not leave away. */
+static inline void mv_wipe(void *secret, size_t size)
+{
+    volatile uint8_t *byte = (volatile uint8_t *)secret;
+    while (size--)
+        *byte++ = 0;
+}
+
 static inline uint16_t mv_load16(const void *p)
 {
     uint16_t v;

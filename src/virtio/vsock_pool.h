@@ -24,10 +24,10 @@
 #include <stdbool.h>
 
 enum {
-    MV_VSOCK_SLOTS = 1024,  /* connections of a machine: each is a descriptor, too */
-    MV_VSOCK_CHUNK = 4096,  /* bytes are kept in such pieces */
-    MV_VSOCK_CHUNKS = 8192, /* 32 MiB */
-    MV_VSOCK_CREDIT = 256 << 10,
+    MV_VSOCK_SLOTS = 1024,   /* connections of a machine: each is a descriptor, too */
+    MV_VSOCK_CHUNK = 4096,   /* bytes are kept in such pieces */
+    MV_VSOCK_CHUNKS = 16384, /* 64 MiB */
+    MV_VSOCK_CREDIT = 1 << 20,
     MV_VSOCK_CREDIT_LEAST = 16 << 10,
     /* In either direction: a third of what a socket of Linux takes at once unless told
      * otherwise, so that one is on its way while one is read, and half of what the

@@ -14,8 +14,8 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def ring3_kernel():
-    r = subprocess.run([os.path.join(TOP, "tools/guest-kernel.sh"), "ring3"], stdout=subprocess.PIPE, check=True)
+def ring3_kernel(name="ring3"):
+    r = subprocess.run([os.path.join(TOP, "tools/guest-kernel.sh"), name], stdout=subprocess.PIPE, check=True)
     return os.path.join(r.stdout.decode().strip(), "kernel")
 
 

@@ -95,6 +95,20 @@ static void fails(microvm_client *client, uint32_t port, int64_t timeout_ms, int
                    (unsigned long long)took, (long long)timeout_ms);
 }
 
+/* Nothing was sent, so nothing is lost: the end is one. */
+static void ends_in_order(microvm_client *client)
+{
+    microvm_error err;
+    intptr_t s;
+    char byte;
+    drive_check("connect", microvm_client_connect(client, CLOSE, ANSWER_MS, &s, &err),
+                &err);
+    int64_t n = microvm_client_recv(s, &byte, 1, ANSWER_MS, &err);
+    if (n != 0 || microvm_client_was_cut(client, s))
+        drive_fail("an end in order: %lld, %s", (long long)n, n ? err.message : "cut");
+    microvm_client_close(s);
+}
+
 /* ---- the console ----------------------------------------------------------------- */
 
 struct reader {
@@ -188,6 +202,32 @@ static void types(microvm_runtime *runtime)
     microvm_subscriber_free(s);
 }
 
+/* Far more than a console takes in that time, which it takes in pieces: the limit is
+ * for all of it. */
+static void types_too_much(microvm_runtime *runtime)
+{
+    static char text[1 << 20];
+    microvm_error err;
+    uint64_t began = drive_now_ms();
+    memset(text, '#', sizeof text);
+    int rc = microvm_runtime_input(runtime, text, sizeof text, 300, &err);
+    uint64_t took = drive_now_ms() - began;
+    if (rc != MICROVM_E_TIMEOUT || took > 2300)
+        drive_fail("1 MiB of input: %d after %llu ms", rc, (unsigned long long)took);
+}
+
+/* What the machine was given beside the runtime's own settings. */
+static void has_what_it_was_given(microvm_runtime *runtime)
+{
+    microvm_stats stats = {.size = sizeof stats};
+    microvm_error err;
+    drive_check("stats",
+                microvm_get_stats(microvm_runtime_machine(runtime), &stats, &err),
+                &err);
+    if (stats.vcpus != 2)
+        drive_fail("it has %u processors", (unsigned)stats.vcpus);
+}
+
 /* ---- the story ------------------------------------------------------------------- */
 
 static void *wait_for_silence(void *arg)
@@ -206,7 +246,9 @@ static void serve(microvm_runtime *runtime, microvm_client *client)
     from_many_threads(client);
     fails(client, 99, 300, MICROVM_E_IO, "refused");
     fails(client, SILENT, 300, MICROVM_E_TIMEOUT, "in time");
-    fails(client, CLOSE, ANSWER_MS, MICROVM_E_IO, "the guest has ended");
+    ends_in_order(client);
+    /* A reset, when it has closed over what was sent. */
+    fails(client, CLOSE, ANSWER_MS, MICROVM_E_IO, "client: the ");
     from_the_past(runtime);
     if (microvm_runtime_spawn(runtime, &err) != MICROVM_E_STATE)
         drive_fail("it was spawned twice");
@@ -228,12 +270,17 @@ int main(int argc, char **argv)
     refuse(config, NULL, "Kernel image not found");
     refuse(config, "", "Kernel image not found");
     refuse(config, "/nonexistent/vmlinuz", "Kernel not found at: /nonexistent/vmlinuz");
+    microvm_config *machine = microvm_config_new();
+    microvm_config_set(machine, "cpus", "2");
+    config.machine = machine; /* may have a kernel, but has none */
+    refuse(config, NULL, "kernel: not given; a machine needs a bzImage or vmlinux");
     if (strcmp(microvm_hypervisor_name(), "KVM"))
         drive_fail("the hypervisor is %s", microvm_hypervisor_name());
     config.kernel_path = value_of(argc, argv, "kernel");
     microvm_runtime *runtime = microvm_runtime_new(&config, &client, &err);
     if (!runtime)
         drive_fail("%s", err.message);
+    microvm_config_free(machine); /* was copied */
     if (microvm_runtime_is_running(runtime))
         drive_fail("it runs already");
     quick.subscriber = subscribe(runtime, 0);
@@ -241,12 +288,14 @@ int main(int argc, char **argv)
     if (pthread_create(&thread, NULL, read_on, &quick))
         drive_fail("no thread");
     drive_check("spawn", microvm_runtime_spawn(runtime, &err), &err);
+    has_what_it_was_given(runtime);
     types(runtime);
     serve(runtime, client);
     /* Calls that wait for ever end with the runtime. */
     if (pthread_create(&waits, NULL, wait_for_silence, client))
         drive_fail("no thread");
     drive_sleep_ms(200);
+    types_too_much(runtime);
     microvm_runtime_free(runtime);
     (void)pthread_join(waits, NULL);
     fails(client, ECHO, 1000, MICROVM_E_NOT_RUNNING, "freed");

@@ -5,13 +5,15 @@ computer's network changes.
 
     near   10.99.0.2, no other route: where the client runs (Vpn.run, Vpn.near)
     far    10.99.0.1, 198.51.100.1: the server; behind it, for nobody but clients of the VPN (10.8.0.0/24),
-           10.77.7.1: HTTP on port 80 ("from ADDRESS") and a name server that knows hidden.vpn.test
+           10.77.7.1: HTTP on port 80 ("from ADDRESS"), a name server that knows hidden.vpn.test, and the ports
+           ECHO, SINK (takes all, says its SHA-256) and SOURCE (is told "SEED COUNT", gives bytes_of them)
 
 Certificates are made by openssl. Needs root, ip, openssl, openvpn, /dev/net/tun: usable()
 says what is missing. As a program it is the hidden host (`openvpn.py hidden SERVER`), or a wire
 that loses datagrams (`openvpn.py wire PORT TO:PORT PERCENT`), or somebody who reads along
 (`openvpn.py watch INTERFACE SERVER`)."""
 import contextlib
+import hashlib
 import os
 import random
 import select
@@ -27,6 +29,7 @@ NEAR, FAR, HIDDEN, PORT = "10.99.0.2", "10.99.0.1", "10.77.7.1", 1194
 NEAR6, FAR6 = "fd99::2", "fd99::1"
 BEYOND = "198.51.100.1"  # the server, where near has a gateway: behind that
 NAME, SERVER = "hidden.vpn.test", "server.vpn.test"
+ECHO, SINK, SOURCE = 7, 9, 19
 USER, PASSWORD, PIN = "ann", "se\"cr\\et", "43 21"
 URL = "https://sso.example.com/login?id=%d"
 
@@ -49,11 +52,11 @@ AUTH = {
 CR_RESPONSE = '[ "$(base64 -d "$1")" = "%(pin)s" ] && printf 1 >"$auth_control_file" || printf 0 >"$auth_control_file"'
 
 
-def usable():
+def usable(programs=("ip", "openssl", "openvpn")):
     """What is missing here, or ''."""
     if os.geteuid() != 0:
         return "it needs root, for network namespaces"
-    for program in ("ip", "openssl", "openvpn"):
+    for program in programs:
         if not shutil.which(program):
             return "%s is not installed (tools/deps.sh test)" % program
     if not os.path.exists("/dev/net/tun"):
@@ -94,12 +97,12 @@ class Vpn:
         self.folder, self.auth, self.proto = str(folder), auth, proto
         self.push, self.server_lines, self.client_lines = list(push), list(server), list(client)
         self.address = BEYOND if gateway else FAR
-        self.near, self.far = "mvnear%d" % os.getpid(), "mvfar%d" % os.getpid()
+        name = "%d-%x" % (os.getpid(), random.getrandbits(16))  # a test may have two
+        self.near, self.far = "mvnear" + name, "mvfar" + name
         self.process = None
         self.others = []
         self.clean = contextlib.ExitStack()
         try:
-            certificates(self.folder)
             if names:
                 self._resolver()
             self._wire(gateway)
@@ -125,6 +128,7 @@ class Vpn:
         for name, address, address6 in ((self.near, NEAR, NEAR6), (self.far, FAR, FAR6)):
             self.ip(name, "addr", "add", address + "/24", "dev", "wire0")
             self.ip(name, "addr", "add", address6 + "/64", "dev", "wire0", "nodad")
+            self.ip(name, "link", "set", "wire0", "addrgenmode", "none")  # no address comes later by itself
             self.ip(name, "link", "set", "wire0", "up")
         self.ip(self.far, "addr", "add", HIDDEN + "/32", "dev", "lo")
         if gateway:
@@ -155,6 +159,7 @@ class Vpn:
         return path
 
     def _configure(self):
+        certificates(self.folder)
         at = lambda name: os.path.join(self.folder, name)
         # The tunnel is found dead 4 s after the last sign of life.
         lines = ["dev tun0", "proto " + self.proto, "local " + self.address, "port %d" % PORT, "server 10.8.0.0 255.255.255.0",
@@ -233,6 +238,14 @@ class Vpn:
             raise AssertionError("the wire does not start")
         return port
 
+    def netem(self, percent):
+        """The cable loses so many of a hundred packets each way (tc-netem(8)); False where the kernel cannot do that."""
+        if not shutil.which("tc"):
+            return False
+        subprocess.run(["modprobe", "-q", "sch_netem"], check=False)
+        return all(subprocess.run(["tc", "-n", name, "qdisc", "add", "dev", "wire0", "root", "netem", "loss", "%d%%" % percent],
+                                  stderr=subprocess.DEVNULL).returncode == 0 for name in (self.near, self.far))
+
     def watch(self):
         """Whoever reads along on the cable: what it returns gives the packets of IP that came from
         near and were not the VPN's own, and forgets them."""
@@ -296,6 +309,45 @@ def answer_name(message, zone):
     return head + message[12:end + 5] + record
 
 
+def bytes_of(seed, count):
+    """So many MiB, the same for the same seed."""
+    piece = random.Random(seed).randbytes(1 << 20)
+    for i in range(count):
+        yield piece[i % 251:] + piece[:i % 251]
+
+
+def echo(s):
+    while data := s.recv(65536):
+        s.sendall(data)
+
+
+def sink(s):
+    digest = hashlib.sha256()
+    while data := s.recv(1 << 18):
+        digest.update(data)
+    s.sendall(digest.hexdigest().encode())
+
+
+def source(s):
+    seed, count = s.makefile("rb").readline().split()
+    for piece in bytes_of(int(seed), int(count)):
+        s.sendall(piece)
+
+
+def serve(port, handle):
+    """A thread for each who comes."""
+    listener = socket.create_server((HIDDEN, port), backlog=512)
+
+    def handle_one(s):
+        with s, contextlib.suppress(OSError):
+            handle(s)
+
+    def accept():
+        while True:
+            threading.Thread(target=handle_one, args=listener.accept()[:1], daemon=True).start()
+    threading.Thread(target=accept, daemon=True).start()
+
+
 def hidden(server):
     import http.server
     zone = {NAME: HIDDEN, SERVER: server}
@@ -315,6 +367,8 @@ def hidden(server):
     names = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
     names[0].bind((HIDDEN, 53))
     names[1].bind((FAR, 53))
+    for port, handle in ((ECHO, echo), (SINK, sink), (SOURCE, source)):
+        serve(port, handle)
     web = http.server.ThreadingHTTPServer((HIDDEN, 80), Handler)
     threading.Thread(target=web.serve_forever, daemon=True).start()
     print("up", flush=True)

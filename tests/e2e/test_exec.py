@@ -208,6 +208,12 @@ def test_a_machine_without_an_agent(kvm, place, guest):
     assert time.monotonic() - began < 15 and not left(place)
 
 
+def test_a_command_that_takes_too_long(place):
+    """Why it has ended is said, and nothing else."""
+    r = place("run", "--timeout", "3s", *place.guest, "--", "sleep", "1000", timeout=60)
+    assert r.returncode == 124 and r.stderr == b"microvm: the time limit is over\n", r
+
+
 @pytest.mark.parametrize("args, words", [
     (["-e", "A=b"], "--env is for a command: write it behind '--'"),
     (["-e", "A", "--", "true"], "--env A: write NAME=VALUE"),

@@ -262,7 +262,7 @@ def test_recipe(build, tmp_path):
     (["--base", "scratch", "--format", "ext3", "-o", "x"], "is none of initramfs|squashfs"),
     (["--base", "scratch", "--format", "initramfs", "--compress", "lz4", "-o", "x"], "use gzip or zstd"),
     (["--base", "tar:/nowhere/at/all", "-o", "x"], "no such file"),
-    (["--base", "dir:/nowhere/at/all", "-o", "x"], "no such file"),
+    (["--base", "dir:/nowhere/at/all", "-o", "x"], "'/nowhere/at/all': no such file"),
     (["--base", "tar:/etc/hostname", "-o", "x"], "no usable tar archive"),
     (["--base", "tar:/dev/null", "-o", "x"], "no regular file"),
     (["--base", "scratch", "--add-file", "onlyone", "-o", "x"], "is not SOURCE:TARGET"),
@@ -326,6 +326,34 @@ def test_ctrl_c_leaves_what_was_there(build, noise, tmp_path, format):
         assert os.listdir(folder) == []
     else:
         assert os.listdir(folder) == ["image"] and (folder / "image").read_text() == "the old one"
+
+
+def test_what_a_killed_build_leaves(build, noise, tmp_path):
+    """Goes with the next one; what another one is writing stays, and what only looks like it."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    words = [build.path, "--base", "tar:%s" % noise, "--format", "squashfs", "--compress", "xz", "-o", str(folder / "image")]
+
+    def start():
+        seen = set(os.listdir(folder))
+        p = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 20
+        while not set(os.listdir(folder)) - seen:
+            assert time.monotonic() < deadline and p.poll() is None
+            time.sleep(0.01)
+        return p, (set(os.listdir(folder)) - seen).pop()
+    (folder / "image.part.1").write_text("a user's")
+    killed, left = start()
+    killed.kill()
+    killed.wait()
+    assert (folder / left).exists()
+    first, theirs = start()
+    second, ours = start()
+    assert sorted(os.listdir(folder)) == sorted(["image.part.1", theirs, ours])
+    for p in (first, second):
+        p.send_signal(signal.SIGINT)
+        p.wait(20)
+    assert os.listdir(folder) == ["image.part.1"]
 
 
 def test_a_full_disk(build, noise, tmp_path):

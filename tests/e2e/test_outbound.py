@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+import protocol
 from test_exec import place  # noqa: F401: a fixture
 from test_proxy import free_port, read_all, read_just, reply, socks_request
 
@@ -119,6 +120,72 @@ def test_refusals(guest, status, answer):
     (b"\5\2\0\1\x7f\0\0\1\0\x16", reply(7)), (b"\5\1\0\2\x7f\0\0\1", reply(8)), (b"\5\1\0\1\x7f\0\0\1\0\0", reply(1))])
 def test_what_is_not_even_asked(guest, request_, answer):
     assert read_all(guest.client(request_)) == answer
+
+
+@pytest.mark.parametrize("kind,data,words", protocol.examples("proxy.md", "METHODS", "REQUEST"), ids=protocol.ids)
+def test_every_example_of_socks_is_told(guest, kind, data, words):
+    with socket.create_connection(("127.0.0.1", guest.port), timeout=10) as s:
+        if kind == "REQUEST":
+            s.sendall(b"\5\1\0")
+            assert read_just(s, 2) == protocol.bytes_of("proxy.md", "METHOD", "none")
+        s.sendall(data)
+        if words == "more":
+            s.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                s.recv(1)
+        elif words == "wrong":
+            assert s.recv(1) == b""
+        elif kind == "METHODS":  # whatever is offered
+            assert read_just(s, 2) == protocol.bytes_of("proxy.md", "METHOD", "none")
+        elif words.startswith("refused"):
+            assert read_all(s) == protocol.bytes_of("proxy.md", "REPLY", words.split()[1])
+        else:
+            c, _, asked = guest.accept()
+            c.close()
+            name, port = words.split()
+            assert int(port) == int.from_bytes(asked[-2:], "little") and asked[1:2] == data[3:4]
+            assert name.encode() == asked[4:-2] or asked[1] in (1, 4)
+
+
+@pytest.mark.parametrize("kind,data,words", protocol.examples("outbound.md", "RESPONSE"), ids=protocol.ids)
+def test_every_example_of_the_host_is_told(guest, kind, data, words):
+    """With the key that was asked with in the place of the example's 1."""
+    s = guest.client(socks_request("host", 443))
+    c, key, _ = guest.accept()
+    c.sendall(data[:1] + struct.pack("<Q", key - 1 + int.from_bytes(data[1:9], "little")) + data[9:])
+    if words == "more":
+        s.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            s.recv(1)
+    else:
+        answer = {"1 0": 0, "1 2": 5, "1 1": 1, "wrong": 1}[words]
+        assert read_just(s, 10) == protocol.bytes_of("proxy.md", "REPLY", answer)
+        if answer:
+            assert s.recv(1) == b""
+    s.close()
+    c.close()
+
+
+@pytest.mark.parametrize("kind,data,words", protocol.examples("outbound.md", "STREAM"), ids=protocol.ids)
+def test_every_example_of_a_stream_is_told(guest, kind, data, words):
+    s, c, key = guest.made()
+    heads, at = data, 0
+    while at + 13 <= len(heads):  # the key of this connection in each head that has the example's
+        length = int.from_bytes(heads[at + 9:at + 13], "little")
+        own = key - 1 + int.from_bytes(heads[at + 1:at + 9], "little")
+        heads = heads[:at + 1] + struct.pack("<Q", own) + heads[at + 9:]
+        at += 13 + length
+    c.sendall(heads)
+    if words == "wrong":
+        with pytest.raises((ConnectionResetError, AssertionError)):
+            read_just(s, 1000)
+    else:
+        payload, _, end = words.partition(" ")
+        assert read_just(s, len(payload) // 2).hex() == payload
+        if end:
+            assert s.recv(1) == b""
+    s.close()
+    c.close()
 
 
 def test_both_ways_in_pieces(guest):

@@ -2,8 +2,10 @@
 """The guest's inbound proxy, run here and spoken to over TCP, as WSL2 has it: requests
 (proto/proxy.md), what becomes of connections that cannot be made, both ends' ends,
 many at once, and a tunnel that comes and goes."""
+import contextlib
 import hashlib
 import os
+import resource
 import shutil
 import socket
 import struct
@@ -13,6 +15,8 @@ import threading
 import time
 
 import pytest
+
+import protocol
 
 PROXY = os.environ.get("MICROVM_INBOUND", "build/guest/inbound-proxy")
 
@@ -153,6 +157,22 @@ def test_what_cannot_be_made(proxy, data, answer):
     assert read_all(proxy.send(data + b"\0" * 20)) in answer
 
 
+@pytest.mark.parametrize("kind,data,words", protocol.examples("proxy.md", "PROXY"), ids=protocol.ids)
+def test_every_example_is_told(proxy, kind, data, words):
+    """Also what a message means that goes somewhere: that it is tried."""
+    with proxy.send(data) as s:
+        if words == "more":
+            s.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                s.recv(1)
+        elif words == "wrong":
+            assert s.recv(1) == b""
+        elif words.startswith("refused"):
+            assert read_all(s) == protocol.bytes_of("proxy.md", "REPLY", words.split()[1])
+        elif words.startswith("socks"):
+            assert read_just(s, 10) in [protocol.bytes_of("proxy.md", "REPLY", n) for n in (0, 1, 3, 4, 5)]
+
+
 def test_half_close_the_other_way(proxy):
     """The target ends first, and still gets what the client sends."""
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -228,6 +248,29 @@ def test_many_at_once_hold_little(proxy, echo):
     assert descriptors() <= files
 
 
+def test_thousands(proxy):
+    """4,000 held open; each is whole, also the first, and they cost little."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 10000:
+        pytest.skip("a process may have only %d descriptors here" % hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        with socket.create_server(("127.0.0.1", 0), backlog=128) as server, contextlib.ExitStack() as held:
+            pairs = []
+            for _ in range(4000):
+                s = held.enter_context(proxy.bare("127.0.0.1", server.getsockname()[1]))
+                pairs.append((s, held.enter_context(server.accept()[0])))
+            for i, (near, far) in enumerate(pairs):
+                near.sendall(b"%06d" % i)
+                far.sendall(b"%06d" % -i)
+            for i, (near, far) in enumerate(pairs):
+                assert read_just(far, 6) == b"%06d" % i and read_just(near, 6) == b"%06d" % -i
+            with open("/proc/%d/status" % proxy.process.pid) as f:
+                assert int(next(l for l in f if l.startswith("VmRSS")).split()[1]) < 4000 * 8 + 4096
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def test_who_says_nothing_stops_nobody(proxy, echo):
     silent = [proxy.send(b"") for _ in range(50)] + [proxy.send(b"\0\1\5") for _ in range(50)]
     s = proxy.bare("127.0.0.1", echo, b"x")
@@ -283,7 +326,11 @@ far.stdin.write(b"\n"); far.stdin.flush()
 p = Proxy("--interface", "tun7", "--only")
 try:
     assert read_all(p.socks("10.77.0.2", 7777)) == reply(2), "it is down"
-    ip("addr", "add", "10.77.0.1/24", "dev", "tun7"); ip("link", "set", "tun7", "up")
+    ip("link", "set", "tun7", "up")
+    assert read_all(p.socks("10.77.0.2", 7777)) == reply(2), "it has no address yet"
+    ip("addr", "add", "fd77::1/64", "dev", "tun7", "nodad")
+    assert read_all(p.socks("fd77::9", 7777)) != reply(2), "it has one"
+    ip("addr", "del", "fd77::1/64", "dev", "tun7"); ip("addr", "add", "10.77.0.1/24", "dev", "tun7")
     assert far.stdout.readline() == b"up\n"
     s = p.socks("10.77.0.2", 7777)
     assert read_just(s, 20) == reply(0) + b"10.77.0.1\n"

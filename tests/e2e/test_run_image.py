@@ -181,6 +181,16 @@ def test_what_cannot_be_entered_is_said(run, tmp_path):
     assert b"microvm.root=/dev/vda: no file system that this kernel knows" in r.stderr
 
 
+@pytest.mark.parametrize("compress", ["lzo", "xz", "zstd"])
+def test_a_compression_that_the_kernel_has_not(run, root, tmp_path, compress):
+    have("mksquashfs")
+    host_run("mksquashfs", root, tmp_path / "image", "-comp", compress, "-quiet", "-no-progress")
+    r = run("run", "--net", "none", tmp_path / "image", "--", "true")
+    if r.returncode == 0:
+        pytest.skip("this kernel has it")
+    assert b"microvm.root=/dev/vda: it is squashfs, which this kernel does not mount" in r.stderr, r
+
+
 def test_a_folder_is_a_root_file_system(run, build, root, tmp_path):
     """Made a disk of once for each content, wherever the folder is."""
     folder = tmp_path / "tree, mine"
@@ -243,6 +253,9 @@ def test_a_bundle_goes_wherever_it_is_put(run, build, tmp_path):
     env = {"MICROVM_KERNEL": "/nowhere"}
     assert said(run("run", "--net", "none", bundle, **env)) == "from the bundle\n"
     moved = bundle.rename(tmp_path / "there, now")
+    (moved / "rootfs.squashfs.json").unlink()
+    r = run("run", "--net", "none", moved, **env)
+    assert r.returncode == 125 and ("as in 'microvm run %s -- sh'" % moved).encode() in r.stderr, r
     assert said(run("run", "--net", "none", "-m", "96M", moved, "--", "sh", "-c", "cat /proc/cmdline", **env)).count("microvm.root=/dev/vda") == 1
 
 
@@ -271,6 +284,21 @@ def test_no_half_bundle(run, build, tmp_path):
                         (["--machine", '{"memori": 1}'], "did you mean 'memory'"), (["--machine", "[]"], "--machine:")):
         assert says in program.refuses(*begin, out, *words, MICROVM_KERNEL=run.env["MICROVM_KERNEL"])
         assert list(tmp_path.iterdir()) == []
+    for key in ("kernel", "initrd", "image", "rootfs"):
+        assert "--machine: '%s' is the bundle's own" % key in program.refuses(*begin, out, "--machine", json.dumps({key: "/x"}), MICROVM_KERNEL=run.env["MICROVM_KERNEL"])
+    assert "kernel '/nowhere'" in program.refuses("--base", "tar:/no/such.tar", "--bundle", "-o", out, "--kernel", "/nowhere"), "before all that takes long"
+    assert "'microvm-build kernel --arch arm64'" in program.refuses(*begin, tmp_path / "x", "--arch", "arm64", MICROVM_KERNEL="", XDG_CACHE_HOME=str(tmp_path), MICROVM_DATA=str(tmp_path))
+    template = tmp_path / "own.json"
+    template.write_text(json.dumps({"machine": {"kernel": "/nowhere", "memory": "96M"}, "recipe": {"base": "scratch", "add-file": ["/etc/hostname:/x"]}}))
+    r = program("-q", "--template", template, "--bundle", "-o", tmp_path / "made", MICROVM_KERNEL=run.env["MICROVM_KERNEL"])
+    config = json.loads((tmp_path / "made/config.json").read_text())
+    assert r.returncode == 0 and config["memory"] == "96M" and config["kernel"].startswith("vmlinu"), (r, config)
+    left = tmp_path / "out.microvm.part.1"  # of a build that was killed
+    left.mkdir()
+    (left / "rootfs.squashfs").write_text("half")
+    assert program(*begin, out, MICROVM_KERNEL=run.env["MICROVM_KERNEL"]).returncode == 0
+    assert not left.exists()
+    shutil.rmtree(out)
     out.mkdir()
     assert "is there already" in program.refuses(*begin, out, MICROVM_KERNEL=run.env["MICROVM_KERNEL"])
     assert "--machine: its settings are a bundle's" in program.refuses("--base", "scratch", "--machine", "{}", "-o", tmp_path / "x")
@@ -290,7 +318,7 @@ def test_a_bundle_of_a_kernel_and_a_ram_disk(run, tmp_path):
 
 def test_services(run, build, tmp_path):
     """They begin together, are started again when they fail, with pauses, and the one that ends well ends the guest."""
-    (tmp_path / "services").write_text("# a remark\n\n/bin/sh /fails\n  /bin/sh\t/ends well \n/nothing/like/it\n/bin/sh -c kill\\t-9\\t$$\n")
+    (tmp_path / "services").write_text("# a remark\n\n  #" + " of many words" * 20 + "\n/bin/sh /fails\n  /bin/sh\t/ends well \n/nothing/like/it\n/bin/sh -c kill\\t-9\\t$$\n")
     (tmp_path / "fails").write_text('read up rest </proc/uptime; echo "began at $up"; exit 3\n')
     (tmp_path / "ends").write_text('sleep 2; echo "$1, seen by $PPID"\n')
     files = ["%s:/%s" % (tmp_path / n, to) for n, to in (("services", "etc/microvm/services"), ("fails", "fails"), ("ends", "ends"))]
@@ -301,6 +329,7 @@ def test_services(run, build, tmp_path):
     began = [float(line.split()[-1]) for line in log.splitlines() if line.startswith("began at")]
     pauses = [b - a for a, b in zip(began, began[1:])]
     assert 3 <= len(began) <= 4 and pauses[0] >= 0.24 and pauses[1] >= 0.49, log
+    assert "more than" not in log, "a remark may be long"
     assert "/bin/sh: ended with status 3" in log and "/nothing/like/it: No such file" in log
     assert log.count("well, seen by 1\n") == 1
 

@@ -56,20 +56,30 @@ def server(vpn):
     s.end()
 
 
+def sshd_words(folder, address, port):
+    """A server with keys of its own, in the foreground."""
+    for name in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+    (folder / "keys").write_text((folder / "user.pub").read_text())
+    os.makedirs("/run/sshd", exist_ok=True)
+    config = ("Port %d\nListenAddress %s\nHostKey %s\nAuthorizedKeysFile %s\nStrictModes no\nUsePAM no\nPidFile none\n"
+              "PermitRootLogin prohibit-password\nMaxStartups 300\n" % (port, address, folder / "host", folder / "keys"))
+    (folder / "config").write_text(config)
+    return [SSHD, "-D", "-f", str(folder / "config"), "-E", str(folder / "log")]
+
+
+def ssh_options(folder, port):
+    return ["-i", str(folder / "user"), "-p", str(port), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o",
+            "LogLevel=ERROR", "-o", "BatchMode=yes"]
+
+
 @pytest.fixture(scope="module")
 def sshd(tmp_path_factory):
     """A server of its own, on the loopback; the words of ssh to it."""
     if not SSHD or not shutil.which("ssh") or not shutil.which("ncat") or os.geteuid():
         pytest.skip("needs root, sshd, ssh and ncat (tools/deps.sh test)")
     folder, port = tmp_path_factory.mktemp("sshd"), free_port()
-    for name in ("host", "user"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
-    (folder / "keys").write_text((folder / "user.pub").read_text())
-    os.makedirs("/run/sshd", exist_ok=True)
-    config = ("Port %d\nListenAddress 127.0.0.1\nHostKey %s\nAuthorizedKeysFile %s\nStrictModes no\nUsePAM no\nPidFile none\n"
-              "PermitRootLogin prohibit-password\nMaxStartups 300\n" % (port, folder / "host", folder / "keys"))
-    (folder / "config").write_text(config)
-    process = subprocess.Popen([SSHD, "-D", "-f", folder / "config", "-E", folder / "log"])
+    process = subprocess.Popen(sshd_words(folder, "127.0.0.1", port))
     for _ in range(200):
         try:
             socket.create_connection(("127.0.0.1", port)).close()
@@ -79,8 +89,7 @@ def sshd(tmp_path_factory):
 
     def words(proxy):
         """The docs' ProxyCommand."""
-        return ["ssh", "-F", "none", "-i", str(folder / "user"), "-p", str(port), "-o", "StrictHostKeyChecking=no", "-o",
-                "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes", "-o",
+        return ["ssh", "-F", "none", *ssh_options(folder, port), "-o",
                 "ProxyCommand=ncat --proxy-type socks5 --proxy 127.0.0.1:%d %%h %%p" % proxy.port,
                 "%s@%s" % (getpass.getuser(), HOST)]
     yield words
@@ -151,6 +160,37 @@ def test_200_at_once(server, echo):
         s.shutdown(socket.SHUT_WR)
     for s in held:
         assert read_all(s) == b""
+
+
+def test_who_does_not_read_is_waited_for(server, echo):
+    """In both directions: what is on its way has a limit, holds up nobody else, and comes whole when it is read."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    near = server.connect(HOST, listener.getsockname()[1])
+    far = listener.accept()[0]
+    assert read_just(near, 10) == reply(0)
+    piece = os.urandom(MIB)
+    for writer, reader in ((far, near), (near, far)):
+        writer.settimeout(2)
+        sent = 0
+        with pytest.raises(TimeoutError):
+            while sent < 256 * MIB:
+                sent += writer.send(piece[sent % MIB:])
+        assert sent < 32 * MIB, "somebody takes all of it"
+        with server.connect(HOST, echo) as other:
+            assert read_just(other, 10) == reply(0)
+            other.sendall(b"others")
+            assert read_just(other, 6) == b"others"
+        reader.settimeout(20)
+        got, whole = hashlib.sha256(), hashlib.sha256()
+        for _ in range(sent // MIB):
+            got.update(read_just(reader, MIB))
+            whole.update(piece)
+        got.update(read_just(reader, sent % MIB))
+        whole.update(piece[:sent % MIB])
+        assert got.digest() == whole.digest()
+    near.close()
+    assert far.recv(1) == b""
+    listener.close()
 
 
 def test_curl(server, tmp_path):

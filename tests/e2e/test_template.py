@@ -3,6 +3,7 @@
 user's own; and that machines of them are so."""
 import json
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -89,6 +90,12 @@ def test_wrong_ones(microvm, mine, tmp_path, content, words):
     assert words in said
 
 
+def test_a_wrong_recipe(microvm_build, mine, tmp_path):
+    mine("box.json", {"recipe": {"outptu": "x"}})
+    said = microvm_build.refuses("image", "--template", "box", "-o", "x", XDG_CONFIG_HOME=str(tmp_path))
+    assert said == "template 'box': unknown key 'outptu': did you mean 'output'?"
+
+
 def test_there_is_none_of_that_name(microvm, microvm_build, tmp_path):
     for program, args in ((microvm, ["run"]), (microvm_build, ["image", "-o", "x"])):
         said = program.refuses(*args, "--template", "sandbx", XDG_CONFIG_HOME=str(tmp_path))
@@ -145,3 +152,28 @@ def test_the_example(run, image):  # noqa: F811
     assert not [n for n in names if n.startswith("eth")] and 180 << 10 < int(names[-2]) <= 256 << 10
     r = sandbox("no-such-command")
     assert r.returncode == 125 and r.stderr.startswith(b"sandbox: no-such-command: "), r
+
+
+def test_the_gateway_by_the_library(tmp_path):
+    """examples/gateway.c (R019): the template's image built and a machine of 128 MiB started from it by the library. OpenVPN
+    itself, which this does not start, is a stand-in."""
+    build, kernel = os.path.dirname(os.path.dirname(os.environ.get("MICROVM", ""))), os.environ.get("MICROVM_RING3_KERNEL")
+    program, netd, guest = (os.path.join(build, *p) for p in (("examples", "gateway"), ("netd", "microvm-netd"), ("guest",)))
+    if not kernel or not all(os.access(p, os.X_OK) for p in (program, netd, os.path.join(guest, "vpnd"))):
+        pytest.skip("needs the ring3 kernel, microvm-netd, vpnd and the examples with an image builder")
+    share = tmp_path / "share"
+    shutil.copytree(os.path.join(ROOT, "guest/templates"), share / "templates")
+    shutil.copytree(os.path.join(ROOT, "guest/vpn"), share / "vpn")
+    (share / "vpn-root").mkdir()
+
+    def gateway(name):
+        return subprocess.run([program, share, guest, kernel, netd, tmp_path / name], stdin=subprocess.DEVNULL,
+                              capture_output=True, timeout=120)
+    if not os.path.exists(os.path.join(guest, "openvpn")):
+        r = gateway("none")
+        assert r.returncode == 1 and b"it needs 'openvpn', which is not installed; 'make vpn'" in r.stderr, r
+        assert not (tmp_path / "none").exists()
+    (share / "openvpn").write_bytes(b"#!/bin/false\n")
+    r = gateway("vpn")
+    assert (r.returncode, r.stdout, r.stderr) == (0, b"pong\n", b"")
+    assert json.loads((tmp_path / "vpn/config.json").read_text())["memory"] == "128M"

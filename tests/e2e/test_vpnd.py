@@ -3,14 +3,17 @@
 does with OpenVPN is in test_vpnd_openvpn.py."""
 import json
 import os
+import pathlib
 import re
 import socket
 import stat
 import subprocess
+import sys
 import time
 
 import pytest
 
+import protocol
 import vpnd
 from test_exec import place  # noqa: F401: a fixture
 
@@ -49,6 +52,23 @@ def test_lines(daemon, data, back):
         assert got == back
 
 
+def test_every_example_is_told(daemon):
+    """Each line of proto/vpn.md, to the daemon: what is wrong is answered as that, what is well is not."""
+    told = protocol.vpn()
+    assert len(told) >= 34
+    for line, meant in told:
+        if "shutdown" in meant:
+            continue  # test_shutdown
+        answer = daemon.raw(line.encode() + b"\n")
+        assert answer.count(b"\n") == 1, (line, answer)
+        if not line.startswith("{"):
+            assert answer.startswith(b"unknown: ") == (meant == "wrong"), (line, answer)
+            continue
+        answer = json.loads(answer)
+        ill = answer["status"] == "error" and "profile '" not in answer["error"]
+        assert ill == (meant == "wrong"), (line, answer)
+
+
 def test_an_answer_comes_before_the_line_ends(daemon):
     """A whole object is a request: who reads before it ends its line is not left waiting."""
     with daemon.connect() as s:
@@ -57,6 +77,18 @@ def test_an_answer_comes_before_the_line_ends(daemon):
         for c in b'{"cmd": "ping"}\n':
             s.sendall(bytes([c]))
         assert s.recv(100) == PONG
+
+
+def test_an_answer_is_one_write(daemon):
+    """Who reads once has all of it: so do old clients."""
+    for i in range(60):
+        with open(os.path.join(daemon.profiles, "%03d" % i + "x" * 100), "w"):
+            pass
+    with daemon.connect() as s:
+        for _ in range(100):
+            s.sendall(b'{"cmd":"list_profiles"}')
+            answer = s.recv(65536)
+            assert answer.endswith(b"\n") and len(json.loads(answer)["profiles"]) == 60
 
 
 def test_silent_clients_hold_up_nobody(daemon):
@@ -86,7 +118,7 @@ def test_who_does_not_read_holds_up_nobody(daemon):
 
 
 def test_long_lines(daemon):
-    profile = "".join("# %060d\n" % i for i in range(17000))[:1 << 20]
+    profile = ("client\n" + "".join("# %060d\n" % i for i in range(17000)))[:1 << 20]
     daemon.put("long.ovpn", profile)
     with open(os.path.join(daemon.profiles, "long.ovpn")) as f:
         assert f.read() == profile
@@ -122,6 +154,13 @@ def test_names_that_are_refused(daemon, name):
     assert daemon.ask("list_profiles")["profiles"] == []
 
 
+def test_an_empty_profile(daemon):
+    for content in ("", "\n", "# client\n"):
+        answer = daemon.ask("vpn_set_profile", name="x", content=content)
+        assert answer["status"] == "error" and "it is empty: there is no remote" in answer["error"]
+    assert daemon.ask("list_profiles")["profiles"] == []
+
+
 def test_what_a_profile_may_not_say(daemon):
     answer = daemon.ask("vpn_set_profile", name="x", content="client\nup /tmp/evil\n")
     assert answer["status"] == "error" and "line 2: 'up' runs a program" in answer["error"]
@@ -138,8 +177,6 @@ def test_what_a_profile_may_not_say(daemon):
 def test_words_that_are_cut(daemon):
     """In the middle of a character: the answer is JSON all the same."""
     for n in range(36, 44):
-        answer = daemon.ask("vpn_set_profile", name="x", content="client\n" + "x" * n + "\u20ac" * 10 + "\n")
-        assert answer["status"] == "error" and "xxx" in answer["error"]
         assert daemon.ask("x" * (n + 60) + "\u20ac" * 9)["status"] == "error"
 
 
@@ -197,6 +234,187 @@ def test_no_openvpn(tmp_path):
         assert answer["status"] == "error" and "/no/such/openvpn: No such file" in answer["error"]
 
 
+# An OpenVPN that does nothing but speak to its management interface, and not always that.
+OPENVPN = """#!%s
+import os, signal, socket, sys, time
+log = open(os.path.join(os.path.dirname(sys.argv[0]), "began"), "a")
+log.write("%%f\\n" %% time.time())
+log.close()
+s = socket.socket(socket.AF_UNIX)
+def there():
+    s.connect(sys.argv[sys.argv.index("--management") + 1])
+def say(line):
+    s.sendall(line.encode() + b"\\n")
+%s
+while True:
+    time.sleep(100)
+"""
+
+
+@pytest.fixture
+def made_up(tmp_path):
+    daemons = []
+
+    def made_up(what):
+        program = tmp_path / "openvpn"
+        program.write_text(OPENVPN % (sys.executable, what))
+        program.chmod(0o755)
+        d = vpnd.Vpnd(tmp_path, "--openvpn", str(program), port=free_port())
+        daemons.append(d)
+        d.put("x.ovpn", "client\n")
+        d.put("y.ovpn", "client\n")
+        return d
+    yield made_up
+    for d in daemons:
+        d.end()
+
+
+def in_time(daemon, cmd, **fields):
+    begin = time.time()
+    answer = daemon.ask(cmd, **fields)
+    assert time.time() - begin < 4, answer
+    return answer
+
+
+@pytest.mark.parametrize("what", ["", "there()", "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nthere()"],
+                         ids=["nobody", "silent", "deaf"])
+def test_an_openvpn_that_hangs(made_up, what):
+    """Each answer comes within 4 s, also while the one before does not want to end."""
+    daemon = made_up(what)
+    assert in_time(daemon, "vpn_start", profile="x") == {"status": "ok"}
+    assert in_time(daemon, "vpn_start", profile="y") == {"status": "ok"}
+    assert in_time(daemon, "vpn_status", detail=True) == {"status": "disconnected", "state": "connecting", "profile": "y.ovpn"}
+    assert in_time(daemon, "vpn_stop") == {"status": "disconnected"}
+    assert len((pathlib.Path(daemon.folder) / "began").read_text().split()) == 2
+
+
+def test_another_start_takes_the_place_of_one(made_up):
+    """Who waits for the first hears so at once, and not of the second's tunnel."""
+    daemon = made_up("there()\nif 'y.ovpn' in ' '.join(sys.argv):\n    say('>STATE:1,CONNECTED,SUCCESS,10.8.0.2,,,,')")
+    with daemon.connect() as s:
+        s.settimeout(10)
+        s.sendall(b'{"cmd":"vpn_start","profile":"x"}\n')
+        daemon.until("disconnected", state="connecting", profile="x.ovpn")
+        assert daemon.ask("vpn_start", profile="y") == {"status": "connected", "tun_ip": "10.8.0.2"}
+        assert json.loads(s.recv(1000)) == {"status": "error", "error": "another start has taken its place"}
+
+
+def test_an_openvpns_last_words(made_up):
+    """Those that it has said when it has ended already."""
+    daemon = made_up("there()\nsay(\">PASSWORD:Verification Failed: 'Auth'\")\nos._exit(1)")
+    for _ in range(20):
+        answer = daemon.ask("vpn_start", profile="x")
+        assert answer["status"] == "error" and "refused the username or password" in answer["error"]
+    assert daemon.ask("ping") == {"status": "pong"}
+
+
+def test_one_that_is_killed_again_and_again(made_up):
+    """A new one each time, after pauses that double."""
+    daemon = made_up("there()\nif not os.path.exists(sys.argv[0] + '.was'):\n    open(sys.argv[0] + '.was', 'w')\n"
+                     "    say('>STATE:1,CONNECTED,SUCCESS,10.8.0.2,,,,')\ntime.sleep(0.2)\nos.kill(os.getpid(), 9)")
+    assert daemon.ask("vpn_start", profile="x")["status"] == "connected"
+    began, until = [], time.time() + 15
+    while len(began) < 4 and time.time() < until:
+        time.sleep(0.1)
+        began = [float(t) for t in (pathlib.Path(daemon.folder) / "began").read_text().split()]
+    pauses = [b - a for a, b in zip(began, began[1:])]
+    assert len(pauses) == 3 and pauses[0] > 1 and pauses[1] > 2 and pauses[2] > 4, pauses
+    assert daemon.ask("vpn_status", detail=True)["state"] == "reconnecting"
+    assert daemon.ask("vpn_stop") == {"status": "disconnected"}
+
+
+KILLED_ONCE = ("there()\nif not os.path.exists(sys.argv[0] + '.was'):\n    open(sys.argv[0] + '.was', 'w')\n"
+               "    say('>STATE:1,CONNECTED,SUCCESS,10.8.0.2,,,,')\n    time.sleep(0.3)\n    os.kill(os.getpid(), 9)\n"
+               "say('>STATE:1,CONNECTED,SUCCESS,10.8.0.3,,,,')")
+
+
+def test_pause_while_another_is_to_be_started(made_up):
+    """It is not begun before the resume."""
+    daemon = made_up(KILLED_ONCE)
+    assert daemon.ask("vpn_start", profile="x")["status"] == "connected"
+    daemon.until("disconnected", state="reconnecting")
+    assert daemon.raw(b"pause\n") == b"paused\n"
+    time.sleep(2)
+    assert daemon.ask("vpn_status", detail=True)["state"] == "paused"
+    assert len((pathlib.Path(daemon.folder) / "began").read_text().split()) == 1
+    assert daemon.raw(b"resume\n") == b"resumed\n"
+    assert daemon.until("connected")["tun_ip"] == "10.8.0.3"
+
+
+def test_killed_while_it_is_paused(made_up):
+    """It stays paused, and the resume begins another."""
+    daemon = made_up(KILLED_ONCE)
+    assert daemon.ask("vpn_start", profile="x")["status"] == "connected"
+    assert daemon.raw(b"pause\n") == b"paused\n"
+    time.sleep(2)
+    assert daemon.ask("vpn_status", detail=True)["state"] == "paused"
+    assert daemon.raw(b"resume\n") == b"resumed\n"
+    assert daemon.until("connected")["tun_ip"] == "10.8.0.3"
+
+
+def test_pause_while_the_one_before_ends(made_up):
+    daemon = made_up("signal.signal(signal.SIGTERM, signal.SIG_IGN)\nthere()")
+    assert daemon.ask("vpn_start", profile="x") == {"status": "ok"}
+    with daemon.connect() as s:
+        s.sendall(b'{"cmd":"vpn_start","profile":"y"}\n')
+        time.sleep(0.3)
+        assert daemon.raw(b"pause\n") == b"paused\n"
+        time.sleep(4)
+        assert daemon.ask("vpn_status", detail=True)["state"] == "paused"
+        assert len((pathlib.Path(daemon.folder) / "began").read_text().split()) == 1
+    assert daemon.raw(b"resume\n") == b"resumed\n"
+    assert daemon.ask("vpn_status", detail=True)["state"] == "connecting"
+    time.sleep(0.5)
+    assert len((pathlib.Path(daemon.folder) / "began").read_text().split()) == 2
+
+
+def test_which_profile_a_name_is(made_up):
+    """The file of that name, then .ovpn, then .conf: for what runs and for what is to."""
+    daemon = made_up("there()\nsay('>STATE:1,CONNECTED,SUCCESS,10.8.0.2,,,,')")
+    daemon.put("x.conf", "client\n")
+    assert daemon.ask("vpn_start", profile="x.conf", detail=True)["profile"] == "x.conf"
+    assert "'x.conf' is connected: end it first" in daemon.ask("vpn_start", profile="x")["error"]
+    assert daemon.ask("vpn_start", profile="x.conf")["status"] == "connected"
+    assert daemon.ask("vpn_stop") == {"status": "disconnected"}
+    assert daemon.ask("vpn_start", profile="x", detail=True)["profile"] == "x.ovpn"
+    assert daemon.ask("vpn_start", profile="x")["status"] == "connected"
+
+
+WANTS = ("there()\nif not os.path.exists(sys.argv[0] + '.was'):\n    open(sys.argv[0] + '.was', 'w')\n"
+         "    say('>STATE:1,CONNECTED,SUCCESS,10.8.0.2,,,,')\n    time.sleep(0.3)\n    os.kill(os.getpid(), 9)\n"
+         "say(\">PASSWORD:Need 'Auth' username/password\")\nheard = b''\nwhile b'secret' not in heard:\n"
+         "    heard += s.recv(1000)\nsay('>STATE:1,CONNECTED,SUCCESS,10.8.0.3,,,,')")
+
+
+@pytest.mark.parametrize("refused", [{"profile": "w", "username": "ann", "password": "x"}, {"profile": "none"},
+                                     {"profile": "x", "username": "ann", "password": "x" * 600}], ids=["wireguard", "none", "long"])
+def test_a_start_that_is_refused_changes_nothing(made_up, refused):
+    """What runs keeps its credentials, and uses them."""
+    daemon = made_up(WANTS)
+    with open(os.path.join(daemon.profiles, "w.conf"), "w") as f:
+        f.write("[Interface]\nPrivateKey = %s=\nAddress = 10.1.1.1\n[Peer]\nPublicKey = %s=\nEndpoint = 10.99.0.7:9\n" %
+                ("B" + "A" * 42, "C" + "A" * 42))
+    assert daemon.ask("vpn_start", profile="x", username="ann", password="secret")["status"] == "connected"
+    daemon.until("disconnected", state="reconnecting")
+    assert daemon.ask("vpn_start", **refused)["status"] == "error"
+    assert daemon.until("connected")["tun_ip"] == "10.8.0.3"
+
+
+def test_the_daemon_is_killed_while_somebody_waits(made_up):
+    """Who waits is not left waiting."""
+    daemon = made_up("there()")
+    with daemon.connect() as s:
+        s.sendall(b'{"cmd":"vpn_start","profile":"x"}\n')
+        time.sleep(0.5)
+        daemon.process.kill()
+        begin = time.time()
+        try:
+            assert s.recv(100) == b""
+        except ConnectionResetError:
+            pass
+        assert time.time() - begin < 1
+
+
 def test_idle_it_sleeps(daemon):
     with daemon.connect() as s:
         s.sendall(PONG[:5])
@@ -213,7 +431,7 @@ def test_it_is_small():
 
 
 @pytest.mark.parametrize("words,says", [(["--listen", "x"], "vsock:PORT"), (["--listen", "tcp:1025"], "ADDR:PORT"),
-                                        (["--listen", "vsock:x"], "no port"), (["word"], "word")])
+                                        (["--listen", "vsock:x"], "no port"), (["--listen", "tcp:127.0.0.1:0"] * 5, "four"), (["--listen", "tcp:127.0.0.1:0"] * 9, "four"), (["word"], "word")])
 def test_wrong_words(words, says, tmp_path):
     r = subprocess.run([vpnd.VPND, "--profiles", str(tmp_path / "p"), "--run", str(tmp_path / "r"),
                         "--resolv-conf", str(tmp_path / "c"), *words], stderr=subprocess.PIPE)
@@ -237,7 +455,7 @@ def test_in_a_guest(kvm, place):  # noqa: F811
             time.sleep(0.1)
         silent = [subprocess.Popen([place.path, "connect", "vpnd", "1025"], env=place.env, stdin=subprocess.PIPE,
                                    stdout=subprocess.PIPE) for _ in range(3)]
-        profile = ("# %060d\n" % 0) * 16644  # 1 MiB
+        profile = "client\n" + ("# %060d\n" % 0) * 16643  # 1 MiB
         put = json.dumps({"cmd": "vpn_set_profile", "name": "x.ovpn", "content": profile}).encode()
         assert ask(put + b'\n{"cmd":"list_profiles"}\nstatus\n') == \
             b'{"status":"ok"}\n{"status":"ok","profiles":["x.ovpn"]}\nrunning\n'
@@ -246,5 +464,10 @@ def test_in_a_guest(kvm, place):  # noqa: F811
         for p in silent:
             p.kill()
             p.communicate()
+        # Where the kernel has no rules of routing: it ends, and says why.
+        if place("exec", "vpnd", "ip", "rule").returncode != 0:
+            r = place("exec", "vpnd", "/vpnd", "--only", "--listen", "tcp:127.0.0.1:99", "--run", "/r", timeout=20)
+            assert r.returncode == 1 and b"CONFIG_IP_MULTIPLE_TABLES" in r.stderr, r
+            assert b"--only: Not supported" in r.stderr and b"WARNING" not in r.stderr, r
     finally:
         place("kill", "vpnd")

@@ -244,7 +244,7 @@ def test_a_server_that_is_not_there(place):
 
 
 def test_lost_datagrams(place):
-    """One of ten each way."""
+    """One of ten each way, by a program; test_vpn_tunnel.py has the kernel's own netem, where there is one."""
     server, daemon = place(remote="127.0.0.1 1195")
     server.lossy(10, 1195)
     if start(daemon, wait=False)["status"] != "connected":

@@ -45,17 +45,7 @@ class Vpnd:
 
     def connect(self, timeout=10):
         """A connection from inside the namespace: a socket stays in that of its birth."""
-        if not self.namespace:
-            return socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
-        here = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-        there = os.open("/run/netns/" + self.namespace, os.O_RDONLY)
-        try:
-            setns(there)
-            return socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
-        finally:
-            setns(here)
-            os.close(here)
-            os.close(there)
+        return connect_in(self.namespace, self.port, timeout)
 
     def raw(self, data, timeout=10):
         """All that comes back for what was sent before the end."""
@@ -100,6 +90,21 @@ class Vpnd:
             self.process.terminate()
             self.process.wait(10)
         self.log.close()
+
+
+def connect_in(namespace, port, timeout):
+    """To the loopback of a network namespace (None: this one); the thread is there for a moment."""
+    if not namespace:
+        return socket.create_connection(("127.0.0.1", port), timeout=timeout)
+    here = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    there = os.open("/run/netns/" + namespace, os.O_RDONLY)
+    try:
+        setns(there)
+        return socket.create_connection(("127.0.0.1", port), timeout=timeout)
+    finally:
+        setns(here)
+        os.close(here)
+        os.close(there)
 
 
 def setns(fd):

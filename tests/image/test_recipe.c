@@ -6,8 +6,10 @@
 #include "check.h"
 
 #include "recipe.h"
+#include "scratch.h"
 #include "util/bytes.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static int set_up(void **state)
@@ -124,6 +126,83 @@ static void the_first_mistake_sticks(void **state)
                  "did you mean 'format'?");
 }
 
+static void put(const char *folder, const char *name, const char *text)
+{
+    char path[SCRATCH_PATH + 32];
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static int load_box(microvm_recipe *recipe, const char *folder, const char *text,
+                    microvm_error *err)
+{
+    const char *folders[] = {folder, NULL}, *data[] = {"/nonexistent", folder, NULL};
+    put(folder, "box.json", text);
+    return microvm_recipe_load_template(recipe, "Box", folders, data, err);
+}
+
+/* Files of ours where a template wants them, and what it says of its machine. */
+static void templates_find_what_is_ours(void **state)
+{
+    const struct mv_texts *files = &((microvm_recipe *)*state)->add_file;
+    char folder[SCRATCH_PATH], path[SCRATCH_PATH + 32];
+    microvm_error err;
+    (void)scratch_special(folder, SCRATCH_DIRECTORY);
+    put(folder, "tool", "");
+    assert_ok(
+        load_box(*state, folder,
+                 "{\"recipe\": {\"add-file\": [\"{tool}:/t:0755\", \"{none?}:/n\","
+                 " \"{tool?}:/u\", \"x:/x\"]}, \"machine\": {\"memory\": \"99M\","
+                 " \"kernel\": \"k\", \"image\": \"i\"}}",
+                 &err),
+        &err);
+    assert_int_equal(files->count, 3);
+    (void)snprintf(path, sizeof path, "%s/tool:/t:0755", folder);
+    assert_string_equal(files->text[0], path);
+    (void)snprintf(path, sizeof path, "%s/tool:/u", folder);
+    assert_string_equal(files->text[1], path);
+    assert_string_equal(files->text[2], "x:/x");
+    assert_string_equal(((microvm_recipe *)*state)->template_machine,
+                        "{\"memory\":\"99M\"}");
+    (void)snprintf(path, sizeof path, "%s/tool", folder);
+    assert_int_equal(remove(path), 0);
+    (void)snprintf(path, sizeof path, "%s/box.json", folder);
+    assert_int_equal(remove(path), 0);
+    scratch_remove(folder);
+}
+
+static void templates_that_are_wrong(void **state)
+{
+    static const struct {
+        const char *json, *words;
+    } wrong[] = {
+        {"{}", "template 'Box': it has no recipe"},
+        {"{\"recipe\": {\"add-file\": [\"{openvpn}:/o\"]}}",
+         "it needs 'openvpn', which is not installed; 'make vpn'"},
+        {"{\"recipe\": {\"add-file\": [\"{none}:/n\"]}}", "this build is without it"},
+        {"{\"recipe\": {\"add-file\": [\"{none:/n\"]}}", "'{none:/n': '}' is missing"},
+        {"{\"recipe\": {\"frmat\": \"ext4\"}}", "template 'Box': unknown key 'frmat'"},
+    };
+    char folder[SCRATCH_PATH], path[SCRATCH_PATH + 32];
+    microvm_error err;
+    (void)state;
+    (void)scratch_special(folder, SCRATCH_DIRECTORY);
+    for (size_t i = 0; i < MV_ARRAY_LEN(wrong); i++) {
+        microvm_recipe *r = microvm_recipe_new();
+        assert_error(load_box(r, folder, wrong[i].json, &err), &err, MICROVM_E_INVALID,
+                     wrong[i].words);
+        assert_error(microvm_image_build(r, NULL, NULL, &err), &err, MICROVM_E_INVALID,
+                     wrong[i].words); /* it sticks */
+        microvm_recipe_free(r);
+    }
+    (void)snprintf(path, sizeof path, "%s/box.json", folder);
+    assert_int_equal(remove(path), 0);
+    scratch_remove(folder);
+}
+
 #define RECIPE_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -133,6 +212,8 @@ int main(void)
         RECIPE_TEST(text_and_json_mean_the_same),
         RECIPE_TEST(mistakes_are_named),
         RECIPE_TEST(the_first_mistake_sticks),
+        RECIPE_TEST(templates_find_what_is_ours),
+        RECIPE_TEST(templates_that_are_wrong),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

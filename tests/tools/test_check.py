@@ -190,6 +190,13 @@ def test_conformance_names_what_exists(tmp_path):
     assert found[0][2].startswith("tests/unit/gone.c does not exist")
 
 
+def test_conformance_counts_its_rows(tmp_path):
+    table = "Now: 2 works, 1 partly, 0 not yet.\n\n| R001 | a | b | works | x |\n| R002 | c | partly | |\n"
+    found = findings(tmp_path, {"docs/conformance.md": table})
+    assert [(f[0], f[1], f[2]) for f in found] == [
+        ("docs/conformance.md", 1, "1 rows are 'works' - write their number here")]
+
+
 def test_program_tells_file_and_line_and_fails(tmp_path):
     (tmp_path / "README.md").write_text("a \n")
     r = subprocess.run([sys.executable, CHECK, str(tmp_path)], stdout=subprocess.PIPE)

@@ -49,9 +49,10 @@ static void structs_are_laid_out_as_promised(void **state)
     SIZE(microvm_copy_news, 48);
     FIELD(microvm_copy_news, path, 32);
     SIZE(microvm_socket_type, 4);
-    SIZE(microvm_runtime_config, 40);
+    SIZE(microvm_runtime_config, 48);
     FIELD(microvm_runtime_config, kernel_path, 8);
     FIELD(microvm_runtime_config, console_history, 36);
+    FIELD(microvm_runtime_config, machine, 40);
     SIZE(microvm_vpn_request, 80);
     FIELD(microvm_vpn_request, auth, 72);
     SIZE(microvm_vpn_answer, 80);

@@ -4,6 +4,7 @@
  * reach, what is refused, how each side's end reaches the other, and guests that say
  * nonsense.
  */
+#include "examples.h"
 #include "outbound_bed.h"
 
 #include "util/bytes.h"
@@ -255,6 +256,42 @@ static void nonsense_is_shown_the_door(void **state)
     close_ends(e);
 }
 
+/* Where none of it is allowed: what is understood is refused, and nothing is dialled.
+ */
+static void every_example_is_told(void **state)
+{
+    static const char *const rules[] = {"allow 192.0.2.1", NULL};
+    struct ends *e = open_with(rules);
+    struct example said;
+    uint8_t heard[OUTBOUND_RESPONSE];
+    unsigned seen = 0;
+    FILE *file = examples_open("outbound.md");
+    (void)state;
+    while (example_next(file, &said)) {
+        if (strcmp(said.name, "CONNECT"))
+            continue;
+        intptr_t s = guest_comes(e);
+        seen++;
+        say(e, s, said.bytes, said.length);
+        if (!strcmp(said.words, "more")) {
+            assert_int_equal(mv_socket_wait(s, 0, 0), 0);
+            mv_socket_close(s);
+            continue;
+        }
+        if (strcmp(said.words, "wrong")) {
+            bool ill = !strncmp(said.words, "answer ", 7);
+            hear(e, s, heard, sizeof heard);
+            assert_memory_equal(heard + 1, said.bytes + 1, 8); /* its key */
+            assert_int_equal(heard[OUTBOUND_HEAD + 1],
+                             ill ? atoi(said.words + 7) : OUTBOUND_NOT_ALLOWED);
+        }
+        (void)hear_end(e, s);
+    }
+    (void)fclose(file);
+    assert_int_equal(seen, 14);
+    close_ends(e);
+}
+
 static void a_connect_comes_in_pieces(void **state)
 {
     struct ends *e = open_to_self();
@@ -389,17 +426,21 @@ static void the_machine_ends_first(void **state)
 
 static void settings(void **state)
 {
-    static const char *const bad[] = {"example.com",        "allow",
-                                      "permit example.com", "allow 10.0.0.0/40",
-                                      "allow exa mple",     "deny "};
+    static const struct {
+        const char *text, *says;
+    } bad[] = {{"example.com", "neither"},        {"permit example.com", "neither"},
+               {"allower x", "neither"},          {"allow", "names no TARGET"},
+               {"deny", "names no TARGET"},       {"deny ", "names no TARGET"},
+               {"allow 10.0.0.0/40", "outbound"}, {"allow exa mple", "outbound"}};
     struct ends *e = open_ends(NULL);
     microvm_error err;
     (void)state;
     for (unsigned i = 0; i < MV_ARRAY_LEN(bad); i++) {
-        char *text = copy_of(bad[i]);
+        char *text = copy_of(bad[i].text);
         struct mv_config_list list = {.text = {text}, .count = 1};
         assert_int_equal(mv_outbound_open(&e->ports, &list, &err), MICROVM_E_INVALID);
-        assert_non_null(strstr(err.message, "outbound"));
+        assert_non_null(strstr(err.message, "outbound '"));
+        assert_non_null(strstr(err.message, bad[i].says));
         assert_null(e->ports.outbound);
         test_free(text);
     }
@@ -427,6 +468,7 @@ int main(void)
         cmocka_unit_test(names_lead_outside),
         cmocka_unit_test(nobody_listens),
         cmocka_unit_test(nonsense_is_shown_the_door),
+        cmocka_unit_test(every_example_is_told),
         cmocka_unit_test(a_connect_comes_in_pieces),
         cmocka_unit_test(slow_readers_lose_nothing),
         cmocka_unit_test(places_come_back),

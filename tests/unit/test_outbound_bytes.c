@@ -3,7 +3,7 @@
  * Every example of proto/outbound.md, whole and in pieces, and streams that are written
  * a few bytes at a time and read back.
  */
-#include "check.h"
+#include "examples.h"
 
 #include "proto/outbound.h"
 #include "util/bytes.h"
@@ -11,12 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct example {
-    uint8_t bytes[600];
-    size_t length;
-    char words[300];
-};
 
 typedef int (*reading)(const uint8_t *bytes, size_t size, char *words, size_t room);
 
@@ -120,39 +114,15 @@ static void check_example(const struct example *e, reading read, bool whole)
     }
 }
 
-static bool parse_example(const char *line, struct example *e, char name[20])
-{
-    int used = 0;
-    unsigned byte;
-    *e = (struct example){.length = 0};
-    if (strncmp(line, "    ", 4))
-        return false;
-    for (line += 4; sscanf(line, "%2x%n", &byte, &used) == 1 && used == 2; line += 3) {
-        e->bytes[e->length++] = (uint8_t)byte;
-        if (line[2] != ' ')
-            return false;
-    }
-    line += strspn(line, " ");
-    if (e->length == 0 || sscanf(line, "%19[A-Z]%n", name, &used) != 1)
-        return false;
-    line += used + (line[used] == ' ');
-    (void)snprintf(e->words, sizeof e->words, "%.*s", (int)strcspn(line, "\n"), line);
-    return true;
-}
-
 static void examples_are_read(void **state)
 {
     (void)state;
-    char line[600], name[20];
     struct example e;
     unsigned seen[MV_ARRAY_LEN(messages)] = {0};
-    FILE *file = fopen(MV_SOURCE_ROOT "/proto/outbound.md", "r");
-    assert_non_null(file);
-    while (fgets(line, sizeof line, file)) {
-        if (!parse_example(line, &e, name))
-            continue;
+    FILE *file = examples_open("outbound.md");
+    while (example_next(file, &e)) {
         for (unsigned i = 0; i < MV_ARRAY_LEN(messages); i++) {
-            if (strcmp(name, messages[i].name))
+            if (strcmp(e.name, messages[i].name))
                 continue;
             check_example(&e, messages[i].read, messages[i].whole);
             seen[i]++;

@@ -3,8 +3,10 @@
  * SOCKS servers before a made-up device: what a client is told, what the guest is told
  * of it, and the settings.
  */
+#include "examples.h"
 #include "ports_bed.h"
 
+#include "proto/proxy.h"
 #include "util/bytes.h"
 
 #include <stdio.h>
@@ -243,6 +245,118 @@ static void who_goes_while_it_waits(void **state)
     close_ends(e);
 }
 
+/* What the client hears, as proto/proxy.md has it. */
+static void hear_example(intptr_t s, const char *name, const char *words)
+{
+    struct example e = example_of("proxy.md", name, words);
+    hear(s, (const char *)e.bytes, e.length);
+}
+
+static void tell_methods(struct ends *e, uint16_t port, bool secret,
+                         const struct example *said)
+{
+    intptr_t s = client(e, port);
+    const char *wanted = secret ? "password" : "none";
+    bool good = strstr(said->words, wanted) != NULL;
+    say(e, s, (const char *)said->bytes, said->length);
+    if (!strcmp(said->words, "more")) {
+        hear_nothing(s);
+        mv_socket_close(s);
+    } else if (strcmp(said->words, "wrong")) {
+        hear_example(s, "METHOD", good ? wanted : "nothing of this");
+        if (good)
+            mv_socket_close(s);
+        else
+            hear_end(s);
+    } else {
+        hear_end(s);
+    }
+}
+
+static void tell_login(struct ends *e, uint16_t port, const struct example *said)
+{
+    intptr_t s = client(e, port);
+    SAY(s, "\5\1\2");
+    hear_example(s, "METHOD", "password");
+    say(e, s, (const char *)said->bytes, said->length);
+    if (!strcmp(said->words, "wrong")) {
+        hear_end(s);
+        return;
+    }
+    if (!strcmp(said->words, "more"))
+        hear_nothing(s);
+    else
+        hear_example(s, "LOGGED", strcmp(said->words, "me key") ? "out" : "in");
+    mv_socket_close(s);
+}
+
+/* What the guest is told, by both kinds of server, is read as it was meant. */
+static void guest_is_told(struct ends *e, intptr_t s, bool plain,
+                          const struct example *said)
+{
+    struct mv_span first;
+    struct proxy_request read;
+    char words[300];
+    for (unsigned i = 0; i < 100 && !e->asked; i++)
+        turn_for(e, 5);
+    mv_socket_close(take(e, &first));
+    assert_int_equal(proxy_request_read(first.base, first.length, &read), first.length);
+    (void)snprintf(words, sizeof words, "%s %u", read.target.host, read.target.port);
+    assert_string_equal(words, said->words);
+    assert_int_equal(read.socks, !plain);
+    if (!plain)
+        assert_memory_equal((const char *)first.base + 2, said->bytes, said->length);
+    mv_socket_close(s);
+}
+
+static void tell_request(struct ends *e, uint16_t port, bool plain,
+                         const struct example *said)
+{
+    intptr_t s = client(e, port);
+    const char *refused = strstr(said->words, "refused ");
+    SAY(s, HELLO);
+    hear_example(s, "METHOD", "none");
+    say(e, s, (const char *)said->bytes, said->length);
+    if (refused)
+        hear_example(s, "REPLY", refused + 8);
+    if (refused || !strcmp(said->words, "wrong")) {
+        hear_end(s);
+    } else if (!strcmp(said->words, "more")) {
+        hear_nothing(s);
+        mv_socket_close(s);
+    } else {
+        guest_is_told(e, s, plain, said);
+    }
+}
+
+static void every_example_is_told(void **state)
+{
+    struct ends *e = open_ends(NULL);
+    struct example said;
+    unsigned seen = 0;
+    uint16_t open = server(e, "0"), plain = server(e, "0,plain");
+    uint16_t secret = server(e, "0,user=me,password=key");
+    FILE *file = examples_open("proxy.md");
+    (void)state;
+    while (example_next(file, &said)) {
+        seen++;
+        if (!strcmp(said.name, "METHODS")) {
+            tell_methods(e, open, false, &said);
+            tell_methods(e, secret, true, &said);
+        } else if (!strcmp(said.name, "LOGIN")) {
+            tell_login(e, secret, &said);
+        } else if (!strcmp(said.name, "REQUEST")) {
+            tell_request(e, open, false, &said);
+            tell_request(e, plain, true, &said);
+        } else {
+            seen--;
+        }
+    }
+    (void)fclose(file);
+    assert_int_equal(seen, 21);
+    close_ends(e);
+}
+
 static void settings_are_checked(void **state)
 {
     struct ends *e = open_ends(NULL);
@@ -317,6 +431,7 @@ int main(void)
         cmocka_unit_test(what_it_cannot_do),
         cmocka_unit_test(a_guest_that_does_not_listen),
         cmocka_unit_test(who_goes_while_it_waits),
+        cmocka_unit_test(every_example_is_told),
         cmocka_unit_test(settings_are_checked),
         cmocka_unit_test(a_server_is_closed),
     };

@@ -115,6 +115,50 @@ static void what_is_said_later_wins(void **state)
     close_places(&p);
 }
 
+/* One of a name may begin with the other of that name, and a path is beside who says
+ * it.
+ */
+static void what_it_begins_with(void **state)
+{
+    struct places p;
+    char path[SCRATCH_PATH + 32];
+    (void)state;
+    open_places(&p);
+    put(p.ours, "sandbox.json", "{\"machine\": {\"memory\": \"128M\", \"cpus\": 2}}");
+    put(p.own, "sandbox.json",
+        "{\"template\": \"Sandbox\", \"machine\": {\"memory\": \"256M\"}}");
+    microvm_config *config = loaded(&p, "sandbox");
+    assert_int_equal(config->values.memory_bytes, 256 << 20);
+    assert_int_equal(config->values.cpus, 2);
+    microvm_config_free(config);
+    put(p.own, "above.json", "{\"template\": \"sandbox.json\"}");
+    (void)snprintf(path, sizeof path, "%s/above.json", p.own);
+    assert_int_equal(memory_mib(&p, path), 256);
+    take(p.own, "above.json");
+    take(p.own, "sandbox.json");
+    take(p.ours, "sandbox.json");
+    close_places(&p);
+}
+
+/* Mine begins with one of mine, which begins with ours of the first one's name. */
+static void mine_may_begin_with_ours_by_another(void **state)
+{
+    struct places p;
+    (void)state;
+    open_places(&p);
+    put(p.own, "box.json", "{\"template\": \"base\", \"machine\": {\"cpus\": 2}}");
+    put(p.own, "base.json", "{\"template\": \"box\"}");
+    put(p.ours, "box.json", "{\"machine\": {\"cpus\": 1, \"memory\": \"64M\"}}");
+    microvm_config *config = loaded(&p, "box");
+    assert_int_equal(config->values.cpus, 2);
+    assert_int_equal(config->values.memory_bytes, 64 << 20);
+    microvm_config_free(config);
+    take(p.own, "box.json");
+    take(p.own, "base.json");
+    take(p.ours, "box.json");
+    close_places(&p);
+}
+
 static void wrong_ones_are_refused(void **state)
 {
     static const struct {
@@ -168,6 +212,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(is_found_by_its_name),
         cmocka_unit_test(what_is_said_later_wins),
+        cmocka_unit_test(what_it_begins_with),
+        cmocka_unit_test(mine_may_begin_with_ours_by_another),
         cmocka_unit_test(wrong_ones_are_refused),
         cmocka_unit_test(absent_ones_are_named),
     };

@@ -28,7 +28,6 @@ static void check(const char *text, const char *wanted)
 static void usual_profiles_are_taken(void **state)
 {
     (void)state;
-    check("", NULL);
     check("\xef\xbb\xbf# from a Windows editor\r\nclient\r\ndev tun\r\n", NULL);
     check(
         "client\ndev tun\nproto udp\nremote vpn.example.com 1194\nresolv-retry infinite\n"
@@ -44,6 +43,9 @@ static void usual_profiles_are_taken(void **state)
     check("setenv opt block-outside-dns\nsetenv UV_ID 1\nsetenv-safe x y\n", NULL);
     check("ignore-unknown-option block-outside-dns\nblock-outside-dns\n", NULL);
     check("tls-auth [inline] 1\nca [inline]\ndh none\nhttp-proxy h 1 auto-nct ntlm\n",
+          NULL);
+    check("compat-mode 2.4.0\nmax-packet-size 1400\ntun-mtu 1500\ntun-mtu-max 1600\n"
+          "x509-username-field emailAddress\n",
           NULL);
     check("script-security 2\nstatic-challenge \"Your PIN\" 1\npull-filter ignore x\n",
           NULL);
@@ -117,6 +119,38 @@ static void nothing_is_hidden(void **state)
     assert_false(profile_check("client\0up", 9, why));
 }
 
+static void an_empty_one_is_none(void **state)
+{
+    (void)state;
+    check("", "it is empty");
+    check("\n \r\n# client\n; remote a\n", "it is empty: there is no remote");
+    check("\xef\xbb\xbf", "it is empty");
+}
+
+/* What stands on a line that is not understood may be of a key. */
+static void secrets_are_not_told(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {
+        "client\nSESAMEADANBgkqhkiG9w0BAQEFAASCBKcwggSj\n",
+        "client\nsesame89abcdef0123456789abcdef01\n",
+        "client\n\"sesame",
+        "client\nauth-user-pass\nsesame\n",
+        "client\nsesame89abcdef0123456789abcdef01 x\n",
+        "client\n<sesame>\n",
+        "client\nsetenv opt sesame89abcdef0123456789abcdef01 x\n",
+        "client\nca sesame.pem\n"};
+    char why[PROFILE_WHY_MAX];
+    for (size_t i = 0; i < MV_ARRAY_LEN(cases); i++) {
+        if (profile_check(cases[i], strlen(cases[i]), why))
+            fail_msg("'%s' is taken", cases[i]);
+        if (strstr(why, "sesame") || strstr(why, "SESAME"))
+            fail_msg("'%s' is repeated: %s", cases[i], why);
+    }
+    check("client\nfrobnicate 1\n", "line 2: 'frobnicate' is no directive");
+    check("client\nann\n", "line 2: it is no directive");
+}
+
 static void names_stay_in_their_folder(void **state)
 {
     (void)state;
@@ -141,6 +175,8 @@ int main(void)
         cmocka_unit_test(usual_profiles_are_taken),
         cmocka_unit_test(what_runs_or_reads_elsewhere_is_refused),
         cmocka_unit_test(nothing_is_hidden),
+        cmocka_unit_test(an_empty_one_is_none),
+        cmocka_unit_test(secrets_are_not_told),
         cmocka_unit_test(names_stay_in_their_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

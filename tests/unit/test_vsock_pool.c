@@ -48,7 +48,7 @@ static void promises_are_kept(void **state)
         mv_vsock_fifo_drop(pool, &fifo[i], 999);
     }
     assert_int_equal(credit[0], MV_VSOCK_CREDIT);
-    assert_int_equal(credit[32], MV_VSOCK_CREDIT);
+    assert_int_equal(credit[24], MV_VSOCK_CREDIT);
     for (unsigned i = 0; i < MV_VSOCK_SLOTS; i++)
         mv_vsock_fifo_put(pool, &fifo[i], data, credit[i] - 1);
     assert_true(pool->used <= MV_VSOCK_CHUNKS);
