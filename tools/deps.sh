@@ -12,7 +12,7 @@ build="gcc libc6-dev make meson ninja-build pkg-config python3 libuv1-dev
 test="flex bison bc libelf-dev clang-14 libclang-rt-14-dev llvm-14 clang-format-14 g++ libcmocka-dev
     python3-pytest acpica-tools busybox-static cpio e2fsprogs squashfs-tools expect
     xz-utils zstd lz4 kmod pciutils procps util-linux qemu-system-x86 fio
-    socat ncat curl openssh-client openssh-server iperf3 passt iproute2 busybox libarchive-tools
+    socat ncat curl openssh-client openssh-server iperf3 passt iproute2 libarchive-tools
     netcat-openbsd openvpn openssl wireguard-tools wireguard-go docker-registry skopeo umoci mmdebstrap autoconf automake libtool liblz4-dev"
 cross="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
     gcc-mingw-w64-x86-64-win32 wine64 python3-venv dpkg-dev patch xz-utils"
