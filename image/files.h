@@ -45,8 +45,8 @@ int64_t mv_files_now_s(void);
 unsigned mv_files_cpus(void);
 /* Another descriptor of the same file, for who closes it. */
 int mv_files_again(int fd, int *copy, microvm_error *err);
-/* Something that this process may read. */
-bool mv_files_exists(const char *path);
+/* A folder, or else a file, that this process may read. */
+bool mv_files_has(const char *path, bool folder);
 /* A program that this process may run. */
 bool mv_files_runs(const char *path);
 /* A path by which this process can open the descriptor's file. */

@@ -178,9 +178,10 @@ int mv_files_again(int fd, int *copy, microvm_error *err)
     return 0;
 }
 
-bool mv_files_exists(const char *path)
+bool mv_files_has(const char *path, bool folder)
 {
-    return !access(path, R_OK);
+    struct stat st;
+    return !stat(path, &st) && !S_ISDIR(st.st_mode) == !folder && !access(path, R_OK);
 }
 
 bool mv_files_runs(const char *path)

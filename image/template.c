@@ -39,11 +39,15 @@ static const char *file_hint(const char *file)
     return "', which is not installed: this build is without it";
 }
 
-static bool file_find(const struct template *t, const char *file, char path[PATH_BYTES])
+/* What goes to "/." of the image is a folder, all else a file. */
+static bool file_find(const struct template *t, const char *file, const char *to,
+                      char path[PATH_BYTES])
 {
+    size_t length_to = strlen(to);
+    bool folder = length_to >= 2 && !strcmp(to + length_to - 2, "/.");
     for (unsigned i = 0; t->data && t->data[i]; i++) {
         int length = snprintf(path, PATH_BYTES, "%s/%s", t->data[i], file);
-        if (length > 0 && length < PATH_BYTES && mv_files_exists(path))
+        if (length > 0 && length < PATH_BYTES && mv_files_has(path, folder))
             return true;
     }
     return false;
@@ -60,7 +64,7 @@ static int word_expand(const struct template *t, const char *word, json_t **out)
     bool optional = word[length - 1] == '?';
     (void)snprintf(file, sizeof file, "%.*s", (int)length - 1 - optional, word + 1);
     *out = NULL;
-    if (!file_find(t, file, path))
+    if (!file_find(t, file, word + length + 1, path))
         return optional ? 0 : template_fail(t, "it needs '", file, file_hint(file));
     (void)snprintf(text, sizeof text, "%s%s", path, word + length + 1);
     *out = json_string(text);

@@ -153,18 +153,19 @@ static void templates_find_what_is_ours(void **state)
     (void)scratch_special(folder, SCRATCH_DIRECTORY);
     put(folder, "tool", "");
     assert_ok(
-        load_box(*state, folder,
-                 "{\"recipe\": {\"add-file\": [\"{tool}:/t:0755\", \"{none?}:/n\","
-                 " \"{tool?}:/u\", \"x:/x\"]}, \"machine\": {\"memory\": \"99M\","
-                 " \"kernel\": \"k\", \"image\": \"i\"}}",
-                 &err),
+        load_box(
+            *state, folder,
+            "{\"recipe\": {\"add-file\": [\"{tool}:/t:0755\", \"{none?}:/n\","
+            " \"{tool?}:/u\", \"{.}:/.\", \"{tool?}:/.\", \"x:/x\"]}, \"machine\": {\"memory\": \"99M\","
+            " \"kernel\": \"k\", \"image\": \"i\"}}",
+            &err),
         &err);
-    assert_int_equal(files->count, 3);
+    assert_int_equal(files->count, 4);
     (void)snprintf(path, sizeof path, "%s/tool:/t:0755", folder);
     assert_string_equal(files->text[0], path);
     (void)snprintf(path, sizeof path, "%s/tool:/u", folder);
     assert_string_equal(files->text[1], path);
-    assert_string_equal(files->text[2], "x:/x");
+    assert_string_equal(files->text[3], "x:/x");
     assert_string_equal(((microvm_recipe *)*state)->template_machine,
                         "{\"memory\":\"99M\"}");
     (void)snprintf(path, sizeof path, "%s/tool", folder);
@@ -183,6 +184,8 @@ static void templates_that_are_wrong(void **state)
         {"{\"recipe\": {\"add-file\": [\"{openvpn}:/o\"]}}",
          "it needs 'openvpn', which is not installed; 'make vpn'"},
         {"{\"recipe\": {\"add-file\": [\"{none}:/n\"]}}", "this build is without it"},
+        {"{\"recipe\": {\"add-file\": [\"{.}:/n:0755\"]}}",
+         "it needs '.'"}, /* a folder */
         {"{\"recipe\": {\"add-file\": [\"{none:/n\"]}}", "'{none:/n': '}' is missing"},
         {"{\"recipe\": {\"frmat\": \"ext4\"}}", "template 'Box': unknown key 'frmat'"},
     };
