@@ -43,15 +43,15 @@ class Result:
 
 
 class Bed:
-    """`command` is put before a program; `why` tells the user."""
+    """`command` is put before a program; `why` tells the user. cpus: of kvmbox."""
 
-    def __init__(self, name, why, slow):
-        self.name, self.why, self.slow = name, why, slow
+    def __init__(self, name, why, slow, cpus=2):
+        self.name, self.why, self.slow, self.cpus = name, why, slow, cpus
 
     def wrap(self, argv, timeout, share=None, mem=2048):
         if self.name == "native":
             return argv
-        box = [KVMBOX, "--timeout", str(timeout), "--mem", str(mem)]
+        box = [KVMBOX, "--timeout", str(timeout), "--mem", str(mem), "--smp", str(self.cpus)]
         if share:
             box += ["--share", str(share)]
         return box + ["--"] + argv
