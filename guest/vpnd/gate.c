@@ -210,8 +210,7 @@ static bool outside_put(unsigned index)
     return false;
 }
 
-/* Each once: to change one is news again. False: one could not be, or there are more.
- */
+/* Each once: to change one is news again. False: one was refused, or there are more. */
 static bool outside_put_all(void)
 {
     static unsigned known[INTERFACES_MAX];

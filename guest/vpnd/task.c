@@ -69,8 +69,7 @@ static void child(int in, int out, const char *const words[], int (*function)(vo
     (void)dup2(in >= 0 ? in : open("/dev/null", O_RDONLY), STDIN_FILENO);
     (void)dup2(out, STDOUT_FILENO);
     (void)dup2(out, STDERR_FILENO);
-    if (function) { /* who waits for the end of a connection waits for this one's, too
-                     */
+    if (function) { /* who waits for a connection's end waits for all who have it */
         (void)syscall(SYS_close_range, STDERR_FILENO + 1, ~0u, 0);
         _exit(function());
     }
