@@ -73,7 +73,7 @@ static int cp_run(struct cp *cp, const char *name, const char *from, const char 
                   bool out, microvm_copy *copy)
 {
     microvm_error err;
-    int fd = exec_connect(name, AGENT_MS);
+    int fd = exec_connect(name, AGENT_MS, NULL);
     if (fd < 0)
         return STATUS_OURS;
     /* A file that is begun here has to go; in the guest the agent sees to that. */

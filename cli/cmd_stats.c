@@ -31,9 +31,9 @@ static json_t *guest_ask(const char *name)
     char *reply = NULL;
     const char *key;
     json_t *said, *value;
-    json_t *answer =
-        named_try(name, "connect",
-                  json_pack("{s:I}", "port", (json_int_t)MICROVM_AGENT_PORT), &fd);
+    json_t *answer = named_try(
+        name, "connect", json_pack("{s:I}", "port", (json_int_t)MICROVM_AGENT_PORT),
+        &fd, NULL);
     json_decref(answer);
     if (!answer || microvm_agent_ask(fd, "metrics", NULL, GUEST_MS, &reply, NULL))
         return NULL;

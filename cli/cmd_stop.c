@@ -40,9 +40,9 @@ static bool guest_ask(const char *name, int64_t timeout_ms)
 {
     int64_t answer_ms = timeout_ms < ASK_MS ? timeout_ms : ASK_MS;
     int fd;
-    json_t *answer =
-        named_try(name, "connect",
-                  json_pack("{s:I}", "port", (json_int_t)MICROVM_AGENT_PORT), &fd);
+    json_t *answer = named_try(
+        name, "connect", json_pack("{s:I}", "port", (json_int_t)MICROVM_AGENT_PORT),
+        &fd, NULL);
     json_decref(answer);
     return answer &&
            microvm_agent_ask(fd, "shutdown", NULL, answer_ms, NULL, NULL) == 0;

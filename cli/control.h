@@ -69,7 +69,8 @@ int control_interest(struct control *control, struct pollfd *fds, bool input_wan
 void control_turn(struct control *control, const struct pollfd *fds, int count);
 /* The guest's output. */
 void control_output(struct control *control, const char *data, size_t length);
-/* Says the last `lines` lines of the history, on standard error. */
+/* Says the guest's last words: the last `lines` lines of the history, if there is one.
+ */
 void control_say_last(const struct control *control, unsigned lines);
 /* Takes what was typed by one who is attached, up to `room` bytes. */
 size_t control_input(struct control *control, char *to, size_t room);

@@ -128,6 +128,9 @@ void control_say_last(const struct control *control, unsigned lines)
 {
     char line[160];
     uint64_t start = ring_start(control), from = control->end;
+    if (from == 0)
+        return;
+    say("the guest's last words:");
     if (from > start && control->ring[(from - 1) % control->size] == '\n')
         from--; /* the last line's own end */
     for (; from > start; from--)

@@ -66,21 +66,20 @@ bool exec_from_args(struct exec *exec, const struct args *args)
                         args_get(args, "tty") != NULL);
 }
 
-int exec_connect(const char *name, int64_t wait_ms)
+int exec_connect(const char *name, int64_t wait_ms, microvm_error *err)
 {
     int fd;
-    json_t *answer =
-        named_ask(name, "connect",
-                  json_pack("{s:I, s:I}", "port", (json_int_t)MICROVM_AGENT_PORT,
-                            "timeout_ms", (json_int_t)wait_ms),
-                  &fd);
+    json_t *more = json_pack("{s:I, s:I}", "port", (json_int_t)MICROVM_AGENT_PORT,
+                             "timeout_ms", (json_int_t)wait_ms);
+    json_t *answer = err ? named_try(name, "connect", more, &fd, err)
+                         : named_ask(name, "connect", more, &fd);
     json_decref(answer);
     return answer ? fd : -1;
 }
 
 int exec_in(const struct exec *exec, const char *name)
 {
-    int fd = exec_connect(name, exec->wait_ms);
+    int fd = exec_connect(name, exec->wait_ms, NULL);
     return fd < 0 ? STATUS_OURS : exec_run(exec, fd);
 }
 

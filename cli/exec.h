@@ -24,8 +24,9 @@ bool exec_from_args(struct exec *exec, const struct args *args);
 /* Its streams alone. */
 bool exec_streams(struct exec *exec, bool interactive, bool tty);
 
-/* A connection to the agent of a named machine; -1 after a message. */
-int exec_connect(const char *name, int64_t wait_ms);
+/* A connection to the agent of a named machine; -1 after a message, or with one in
+ * `err` when that is given. */
+int exec_connect(const char *name, int64_t wait_ms, microvm_error *err);
 /* Runs it there and returns the exit status. What went wrong has been said. */
 int exec_in(const struct exec *exec, const char *name);
 /* Says why the agent has refused a command; the exit status, which is its own. */

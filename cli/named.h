@@ -13,6 +13,7 @@
 #define CLI_NAMED_H
 
 #include <jansson.h>
+#include <microvm/microvm.h>
 #include <stdbool.h>
 
 enum { NAMED_BYTES = 65, NAMED_REQUEST_MAX = 4096 };
@@ -44,8 +45,9 @@ void named_list_free(char **names);
  * returns its answer, a JSON object, the caller's. NULL after a message. When `stream`
  * is given the connection stays open, as a stream of bytes. */
 json_t *named_ask(const char *name, const char *verb, json_t *more, int *stream);
-/* The same without messages. */
-json_t *named_try(const char *name, const char *verb, json_t *more, int *stream);
+/* The same without messages; what there is to say is in `err`, which may be NULL. */
+json_t *named_try(const char *name, const char *verb, json_t *more, int *stream,
+                  microvm_error *err);
 /* For lists: a machine that has ended meanwhile is NULL without a message, one that
  * does not answer within 2 s with one. */
 json_t *named_look(const char *name, const char *verb);

@@ -415,30 +415,37 @@ static char *receive_line(int fd, int *stream)
     return NULL;
 }
 
-static json_t *answer_check(const char *name, char *line, bool quiet)
+/* err NULL: it is said. */
+static void answer_fail(const char *name, const char *error, microvm_error *err)
+{
+    const char *what = error ? ": " : " has ended";
+    error = error ? error : "";
+    if (!err) {
+        say("machine '%s'%s%s", name, what, error);
+        return;
+    }
+    err->code = MICROVM_E_IO;
+    (void)snprintf(err->message, sizeof err->message, "machine '%s'%s%s", name, what,
+                   error);
+}
+
+static json_t *answer_check(const char *name, char *line, microvm_error *err)
 {
     json_t *answer = line ? json_loads(line, JSON_REJECT_DUPLICATES, NULL) : NULL;
-    free(line);
-    if (!json_is_object(answer)) {
-        if (!quiet)
-            say("machine '%s' has ended", name);
-        json_decref(answer);
-        return NULL;
-    }
     const char *error = json_string_value(json_object_get(answer, "error"));
-    if (!error)
+    free(line);
+    if (json_is_object(answer) && !error)
         return answer;
-    if (!quiet)
-        say("machine '%s': %s", name, error);
+    answer_fail(name, error, err);
     json_decref(answer);
     return NULL;
 }
 
-/* wait_s 0: as long as it takes. */
+/* wait_s 0: as long as it takes. err NULL: what goes wrong is said. */
 static json_t *ask(const char *name, const char *verb, json_t *request, int *stream,
-                   bool quiet, unsigned wait_s)
+                   microvm_error *err, unsigned wait_s)
 {
-    int fd = named_connect(name, quiet), handed = -1;
+    int fd = named_connect(name, err != NULL), handed = -1;
     const struct timeval wait = {.tv_sec = (time_t)wait_s};
     json_t *answer = NULL;
     if (fd >= 0 && request &&
@@ -448,7 +455,9 @@ static json_t *ask(const char *name, const char *verb, json_t *request, int *str
         char *line = send_line(fd, request) ? receive_line(fd, &handed) : NULL;
         if (!line && errno == EAGAIN)
             say("machine '%s' does not answer", name);
-        answer = answer_check(name, line, quiet);
+        answer = answer_check(name, line, err);
+    } else if (err) {
+        answer_fail(name, NULL, err);
     }
     json_decref(request);
     if (handed >= 0) { /* the stream is another socket than that of the question */
@@ -464,15 +473,18 @@ static json_t *ask(const char *name, const char *verb, json_t *request, int *str
 
 json_t *named_ask(const char *name, const char *verb, json_t *more, int *stream)
 {
-    return ask(name, verb, more ? more : json_object(), stream, false, 0);
+    return ask(name, verb, more ? more : json_object(), stream, NULL, 0);
 }
 
-json_t *named_try(const char *name, const char *verb, json_t *more, int *stream)
+json_t *named_try(const char *name, const char *verb, json_t *more, int *stream,
+                  microvm_error *err)
 {
-    return ask(name, verb, more ? more : json_object(), stream, true, 0);
+    microvm_error none;
+    return ask(name, verb, more ? more : json_object(), stream, err ? err : &none, 0);
 }
 
 json_t *named_look(const char *name, const char *verb)
 {
-    return ask(name, verb, json_object(), NULL, true, LOOK_S);
+    microvm_error none;
+    return ask(name, verb, json_object(), NULL, &none, LOOK_S);
 }

@@ -46,9 +46,10 @@ json_t *named_ask(const char *name, const char *verb, json_t *more, int *stream)
     return NULL;
 }
 
-json_t *named_try(const char *name, const char *verb, json_t *more, int *stream)
+json_t *named_try(const char *name, const char *verb, json_t *more, int *stream,
+                  microvm_error *err)
 {
-    (void)name, (void)verb, (void)stream;
+    (void)name, (void)verb, (void)stream, (void)err;
     json_decref(more);
     return NULL;
 }

@@ -306,7 +306,6 @@ static void pump_say_why(const struct pump *pump)
         microvm_wait(pump->relay->vm, 0, &end, NULL) ||
         (end.reason != MICROVM_EXIT_PANIC && end.reason != MICROVM_EXIT_CRASH))
         return;
-    say("the guest's last words:");
     control_say_last(pump->control, LAST_LINES);
 }
 

@@ -43,7 +43,7 @@ bool run_command_check(struct image *image, const struct args *args)
 void run_command_end(const char *name)
 {
     microvm_error err;
-    int fd = exec_connect(name, END_MS);
+    int fd = exec_connect(name, END_MS, NULL);
     if (fd >= 0 && microvm_agent_ask(fd, "shutdown", NULL, END_MS, NULL, &err))
         say_error(&err);
     json_decref(named_ask(name, fd >= 0 ? "wait" : "stop",
@@ -57,17 +57,16 @@ int run_command(struct image *image, const struct args *args, const char *name)
         .command = MICROVM_COMMAND_INIT, .wait_ms = BOOT_MS, .cut = &cut};
     int status = STATUS_OURS;
     if (command_compose(&exec, image, args)) {
-        int fd = exec_connect(name, exec.wait_ms);
-        if (fd >= 0) { /* else the machine has ended, or does with this process */
+        int fd = exec_connect(name, exec.wait_ms, &cut);
+        if (fd >= 0)
             status = exec_run(&exec, fd);
-            int ended = status == STATUS_OURS ? detach_ended(GONE_MS) : -1;
-            if (ended > 0) /* a time limit, a crash, which it has said: that is why */
-                status = ended;
-            else if (cut.code)
-                say_error(&cut);
-            if (ended <= 0)
-                run_command_end(name);
-        }
+        int ended = status == STATUS_OURS ? detach_ended(GONE_MS) : -1;
+        if (ended > 0) /* a time limit, a crash, which it has said: that is why */
+            status = ended;
+        else if (cut.code)
+            say_error(&cut);
+        if (fd >= 0 && ended <= 0) /* else it has ended, or does with this process */
+            run_command_end(name);
     }
     free(exec.env);
     return status;
@@ -78,13 +77,14 @@ int run_main_command(struct image *image, const struct args *args, const char *n
     struct exec exec = {.command = MICROVM_COMMAND_INIT, .wait_ms = BOOT_MS};
     microvm_error err;
     int status = STATUS_OURS;
-    int fd = command_compose(&exec, image, args) ? exec_connect(name, BOOT_MS) : -1;
+    int fd =
+        command_compose(&exec, image, args) ? exec_connect(name, BOOT_MS, NULL) : -1;
     if (fd >= 0 && microvm_main_on(fd, &exec.command, BOOT_MS, &err))
         status = exec_refused(&err);
     else if (fd >= 0)
         status = 0;
     if (status)
-        json_decref(named_try(name, "kill", NULL, NULL));
+        json_decref(named_try(name, "kill", NULL, NULL, NULL));
     free(exec.env);
     return status;
 }

@@ -42,7 +42,7 @@ bool vpn_ask_plain(const char *name, const char *command, microvm_vpn_answer *an
 
 static bool machine_lives(const char *name)
 {
-    json_t *info = named_try(name, "info", NULL, NULL);
+    json_t *info = named_try(name, "info", NULL, NULL, NULL);
     json_decref(info);
     return info != NULL;
 }
@@ -52,7 +52,7 @@ static bool link_open(struct vpn_link *link, int64_t wait_ms)
     for (; link->fd < 0 && !cancel_asked(); wait_ms -= SLICE_MS) {
         int64_t slice_ms = wait_ms < SLICE_MS ? wait_ms : SLICE_MS;
         json_decref(
-            named_try(link->name, "connect", way_to_daemon(slice_ms), &link->fd));
+            named_try(link->name, "connect", way_to_daemon(slice_ms), &link->fd, NULL));
         link->gone = link->fd < 0 && !machine_lives(link->name);
         if (link->gone || wait_ms <= SLICE_MS)
             break;
