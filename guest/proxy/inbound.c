@@ -106,9 +106,11 @@ static void conn_reply(struct conn *c, enum socks_status status)
         (void)send(c->client.fd, reply, socks_reply_write(reply, status), MSG_NOSIGNAL);
 }
 
+/* That is all, and is said to be: a close alone would be the end of a cut. */
 static void conn_refuse(struct conn *c, enum socks_status status)
 {
     conn_reply(c, status);
+    (void)shutdown(c->client.fd, SHUT_WR);
     conn_close(c);
 }
 

@@ -640,6 +640,9 @@ MICROVM_API int microvm_connection_was_cut(microvm *vm, intptr_t connection);
  * ",port=N" for another port of the guest, and ",plain" for a proxy that sends no
  * reply. *port is the port that it listens on; NULL is allowed. The server lives until
  * it is closed or the machine ends; a guest that has no proxy yet is waited for, 5 s.
+ * A client's connection is reset when the proxy has not ended it direction by
+ * direction: because the target reset it, the proxy died, its tunnel, the machine, or
+ * this process. With ",plain" all these are an end of file.
  */
 MICROVM_API int microvm_socks_open(microvm *vm, const char *server, uint16_t *port,
                                    microvm_error *err);

@@ -96,7 +96,10 @@ enum mv_tcp_why {
  * become of it. MV_SOCKET_NONE: nothing, and *why. */
 intptr_t mv_tcp_dial(const struct mv_address *to, uint16_t port, enum mv_tcp_why *why);
 enum mv_tcp_why mv_tcp_dialled(intptr_t socket);
-/* Closes it as one that has failed: its peer is told that this was not all. */
+/* To close it, as the end of this process does, too, tells its peer that this was not
+ * all; or no longer. Means nothing to other sockets. */
+void mv_tcp_close_resets(intptr_t socket, bool resets);
+/* Closes it so. */
 void mv_tcp_reset(intptr_t socket);
 
 #endif

@@ -155,12 +155,17 @@ enum mv_tcp_why mv_tcp_dialled(intptr_t socket)
     return tcp_why(error);
 }
 
+void mv_tcp_close_resets(intptr_t socket, bool resets)
+{
+    const struct linger linger = {.l_onoff = resets};
+    (void)setsockopt((sock)socket, SOL_SOCKET, SO_LINGER, (const void *)&linger,
+                     sizeof linger);
+}
+
 void mv_tcp_reset(intptr_t socket)
 {
-    const struct linger at_once = {.l_onoff = 1};
     if (socket == MV_SOCKET_NONE)
         return;
-    (void)setsockopt((sock)socket, SOL_SOCKET, SO_LINGER, (const void *)&at_once,
-                     sizeof at_once);
+    mv_tcp_close_resets(socket, true);
     (void)close_sock((sock)socket);
 }

@@ -133,9 +133,12 @@ void mv_conn_list(struct mv_vsock *v, struct mv_vsock_conn *c)
 
 static void conn_close_socket(struct mv_vsock *v, struct mv_vsock_conn *c)
 {
+    enum mv_vsock_end end = c->cut || c->fifo.bytes ? MV_VSOCK_CUT
+                            : c->said_all           ? MV_VSOCK_SAID_ALL
+                                                    : MV_VSOCK_CLOSED;
     mv_watch_remove(&c->watch);
     if (v->host.closed)
-        v->host.closed(v->host.ctx, c->socket, c->cut);
+        v->host.closed(v->host.ctx, c->socket, end);
     mv_socket_close(c->socket);
     c->socket = MV_SOCKET_NONE;
     c->readable = false;
@@ -334,6 +337,7 @@ void mv_conn_abort(struct mv_vsock *v, struct mv_vsock_conn *c)
 void mv_conn_guest_ends(struct mv_vsock *v, struct mv_vsock_conn *c, uint32_t flags)
 {
     c->guest_ends |= (uint8_t)(flags & MV_VSOCK_NEITHER);
+    c->said_all |= c->guest_ends == MV_VSOCK_NO_SEND;
     if (c->guest_ends == MV_VSOCK_NEITHER) {
         mv_conn_abort(v, c); /* 5.10.6.6.1: RST is the answer */
         return;

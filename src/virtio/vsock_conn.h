@@ -90,7 +90,8 @@ struct mv_vsock_conn {
     bool read_ended; /* nothing more is read from it */
     bool closing;    /* to be closed when the fifo is empty */
     bool write_ended;
-    bool cut; /* the guest's half ended without its end of what it sends */
+    bool cut;      /* the guest's half ended without its end of what it sends */
+    bool said_all; /* the guest ended what it sends while it went on to receive */
     struct mv_vsock_fifo fifo;
 
     /* What the guest gets before the socket's bytes. */

@@ -2,6 +2,7 @@
 """SOCKS5 into a guest: microvm socks, the setting, a proxy in the guest, curl and ssh's
 way of using it."""
 import hashlib
+import json
 import os
 import signal
 import socket
@@ -18,19 +19,23 @@ PROXY = os.environ.get("MICROVM_INBOUND", "")
 MIB = 1 << 20
 
 
-@pytest.fixture(scope="module")
-def vpn(kvm, place):  # noqa: F811
-    """A machine named vpn with a proxy and a web server, both of which see the guest's
-    own loopback; a SOCKS server of its own."""
+def begin(place, name):  # noqa: F811
+    """A machine with a proxy and a web server, both of which see the guest's own
+    loopback; a SOCKS server of its own."""
     if not os.path.exists(PROXY):
         pytest.skip("no inbound-proxy in this build")
-    r = place("run", "-d", "--name", "vpn", *place.guest, "--vsock", "cid=5", "--socks", "0", timeout=60)
+    r = place("run", "-d", "--name", name, *place.guest, "--vsock", "cid=5", "--socks", "0", timeout=60)
     assert r.returncode == 0, r
-    assert place("cp", PROXY, "vpn:/inbound-proxy").returncode == 0
+    assert place("cp", PROXY, name + ":/inbound-proxy").returncode == 0
     script = ("mkdir -p /www /etc; echo 127.0.0.1 localhost > /etc/hosts; head -c 67108864 /dev/urandom > /www/big; echo inside > /www/index.html;"
               "busybox httpd -p 127.0.0.1:8000 -h /www; setsid /inbound-proxy </dev/null >/dev/null 2>&1 &")
-    r = place("exec", "vpn", "sh", "-c", script, timeout=60)
+    r = place("exec", name, "sh", "-c", script, timeout=60)
     assert r.returncode == 0, r
+
+
+@pytest.fixture(scope="module")
+def vpn(kvm, place):  # noqa: F811
+    begin(place, "vpn")
     yield place
     place("kill", "vpn")
 
@@ -38,8 +43,8 @@ def vpn(kvm, place):  # noqa: F811
 class Server:
     """microvm socks in the foreground."""
 
-    def __init__(self, vpn, *options):
-        self.process = subprocess.Popen([vpn.path, "socks", *options, "vpn"], env=vpn.env,
+    def __init__(self, vpn, *options, name="vpn"):
+        self.process = subprocess.Popen([vpn.path, "socks", *options, name], env=vpn.env,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         line = self.process.stdout.readline().decode()
         assert line.startswith("SOCKS5 at 127.0.0.1:"), (line, self.process.stderr.read())
@@ -176,13 +181,23 @@ def test_without_a_socket_device(kvm, place):  # noqa: F811
     assert r.returncode == 125 and b"vsock" in r.stderr
 
 
+def cut_within(s, seconds):
+    """All that comes is a part, and who reads it learns that."""
+    s.settimeout(seconds)
+    with pytest.raises(ConnectionResetError):
+        while s.recv(MIB):
+            pass
+        raise AssertionError("an end, as if all had come")
+
+
 def test_the_proxy_dies(vpn, server):
     """Who is connected hears of it at once, who comes is told within seconds."""
-    s = server.connect()
-    assert read_just(s, 10) == reply(0)
-    assert vpn("exec", "vpn", "killall", "inbound-proxy").returncode == 0
-    s.settimeout(3)
-    assert s.recv(1) == b""
+    s, busy = server.connect(), server.connect()
+    busy.sendall(b"GET /big HTTP/1.0\r\n\r\n")
+    assert read_just(s, 10) == reply(0) and read_just(busy, 10) == reply(0)
+    assert vpn("exec", "vpn", "killall", "-9", "inbound-proxy").returncode == 0
+    cut_within(s, 3)
+    cut_within(busy, 3)
     began = time.time()
     assert read_all(server.connect()) == reply(1)
     assert time.time() - began < 10
@@ -190,13 +205,18 @@ def test_the_proxy_dies(vpn, server):
     assert read_just(server.connect(), 10) == reply(0)
 
 
-def test_the_machine_dies(vpn, server):
-    s = server.connect()
-    assert read_just(s, 10) == reply(0)
-    vpn("kill", "vpn")
-    s.settimeout(3)
-    try:
-        assert s.recv(1) == b""
-    except ConnectionResetError:
-        pass
+@pytest.mark.parametrize("how", ["killed", "its process is killed"])
+def test_the_machine_dies(vpn, how):
+    begin(vpn, "dies")
+    server = Server(vpn, "--listen", "127.0.0.1:0", name="dies")
+    s, busy = server.connect(), server.connect()
+    busy.sendall(b"GET /big HTTP/1.0\r\n\r\n")
+    assert read_just(s, 10) == reply(0) and read_just(busy, 10) == reply(0)
+    if how == "killed":
+        assert vpn("kill", "dies").returncode == 0
+    else:
+        (pid,) = [m["pid"] for m in json.loads(vpn("ps", "--json").stdout) if m["name"] == "dies"]
+        os.kill(pid, signal.SIGKILL)
+    cut_within(s, 3)
+    cut_within(busy, 3)
     server.process.wait(10)

@@ -59,12 +59,12 @@ static void host_ready(void *ctx)
     v->readies++;
 }
 
-static void host_closed(void *ctx, intptr_t socket, bool cut)
+static void host_closed(void *ctx, intptr_t socket, enum mv_vsock_end end)
 {
     struct vsockrig *v = ctx;
     MV_ASSERT(socket != MV_SOCKET_NONE);
     v->closed++;
-    v->cut += cut;
+    v->how[end]++;
 }
 
 static struct mv_vdev *host_device(struct vsockrig *v)

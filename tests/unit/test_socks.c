@@ -133,18 +133,49 @@ static void all_at_once(void **state)
     close_ends(e);
 }
 
+/* An end that the guest has said is one; all others are none, also that of whoever
+ * serves: nobody takes a part for the whole. */
+static void only_what_is_whole_ends(void **state)
+{
+    static const enum mv_vsock_end how[] = {MV_VSOCK_SAID_ALL, MV_VSOCK_CLOSED,
+                                            MV_VSOCK_CUT};
+    struct ends *e = open_ends(NULL);
+    uint16_t port = server(e, "0");
+    (void)state;
+    for (unsigned i = 0; i <= MV_ARRAY_LEN(how); i++) {
+        intptr_t s = client(e, port), given;
+        char got[4];
+        SAY(s, HELLO REQUEST);
+        HEAR(s, "\5\0");
+        EXPECT_FIRST(&given, "\0\1" REQUEST);
+        assert_int_equal(mv_socket_write(given, "part", 4), 4);
+        HEAR(s, "part");
+        if (i < MV_ARRAY_LEN(how)) /* else this program ends */
+            e->host.closed(e->host.ctx, given, how[i]);
+        mv_socket_close(given);
+        assert_int_equal(mv_socket_wait(s, 0, 5000), 1);
+        assert_int_equal(mv_socket_read(s, got, sizeof got), i ? MV_SOCKET_GONE : 0);
+        mv_socket_close(s);
+    }
+    close_ends(e);
+}
+
 static void a_plain_proxy_says_nothing(void **state)
 {
     struct ends *e = open_ends(NULL);
     uint16_t port = server(e, "0,plain");
     intptr_t s = client(e, port), given;
+    char got[4];
     (void)state;
     SAY(s, HELLO REQUEST);
     HEAR(s, "\5\0");
     hear_nothing(s);
     EXPECT_FIRST(&given, "\4host\1\xbb");
     HEAR(s, REPLY("\0"));
+    e->host.closed(e->host.ctx, given, MV_VSOCK_CLOSED); /* it knows no other way */
     mv_socket_close(given);
+    assert_int_equal(mv_socket_wait(s, 0, 5000), 1);
+    assert_int_equal(mv_socket_read(s, got, sizeof got), 0);
     mv_socket_close(s);
     s = client(e, port);
     SAY(s, HELLO "\5\1\0\1\x7f\0\0\1\0\x16");
@@ -426,6 +457,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(passes_a_request_on),
         cmocka_unit_test(all_at_once),
+        cmocka_unit_test(only_what_is_whole_ends),
         cmocka_unit_test(a_plain_proxy_says_nothing),
         cmocka_unit_test(who_may_not_is_told),
         cmocka_unit_test(what_it_cannot_do),
