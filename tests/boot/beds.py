@@ -44,15 +44,15 @@ class Result:
 
 
 class Bed:
-    """`command` is put before a program; `why` tells the user. cpus: of kvmbox."""
+    """`command` is put before a program; `why` tells the user."""
 
-    def __init__(self, name, why, slow, cpus=2):
-        self.name, self.why, self.slow, self.cpus = name, why, slow, cpus
+    def __init__(self, name, why, slow):
+        self.name, self.why, self.slow = name, why, slow
 
     def wrap(self, argv, timeout, share=None, mem=2048):
         if self.name == "native":
             return argv
-        box = [KVMBOX, "--timeout", str(timeout), "--mem", str(mem), "--smp", str(self.cpus)]
+        box = [KVMBOX, "--timeout", str(timeout), "--mem", str(mem)]
         if share:
             box += ["--share", str(share)]
         return box + ["--"] + argv
@@ -87,8 +87,8 @@ class Bed:
     def trouble(self, r):
         """QEMU's emulation of nested virtualization hangs now and then, and before QEMU 10
         gives Linux wrong flags and old instructions in its early boot, under QEMU's own
-        VMM, too (EFLAGS 41ca320a): a double fault, a breakpoint that nobody set; with
-        two CPUs and much traffic, a triple fault while KVM injects an interrupt.
+        VMM, too (EFLAGS 41ca320a): a double fault, a breakpoint that nobody set; a
+        triple fault while KVM injects an interrupt, though that wants two CPUs there.
         When it does, nothing has been said about us; the closing lines name each."""
         if self.name != "kvmbox":
             return None

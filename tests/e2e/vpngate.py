@@ -133,8 +133,7 @@ def tests_with(gateway, file, *words, timeout=1800):
     env = {"MICROVM_VPN_GATEWAY": str(gateway), "MICROVM_VPN_SLOW": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     bed = beds.Bed("native", "", False)
     if not beds.has_hardware_virtualization():
-        # One CPU: with two, much traffic ends in the emulator's triple faults (tools/kvmbox.d/README.md).
-        bed, env["MICROVM_VPN_SLOW"], timeout = beds.Bed("kvmbox", "", True, cpus=1), "20", timeout // 6  # it gives that six times
+        bed, env["MICROVM_VPN_SLOW"], timeout = beds.Bed("kvmbox", "", True), "20", timeout // 6  # it gives that six times
     for name in ("MICROVM", "MICROVM_NETD", "MICROVM_BOOT_FULL"):
         if os.environ.get(name):
             env[name] = os.path.abspath(os.environ[name]) if name != "MICROVM_BOOT_FULL" else "1"
