@@ -40,10 +40,12 @@ def test_either_transport_native(quick, tmp_path, transport, mode):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("words", ["", "pci=nomsi", "acpi=off", "acpi=off pci=nomsi",
                                    "pci=nomsi threadirqs"])
-def test_every_way_to_describe_it(machine, tmp_path, words, mode):
+def test_every_way_to_describe_it(machine, named, tmp_path, words, mode):
     """MSI-X and pins, by ACPI and by the MP table; acpi=off is the kernel's word, after
-    the machine took it for one with ACPI; threadirqs masks a pin until its thread has run."""
-    mixed(machine, tmp_path, "pci", 1, "--interrupts", mode, cmdline="quiet " + words,
+    the machine took it for one with ACPI; threadirqs masks a pin until its thread has run.
+    Debian's kernels for the cloud read no MP table."""
+    guest = named("lean", "debian-6.1") if "acpi=off" in words else machine
+    mixed(guest, tmp_path, "pci", 1, "--interrupts", mode, cmdline="quiet " + words,
           end="reboot")
 
 
