@@ -115,7 +115,7 @@ def test_an_interrupt_moves_between_processors(machine, words, mode):
     """The driver gives it to another processor again and again while requests end by it;
     one that is lost is a guest that waits for ever. Not the disk's: Linux places these
     itself and lets nobody move them."""
-    count = 200 if machine.slow else 20000
+    count = 2000 if machine.slow else 20000
     r = machine.run("cpus shell poweroff", "-i", "--cpus", "4", "--transport", "pci",
                     "--interrupts", mode, "--rng", cmdline="quiet " + words, busybox=True, give=MOVE % count,
                     timeout=60)
