@@ -15,6 +15,7 @@
 
 /* Exit statuses, docker's: of both programs. */
 enum {
+    STATUS_CRASHED = 1, /* the guest has, or its kernel has panicked */
     STATUS_TIME_LIMIT = 124,
     STATUS_OURS = 125 /* a bad flag, or a failure that is not the guest's */
 };

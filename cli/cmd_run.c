@@ -127,8 +127,13 @@ static bool run_split(struct run *run, int *status)
     if (background ? detach(name, sizeof name, status)
                    : detach_for(name, sizeof name, status))
         return true;
-    if (!*name)
+    if (!*name) {
+        if (run->command && *status == 0)
+            say("the guest ended before its agent was there: the command has not run");
+        if (run->command && (*status == 0 || *status == STATUS_CRASHED))
+            *status = STATUS_OURS; /* those would be the command's */
         return false;
+    }
     if (!background)
         *status = run_command(run_image(run), run->args, name);
     else

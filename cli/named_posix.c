@@ -316,12 +316,28 @@ static void say_no_machine(const char *name)
     named_list_free(names);
 }
 
-static int named_connect(const char *name, bool quiet)
+/* err NULL: it is said. */
+static void answer_fail(const char *name, const char *why, microvm_error *err)
+{
+    const char *what = *why ? ": " : " has ended";
+    if (!err) {
+        say("machine '%s'%s%s", name, what, why);
+        return;
+    }
+    err->code = MICROVM_E_IO;
+    (void)snprintf(err->message, sizeof err->message, "machine '%s'%s%s", name, what,
+                   why);
+}
+
+static int named_connect(const char *name, microvm_error *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     char directory[PATH_BYTES], path[PATH_BYTES];
-    if (!directory_find(directory, sizeof directory, quiet ? DIRECTORY_QUIET : 0))
+    if (!directory_find(directory, sizeof directory, err ? DIRECTORY_QUIET : 0)) {
+        if (err)
+            answer_fail(name, "its directory is not there", err);
         return -1;
+    }
     if (!name_is_good(name) ||
         !path_make(path, sizeof path, directory, name, ".sock") ||
         strlen(path) >= sizeof address.sun_path) {
@@ -331,7 +347,7 @@ static int named_connect(const char *name, bool quiet)
     memcpy(address.sun_path, path, strlen(path) + 1);
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     if (fd < 0) {
-        say("socket: %s", strerror(errno));
+        answer_fail(name, strerror(errno), err);
         return -1;
     }
     (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
@@ -341,10 +357,10 @@ static int named_connect(const char *name, bool quiet)
     bool gone = why == ENOENT || why == ECONNREFUSED;
     if (gone)
         (void)name_lives(directory, name); /* removes what a dead one left */
-    if (gone && !quiet)
+    if (gone && !err)
         say_no_machine(name);
-    else if (!quiet)
-        say("machine '%s': %s", name, strerror(why));
+    else
+        answer_fail(name, gone ? "" : strerror(why), err);
     (void)close(fd);
     return -1;
 }
@@ -415,20 +431,6 @@ static char *receive_line(int fd, int *stream)
     return NULL;
 }
 
-/* err NULL: it is said. */
-static void answer_fail(const char *name, const char *error, microvm_error *err)
-{
-    const char *what = error ? ": " : " has ended";
-    error = error ? error : "";
-    if (!err) {
-        say("machine '%s'%s%s", name, what, error);
-        return;
-    }
-    err->code = MICROVM_E_IO;
-    (void)snprintf(err->message, sizeof err->message, "machine '%s'%s%s", name, what,
-                   error);
-}
-
 static json_t *answer_check(const char *name, char *line, microvm_error *err)
 {
     json_t *answer = line ? json_loads(line, JSON_REJECT_DUPLICATES, NULL) : NULL;
@@ -436,7 +438,7 @@ static json_t *answer_check(const char *name, char *line, microvm_error *err)
     free(line);
     if (json_is_object(answer) && !error)
         return answer;
-    answer_fail(name, error, err);
+    answer_fail(name, error ? error : "", err);
     json_decref(answer);
     return NULL;
 }
@@ -445,7 +447,7 @@ static json_t *answer_check(const char *name, char *line, microvm_error *err)
 static json_t *ask(const char *name, const char *verb, json_t *request, int *stream,
                    microvm_error *err, unsigned wait_s)
 {
-    int fd = named_connect(name, err != NULL), handed = -1;
+    int fd = named_connect(name, err), handed = -1;
     const struct timeval wait = {.tv_sec = (time_t)wait_s};
     json_t *answer = NULL;
     if (fd >= 0 && request &&
@@ -456,8 +458,8 @@ static json_t *ask(const char *name, const char *verb, json_t *request, int *str
         if (!line && errno == EAGAIN)
             say("machine '%s' does not answer", name);
         answer = answer_check(name, line, err);
-    } else if (err) {
-        answer_fail(name, NULL, err);
+    } else if (fd >= 0) {
+        answer_fail(name, "no memory", err);
     }
     json_decref(request);
     if (handed >= 0) { /* the stream is another socket than that of the question */

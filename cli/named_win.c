@@ -49,8 +49,11 @@ json_t *named_ask(const char *name, const char *verb, json_t *more, int *stream)
 json_t *named_try(const char *name, const char *verb, json_t *more, int *stream,
                   microvm_error *err)
 {
-    (void)name, (void)verb, (void)stream, (void)err;
+    (void)name, (void)verb, (void)stream;
     json_decref(more);
+    if (err)
+        *err = (microvm_error){.code = MICROVM_E_UNSUPPORTED,
+                               .message = "named machines are not in this build"};
     return NULL;
 }
 

@@ -15,7 +15,7 @@
 /* For a guest to boot up to its agent, and to end after its command has. */
 enum { BOOT_MS = 60000, END_MS = 8000 };
 /* For its process to say how it ended, when the command's connection has. */
-enum { GONE_MS = 1000 };
+enum { GONE_MS = 3000 };
 
 /* Without a command, on a terminal, a user wants to talk to what the image starts. */
 static bool command_compose(struct exec *exec, struct image *image,
@@ -61,10 +61,13 @@ int run_command(struct image *image, const struct args *args, const char *name)
         if (fd >= 0)
             status = exec_run(&exec, fd);
         int ended = status == STATUS_OURS ? detach_ended(GONE_MS) : -1;
-        if (ended > 0) /* a time limit, a crash, which it has said: that is why */
-            status = ended;
-        else if (cut.code)
+        /* A time limit, a crash, which it has said: that is why. One that a signal has
+         * killed (128 and more) could say nothing. */
+        if (cut.code && (ended <= 0 || ended > 128))
             say_error(&cut);
+        if (ended > 0 &&
+            (fd >= 0 || ended != STATUS_CRASHED)) /* 1 is a command's, too */
+            status = ended;
         if (fd >= 0 && ended <= 0) /* else it has ended, or does with this process */
             run_command_end(name);
     }

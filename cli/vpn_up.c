@@ -377,6 +377,10 @@ int vpn_up(const struct args *args, const char *profile)
             status = up_machine(&up);
         else if (*up.name)
             status = up_serve(&up, background);
+        else if (!status) {
+            say("the gateway was ended");
+            status = STATUS_FAILED;
+        }
     }
     up_forget(&up);
     return status;

@@ -39,7 +39,8 @@ static const char *file_hint(const char *file)
     return "', which is not installed: this build is without it";
 }
 
-/* What goes to "/." of the image is a folder, all else a file. */
+/* What goes to "/." of the image is a folder, all else a file: a folder of the sources
+ * may have a program's name. */
 static bool file_find(const struct template *t, const char *file, const char *to,
                       char path[PATH_BYTES])
 {

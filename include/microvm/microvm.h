@@ -626,7 +626,8 @@ MICROVM_API int microvm_connect_begin_type(microvm *vm, microvm_socket_type type
                                            intptr_t *out, microvm_error *err);
 
 /* 1: this connection (of microvm_connect, microvm_accept) ended before the guest had
- * ended its side: it was reset, or the guest's driver or the machine has gone. A reader
+ * ended its side (it was reset, or the guest's driver or the machine has gone), or
+ * before all that the guest had sent was given on. A reader
  * sees the same end of file either way; ask after it, before the socket is closed. The
  * library remembers the last two thousand connections. */
 MICROVM_API int microvm_connection_was_cut(microvm *vm, intptr_t connection);
@@ -640,9 +641,9 @@ MICROVM_API int microvm_connection_was_cut(microvm *vm, intptr_t connection);
  * ",port=N" for another port of the guest, and ",plain" for a proxy that sends no
  * reply. *port is the port that it listens on; NULL is allowed. The server lives until
  * it is closed or the machine ends; a guest that has no proxy yet is waited for, 5 s.
- * A client's connection is reset when the proxy has not ended it direction by
- * direction: because the target reset it, the proxy died, its tunnel, the machine, or
- * this process. With ",plain" all these are an end of file.
+ * A client's connection is reset when it ends before the proxy has ended its direction:
+ * because the target reset it, or the proxy, its tunnel, the machine or this process
+ * died. With ",plain" all these are an end of file.
  */
 MICROVM_API int microvm_socks_open(microvm *vm, const char *server, uint16_t *port,
                                    microvm_error *err);

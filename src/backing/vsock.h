@@ -19,14 +19,6 @@ enum mv_vsock_answer {
     MV_VSOCK_LOST     /* the guest's driver has gone */
 };
 
-/* How a guest's half of a connection ended. */
-enum mv_vsock_end {
-    MV_VSOCK_SAID_ALL, /* it ended its direction first, and all of it has come */
-    MV_VSOCK_CLOSED, /* both directions at once: its program has closed, or has died */
-    MV_VSOCK_CUT     /* neither: it has reset the connection, or its driver or the
-                      * machine has gone; or not all that it had said could be given on */
-};
-
 /* The host's end, as the device sees it. */
 struct mv_vsock_host {
     /* The guest's port `from` connects to `port`: a connected, non-blocking socket of
@@ -42,8 +34,12 @@ struct mv_vsock_host {
     void (*refused)(void *ctx, void *dial, enum mv_vsock_answer answer);
     /* There is a driver that can be dialled. */
     void (*ready)(void *ctx);
-    /* The device closes the socket, now. NULL is allowed. */
-    void (*closed)(void *ctx, intptr_t socket, enum mv_vsock_end end);
+    /* The device closes the socket, now. cut: before the guest had ended its side (it
+     * has reset the connection, or its driver or the machine has gone), or before all
+     * that it had sent was given on. NULL is allowed. Where the guest has ended its
+     * direction first, and did not close both at once, the device has ended the
+     * socket's writing before, all being given on (mv_socket_end_write). */
+    void (*closed)(void *ctx, intptr_t socket, bool cut);
     void *ctx;
 };
 

@@ -304,11 +304,9 @@ static void ports_refused(void *ctx, void *arg, enum mv_vsock_answer answer)
     mv_vsock_ports_rearm(ports);
 }
 
-static void ports_closed(void *ctx, intptr_t socket, enum mv_vsock_end end)
+static void ports_closed(void *ctx, intptr_t socket, bool cut)
 {
-    mv_vsock_link_closed(ctx, socket, end == MV_VSOCK_CUT);
-    if (end == MV_VSOCK_SAID_ALL)
-        mv_tcp_close_resets(socket, false); /* SOCKS clients are told else */
+    mv_vsock_link_closed(ctx, socket, cut);
 }
 
 struct mv_vsock_host mv_vsock_ports_host(struct mv_vsock_ports *ports)

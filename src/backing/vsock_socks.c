@@ -155,9 +155,9 @@ static int socks_hear(struct mv_vsock_caller *caller, const uint8_t *bytes,
                                           : hear_request(caller, bytes, length);
 }
 
-/* From now on its end is told only when the guest's proxy has said it, which it does
- * direction by direction: of a proxy, a tunnel or a machine that dies, and of this
- * process, the client hears a reset. Older proxies close when all is said. */
+/* From now on an end is one that the guest's proxy has said, which it does direction by
+ * direction: of a proxy, a tunnel or a machine that dies before, and of this process,
+ * the client hears a reset. Plain proxies may close when all is said. */
 static bool socks_taken(struct mv_vsock_caller *caller, uint32_t host_port)
 {
     (void)host_port;

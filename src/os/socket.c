@@ -212,6 +212,7 @@ int64_t mv_socket_writev(intptr_t socket, const struct mv_span *span, unsigned s
 
 void mv_socket_end_write(intptr_t socket)
 {
+    mv_tcp_close_resets(socket, false); /* first: whoever is killed here has said all */
     (void)shutdown((sock)socket, END_WRITE);
 }
 

@@ -44,8 +44,8 @@ int64_t mv_socket_peek(intptr_t socket, void *data, size_t length);
  * they look like the end. */
 int64_t mv_socket_next(intptr_t socket);
 
-/* Ends one direction: what we write, or what we read, upon which the peer's writes
- * fail. */
+/* Ends one direction: what we write, after which a close resets nothing any more
+ * (mv_tcp_close_resets); or what we read, upon which the peer's writes fail. */
 void mv_socket_end_write(intptr_t socket);
 void mv_socket_end_read(intptr_t socket);
 
@@ -97,7 +97,7 @@ enum mv_tcp_why {
 intptr_t mv_tcp_dial(const struct mv_address *to, uint16_t port, enum mv_tcp_why *why);
 enum mv_tcp_why mv_tcp_dialled(intptr_t socket);
 /* To close it, as the end of this process does, too, tells its peer that this was not
- * all; or no longer. Means nothing to other sockets. */
+ * all; or no longer. Means nothing to other sockets than TCP's. */
 void mv_tcp_close_resets(intptr_t socket, bool resets);
 /* Closes it so. */
 void mv_tcp_reset(intptr_t socket);

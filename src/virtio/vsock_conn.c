@@ -133,12 +133,10 @@ void mv_conn_list(struct mv_vsock *v, struct mv_vsock_conn *c)
 
 static void conn_close_socket(struct mv_vsock *v, struct mv_vsock_conn *c)
 {
-    enum mv_vsock_end end = c->cut || c->fifo.bytes ? MV_VSOCK_CUT
-                            : c->said_all           ? MV_VSOCK_SAID_ALL
-                                                    : MV_VSOCK_CLOSED;
+    bool cut = c->cut || (c->fifo.bytes && !c->gone);
     mv_watch_remove(&c->watch);
     if (v->host.closed)
-        v->host.closed(v->host.ctx, c->socket, end);
+        v->host.closed(v->host.ctx, c->socket, cut);
     mv_socket_close(c->socket);
     c->socket = MV_SOCKET_NONE;
     c->readable = false;
@@ -189,12 +187,12 @@ static bool conn_waits(const struct mv_vsock_conn *c)
 /* What is to be done when all that the guest has sent is out. */
 static void conn_flushed(struct mv_vsock *v, struct mv_vsock_conn *c)
 {
-    if (c->closing) {
-        conn_close_socket(v, c);
-    } else if (c->guest_ends & MV_VSOCK_NO_SEND && !c->write_ended) {
+    if (c->said_all && !c->write_ended) {
         c->write_ended = true;
         mv_socket_end_write(c->socket);
     }
+    if (c->closing)
+        conn_close_socket(v, c);
 }
 
 static void conn_flush(struct mv_vsock *v, struct mv_vsock_conn *c)

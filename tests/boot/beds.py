@@ -20,8 +20,7 @@ KVMBOX = os.path.join(ROOT, "tools", "kvmbox")
 PROBE_SECONDS = 15
 TRIES = 3  # in kvmbox, where it is to blame
 TROUBLES = ((b"PANIC: double fault", "gave a double fault"), (b"Oops: ", "gave an Oops"),
-            (b"BUG: kernel NULL pointer", "gave a null pointer"),
-            (b"the guest reset itself by a triple fault", "gave a triple fault"))
+            (b"BUG: kernel NULL pointer", "gave a null pointer"))
 
 
 class Result:
@@ -87,8 +86,7 @@ class Bed:
     def trouble(self, r):
         """QEMU's emulation of nested virtualization hangs now and then, and before QEMU 10
         gives Linux wrong flags and old instructions in its early boot, under QEMU's own
-        VMM, too (EFLAGS 41ca320a): a double fault, a breakpoint that nobody set; a
-        triple fault while KVM injects an interrupt, though that wants two CPUs there.
+        VMM, too (EFLAGS 41ca320a): a double fault, a breakpoint that nobody set.
         When it does, nothing has been said about us; the closing lines name each."""
         if self.name != "kvmbox":
             return None

@@ -5,6 +5,7 @@ to do, not by the computer they run on:
 quick    the fastest kernel here, one vCPU, perhaps without ACPI
 machine  a kernel with ACPI and SMP that is small: lean, else Debian's for the cloud
 debian   Debian's stock kernel for the cloud, as an ordinary user would take it
+named    the first that there is of those that a test names
 """
 import os
 

@@ -216,13 +216,13 @@ def test_a_command_that_takes_too_long(place, limit):
 
 
 @pytest.mark.parametrize("name, status, words", [
-    ("crash", 1, b"microvm: the guest reset itself by a triple fault\n"),
-    ("hi", 125, None),  # for it, nothing was wrong
+    ("crash", 125, b"microvm: the guest reset itself by a triple fault\n"),
+    ("hi", 125, b"ended"),  # for it nothing was wrong; the words depend on when
 ])
 def test_a_guest_that_ends_before_its_agent_is_there(kvm, place, guest, name, status, words):
-    r = place("run", "-k", guest(name), "--", "true", timeout=60)
-    assert r.returncode == status and r.stderr.count(b"\n") == 1, r
-    assert r.stderr == words if words else b"no connection to port 1024" in r.stderr, r
+    for _ in range(10):
+        r = place("run", "-k", guest(name), "--", "true", timeout=60)
+        assert r.returncode == status and r.stderr.count(b"\n") == 1 and words in r.stderr, r
 
 
 @pytest.mark.parametrize("args, words", [

@@ -195,7 +195,7 @@ def test_a_reader_who_does_not_read_stops_nothing(named, guest):
     p.send_signal(signal.SIGSTOP)
     named("attach", "web", stdin=b"g")
     wait_until(lambda: json.loads(named("stats", "--json", "web").stdout)["web"]
-               ["console_out_bytes"] == 3 + (384 << 10), 90)
+               ["console_out_bytes"] > 256 << 10, 90)  # all of 384, but for what the chip loses: nobody asks it first
     p.send_signal(signal.SIGCONT)
     named("attach", "web", stdin=b"q")
     assert b"bytes lost]" in p.stdout.read() and p.wait(10) == 0

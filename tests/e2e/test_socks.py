@@ -27,7 +27,8 @@ def begin(place, name):  # noqa: F811
     r = place("run", "-d", "--name", name, *place.guest, "--vsock", "cid=5", "--socks", "0", timeout=60)
     assert r.returncode == 0, r
     assert place("cp", PROXY, name + ":/inbound-proxy").returncode == 0
-    script = ("mkdir -p /www /etc; echo 127.0.0.1 localhost > /etc/hosts; head -c 67108864 /dev/urandom > /www/big; echo inside > /www/index.html;"
+    script = ("mkdir -p /www /etc; echo 127.0.0.1 localhost > /etc/hosts; head -c 67108864 /dev/urandom > /www/big; "
+              "yes 0123456789abcdef | tr -d '\\n' | head -c 1048576 >/www/some; echo inside > /www/index.html;"
               "busybox httpd -p 127.0.0.1:8000 -h /www; setsid /inbound-proxy </dev/null >/dev/null 2>&1 &")
     r = place("exec", name, "sh", "-c", script, timeout=60)
     assert r.returncode == 0, r
@@ -76,7 +77,20 @@ def test_curl(vpn, server):
         assert r.stdout == b"inside\n"
     r = subprocess.run(curl + ["http://127.0.0.1:8000/big"], stdout=subprocess.PIPE)
     want = vpn("exec", "vpn", "sha256sum", "/www/big").stdout.decode().split()[0]
-    assert len(r.stdout) == 64 * MIB and hashlib.sha256(r.stdout).hexdigest() == want
+    assert (r.returncode, len(r.stdout)) == (0, 64 * MIB) and hashlib.sha256(r.stdout).hexdigest() == want
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_slow_reader_gets_all(vpn, server, half):
+    """Long after the guest has said all, and closed: bytes, and then an end that is one."""
+    s = server.connect()
+    s.sendall(b"GET /some HTTP/1.0\r\n\r\n")
+    if half:
+        s.shutdown(socket.SHUT_WR)
+    assert read_just(s, 10) == reply(0)
+    time.sleep(1)  # all of it is in buffers of ours and the system's
+    head, _, body = read_all(s).partition(b"\r\n\r\n")
+    assert b" 200 " in head and body == b"0123456789abcdef" * (MIB // 16)
 
 
 def test_the_guests_reply_is_the_clients(server):

@@ -165,6 +165,8 @@ static void templates_find_what_is_ours(void **state)
     assert_string_equal(files->text[0], path);
     (void)snprintf(path, sizeof path, "%s/tool:/u", folder);
     assert_string_equal(files->text[1], path);
+    (void)snprintf(path, sizeof path, "%s/.:/.", folder);
+    assert_string_equal(files->text[2], path);
     assert_string_equal(files->text[3], "x:/x");
     assert_string_equal(((microvm_recipe *)*state)->template_machine,
                         "{\"memory\":\"99M\"}");

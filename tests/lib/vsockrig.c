@@ -59,12 +59,12 @@ static void host_ready(void *ctx)
     v->readies++;
 }
 
-static void host_closed(void *ctx, intptr_t socket, enum mv_vsock_end end)
+static void host_closed(void *ctx, intptr_t socket, bool cut)
 {
     struct vsockrig *v = ctx;
     MV_ASSERT(socket != MV_SOCKET_NONE);
     v->closed++;
-    v->how[end]++;
+    v->cut += cut;
 }
 
 static struct mv_vdev *host_device(struct vsockrig *v)

@@ -29,9 +29,9 @@ struct vsockrig {
     unsigned ends;
     microvm_socket_type takes;                 /* at VSOCK_LISTENS; 0: every type */
     unsigned refusals, lost, readies, answers; /* what the host's end was told */
-    unsigned closed, how[3]; /* sockets, and how (enum mv_vsock_end) */
-    bool unwanted;           /* an answered dial is given no socket */
-    struct mv_span first;    /* with a stream that is */
+    unsigned closed, cut; /* sockets, and those that were cut off */
+    bool unwanted;        /* an answered dial is given no socket */
+    struct mv_span first; /* with a stream that is */
     uint32_t answered_port;
     struct mv_vsock_header response; /* to the last vsockrig_connect */
 

@@ -401,10 +401,9 @@ static void how_connections_ended(void **state)
     assert_false(mv_vsock_link_was_cut(p, 11));
     mv_vsock_link_add(p, 10, 11);
     mv_vsock_link_add(p, 20, 21);
-    e->host.closed(e->host.ctx, 10, MV_VSOCK_CUT);
-    e->host.closed(e->host.ctx, 20, MV_VSOCK_CLOSED);
-    e->host.closed(e->host.ctx, 30,
-                   MV_VSOCK_CUT); /* no connection of the application */
+    e->host.closed(e->host.ctx, 10, true);
+    e->host.closed(e->host.ctx, 20, false);
+    e->host.closed(e->host.ctx, 30, true); /* no connection of the application */
     assert_true(mv_vsock_link_was_cut(p, 11));
     assert_false(mv_vsock_link_was_cut(p, 21));
     mv_vsock_link_add(p, 12, 11);

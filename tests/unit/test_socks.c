@@ -133,16 +133,38 @@ static void all_at_once(void **state)
     close_ends(e);
 }
 
-/* An end that the guest has said is one; all others are none, also that of whoever
+/* Wine, for one, ends in order whatever it is told. */
+static bool system_resets(struct ends *e)
+{
+    microvm_error err;
+    intptr_t listener, given;
+    uint16_t port;
+    char got[4];
+    assert_ok(mv_tcp_listen("127.0.0.1", 0, &listener, &port, &err), &err);
+    intptr_t s = client(e, port);
+    while ((given = mv_socket_accept(listener)) == MV_SOCKET_AGAIN)
+        turn_for(e, 5);
+    mv_tcp_reset(given);
+    assert_int_equal(mv_socket_wait(s, 0, 5000), 1);
+    bool resets = mv_socket_read(s, got, sizeof got) == MV_SOCKET_GONE;
+    mv_socket_close(s);
+    mv_socket_close(listener);
+    return resets;
+}
+
+/* An end that the guest has said is one. All others are none, also that of whoever
  * serves: nobody takes a part for the whole. */
 static void only_what_is_whole_ends(void **state)
 {
-    static const enum mv_vsock_end how[] = {MV_VSOCK_SAID_ALL, MV_VSOCK_CLOSED,
-                                            MV_VSOCK_CUT};
     struct ends *e = open_ends(NULL);
     uint16_t port = server(e, "0");
     (void)state;
-    for (unsigned i = 0; i <= MV_ARRAY_LEN(how); i++) {
+    if (!system_resets(e)) {
+        close_ends(e);
+        print_message("skipped: this system's sockets are not closed by a reset\n");
+        skip();
+    }
+    for (unsigned all = 0; all < 2; all++) {
         intptr_t s = client(e, port), given;
         char got[4];
         SAY(s, HELLO REQUEST);
@@ -150,11 +172,11 @@ static void only_what_is_whole_ends(void **state)
         EXPECT_FIRST(&given, "\0\1" REQUEST);
         assert_int_equal(mv_socket_write(given, "part", 4), 4);
         HEAR(s, "part");
-        if (i < MV_ARRAY_LEN(how)) /* else this program ends */
-            e->host.closed(e->host.ctx, given, how[i]);
+        if (all) /* by the device, when the guest has */
+            mv_socket_end_write(given);
         mv_socket_close(given);
         assert_int_equal(mv_socket_wait(s, 0, 5000), 1);
-        assert_int_equal(mv_socket_read(s, got, sizeof got), i ? MV_SOCKET_GONE : 0);
+        assert_int_equal(mv_socket_read(s, got, sizeof got), all ? 0 : MV_SOCKET_GONE);
         mv_socket_close(s);
     }
     close_ends(e);
@@ -172,8 +194,7 @@ static void a_plain_proxy_says_nothing(void **state)
     hear_nothing(s);
     EXPECT_FIRST(&given, "\4host\1\xbb");
     HEAR(s, REPLY("\0"));
-    e->host.closed(e->host.ctx, given, MV_VSOCK_CLOSED); /* it knows no other way */
-    mv_socket_close(given);
+    mv_socket_close(given); /* it knows no other way to end */
     assert_int_equal(mv_socket_wait(s, 0, 5000), 1);
     assert_int_equal(mv_socket_read(s, got, sizeof got), 0);
     mv_socket_close(s);
