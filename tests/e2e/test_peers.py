@@ -79,8 +79,8 @@ def test_two_machines_on_a_hub_of_qemus(guest_net, tmp_path):
     try:
         wait_for_sockets(qemu.process, *paths)
         web = guest_net.start("--net", "unixstream=" + paths[0], udhcpc=False, do="""
-ifconfig eth0 10.9.9.1 netmask 255.255.255.0; dd if=/dev/zero of=/x bs=64k count=64 2>/dev/null
-httpd -p 80 -h /; sleep 60""")
+dd if=/dev/zero of=/x bs=64k count=64 2>/dev/null; httpd -p 80 -h /
+ifconfig eth0 10.9.9.1 netmask 255.255.255.0; sleep 60""")  # who answers a ping has a server
         out = guest_net("--net", "unixstream=" + paths[1], udhcpc=False, do="""
 ifconfig eth0 10.9.9.2 netmask 255.255.255.0
 n=0; until ping -c 1 10.9.9.1 >/dev/null; do n=$((n+1)); [ $n -lt 50 ] || break; done
