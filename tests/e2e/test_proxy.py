@@ -72,6 +72,18 @@ def read_all(s):
         data += piece
 
 
+def each_has_its_own(held):
+    """Connections to an echo, open together, each with bytes of its own, then ended in order."""
+    for i, s in enumerate(held):
+        s.sendall(b"%06d" % i * 1000)
+    for i, s in enumerate(held):
+        assert read_just(s, 6000) == b"%06d" % i * 1000
+        s.shutdown(socket.SHUT_WR)
+    for s in held:
+        assert read_all(s) == b""
+        s.close()
+
+
 def read_just(s, n):
     data = b""
     while len(data) < n:

@@ -22,7 +22,7 @@ import pytest
 import openvpn
 import vpngate
 from openvpn import HIDDEN, PASSWORD, PIN, USER
-from test_proxy import read_all, read_just, reply, socks_request
+from test_proxy import each_has_its_own, read_all, read_just, reply, socks_request
 from test_ssh import SSHD, ssh_options, sshd_words
 from vpnd import connect_in
 from vpngate import FULL, GIVEN, SLOW, STOCK, Up
@@ -218,16 +218,8 @@ def test_bulk(vpn):
 
 
 def test_200_at_once(vpn):
-    """Held open together, each with bytes of its own, then ended in order."""
     held = [connect(vpn, openvpn.ECHO) for _ in range(200 if SLOW == 1 else 20)]
-    for i, s in enumerate(held):
-        s.sendall(b"%06d" % i * 1000)
-    for i, s in enumerate(held):
-        assert read_just(s, 6000) == b"%06d" % i * 1000
-        s.shutdown(socket.SHUT_WR)
-    for s in held:
-        assert read_all(s) == b""
-        s.close()
+    each_has_its_own(held)
 
 
 def test_lost_datagrams(begin):

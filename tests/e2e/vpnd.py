@@ -64,6 +64,17 @@ class Vpnd:
         assert back.endswith(b"\n") and back.count(b"\n") == 1, back
         return json.loads(back)
 
+    def start(self, profile, wait=True, within=30, **fields):
+        """A start's answer, which comes within its time; `wait`: what a slow computer has later, in `within` seconds."""
+        begin = time.time()
+        answer = self.ask("vpn_start", profile=profile, **fields)
+        assert time.time() - begin < 4.0
+        while wait and answer in ({"status": "ok"}, {"status": "disconnected"}):
+            assert time.time() - begin < within, self.said()
+            time.sleep(0.05)
+            answer = self.ask("vpn_status")
+        return answer
+
     def put(self, name, content):
         assert self.ask("vpn_set_profile", name=name, content=content) == {"status": "ok"}
 
@@ -105,6 +116,19 @@ def connect_in(namespace, port, timeout):
         setns(here)
         os.close(here)
         os.close(there)
+
+
+def a_dead_server(server, daemon, profile):
+    """A start is answered in time, and what it leads to is seen and can be ended."""
+    server.stop()
+    begin = time.time()
+    assert daemon.start(profile, False, detail=True) == {"status": "ok", "state": "connecting", "profile": profile}
+    assert 3 < time.time() - begin < 4
+    assert daemon.ask("vpn_status") == {"status": "disconnected"}
+    assert daemon.ask("vpn_stop") == {"status": "disconnected"}
+    assert daemon.start(profile, False)["status"] == "ok"
+    server.start()
+    daemon.until("connected")
 
 
 def setns(fd):

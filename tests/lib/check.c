@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Checks for error values that print what was there instead.
+ * Checks for error values and verdicts that print what was there instead.
  */
 #include "check.h"
 
@@ -22,4 +22,16 @@ void check_error(int rc, const microvm_error *err, int code, const char *words,
     print_error("%s:%d: wanted %d \"...%s...\", got %d (%d) \"%s\"\n", file, line, code,
                 words, rc, err->code, err->message);
     _fail(file, line);
+}
+
+void check_verdict(bool taken, const char *text, const char *why, const char *wanted)
+{
+    if (!wanted) {
+        assert_string_equal(why, "");
+        assert_true(taken);
+        return;
+    }
+    assert_false(taken);
+    if (!strstr(why, wanted))
+        fail_msg("'%s' is refused by '%s', which has no '%s'", text, why, wanted);
 }

@@ -7,6 +7,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,5 +24,9 @@ void check_ok(int rc, const microvm_error *err, const char *file, int line);
     check_error((rc), (err), (code), (words), __FILE__, __LINE__)
 void check_error(int rc, const microvm_error *err, int code, const char *words,
                  const char *file, int line);
+
+/* What a parser says of a text, which it refuses for a reason with `wanted` in it;
+ * NULL: which it takes. */
+void check_verdict(bool taken, const char *text, const char *why, const char *wanted);
 
 #endif
