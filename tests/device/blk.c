@@ -4,6 +4,9 @@
  */
 #include "blk.h"
 
+#include "util/bytes.h"
+#include "virtio/blk.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,6 +52,37 @@ struct blkrig *blk_start_empty(void **state)
     struct blkrig *b = blk_new(state);
     scratch_sparse(b->path, IMAGE_BYTES);
     return blk_start_image(b, ~0ull);
+}
+
+struct blkrig *blk_start_queues(void **state, unsigned queues)
+{
+    struct mv_disk_config config = {0};
+    struct blkrig *b = blk_start(state, ~0ull, config);
+    microvm_error err;
+    vrig_detach(&b->rig);
+    vrig_turn(&b->rig);
+    b->queues = queues;
+    assert_ok(blkrig_open_device(b, &err), &err);
+    assert_true(vdriver_start(&b->rig.driver, ~0ull));
+    return b;
+}
+
+void blk_add_pages(struct blkrig *b, unsigned q, unsigned i, uint32_t type,
+                   unsigned pages, uint32_t page_bytes)
+{
+    uint64_t at = 0x20000 + 32ull * i, data = 0x100000 + 2ull * page_bytes * pages * i;
+    static struct vdriver_buffer buffer[BLK_QUEUE_SIZE];
+    uint8_t *header = vrig_at(&b->rig, at, 17);
+    mv_store32(header, type);
+    mv_store64(header + 8, 0);
+    header[16] = BLK_UNTOUCHED;
+    buffer[0] = (struct vdriver_buffer){at, 16, false};
+    for (unsigned k = 0; k < pages; k++)
+        buffer[1 + k] = (struct vdriver_buffer){data + 2ull * page_bytes * k,
+                                                page_bytes, type == BLK_IN};
+    buffer[1 + pages] = (struct vdriver_buffer){at + 16, 1, true};
+    (void)vdriver_add_indirect(&b->rig.driver.queue[q], &b->rig.driver.heap, buffer,
+                               pages + 2);
 }
 
 void blk_finish(struct blkrig *b)

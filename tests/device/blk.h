@@ -23,7 +23,14 @@ enum { IMAGE_BYTES = 1 << 20, IMAGE_SECTORS = IMAGE_BYTES / 512 };
  * io_uring or the image's file system no direct I/O. */
 struct blkrig *blk_start(void **state, uint64_t features, struct mv_disk_config config);
 struct blkrig *blk_start_empty(void **state);
+/* The same with `queues` queues. */
+struct blkrig *blk_start_queues(void **state, unsigned queues);
 void blk_finish(struct blkrig *b);
+
+/* Request `i` in queue `q`, of many single pages in every second place of guest memory,
+ * so that no two of them become one span; each request has its own. */
+void blk_add_pages(struct blkrig *b, unsigned q, unsigned i, uint32_t type,
+                   unsigned pages, uint32_t page_bytes);
 
 uint8_t sector_value(unsigned sector);
 /* Compares with the file itself, not with what the device says. value < 0: the sectors
