@@ -277,6 +277,20 @@ def sanitizer(directory, *options, **env):
     return stage
 
 
+LEAST = ["kvm", "io_uring", "libarchive", "netd", "image", "virtio_blk", "virtio_net",
+         "virtio_console", "virtio_rng", "virtio_balloon", "virtio_vsock"]
+
+
+def stage_least():
+    """The smallest build: every part is left out that can be."""
+    if not build("build-least", *["-D%s=disabled" % part for part in LEAST]):
+        return Count(failed=1)
+    total = Count()
+    for name in ["unit", "device"]:
+        total.add(suite("build-least", name, "least " + name))
+    return total
+
+
 def stage_fuzz():
     status, text = run(["tools/fuzz.sh"], show=".")
     ok = len(re.findall(r"^fuzz: \w+: \d+ inputs, nothing found", text, re.M))
@@ -327,6 +341,7 @@ STAGES = {
     "replay": native("replay"),
     "asan": sanitizer("build-asan", "-Db_sanitize=address,undefined"),
     "tsan": sanitizer("build-tsan", "-Db_sanitize=thread"),
+    "least": stage_least,
     "fuzz": stage_fuzz,
     "cross": stage_cross,
     "kvmbox": stage_kvmbox,
