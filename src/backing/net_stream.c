@@ -7,7 +7,8 @@
  * socket took in part is copied.
  *
  * A length that no frame can have means that the two sides have lost each other: there
- * is no way to find the next frame, so it is as if the peer had gone.
+ * is no way to find the next frame, so the connection is ended: the peer is told by
+ * that, and does not wait for ever in a write that nobody reads.
  */
 #include "backing/net_impl.h"
 #include "backing/net_watch.h"
@@ -61,6 +62,7 @@ static int32_t stream_next(struct stream *s)
     uint32_t length =
         (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
     if (length > MV_NET_FRAME_MAX) {
+        (void)shutdown(s->watch.fd, SHUT_RDWR);
         mv_net_watch_lost(&s->watch);
         s->in_used = 0;
         return -1;
