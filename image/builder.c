@@ -213,6 +213,7 @@ int microvm_image_build(const microvm_recipe *recipe,
     mv_store_close(&build.store);
     if (!rc && result) {
         made.size = result->size;
+        memcpy(made.left_away, recipe->left_away, sizeof made.left_away);
         memcpy(result, &made, MV_MIN((size_t)result->size, sizeof made));
     }
     return rc;

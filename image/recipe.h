@@ -30,7 +30,8 @@ struct microvm_recipe {
     bool bundle;
     const char *arch; /* of a static table */
     uint64_t size_bytes;
-    int64_t epoch_s; /* -1: not given */
+    int64_t epoch_s;     /* -1: not given */
+    char left_away[128]; /* "wg, nft": what a template would have and is not there */
     microvm_error first_error;
 };
 

@@ -72,9 +72,18 @@ static int word_expand(const struct template *t, const char *word, json_t **out)
     return *out ? 0 : mv_fail(t->err, MICROVM_E_NO_MEMORY, "no memory for a recipe");
 }
 
-static int recipe_expand(const struct template *t, json_t *recipe)
+/* The name in "{NAME?}..." joins the list of those. */
+static void note_left_away(microvm_recipe *recipe, const char *word)
 {
-    json_t *list = json_object_get(recipe, "add-file"), *path;
+    char *list = recipe->left_away;
+    size_t used = strlen(list);
+    (void)snprintf(list + used, sizeof recipe->left_away - used, "%s%.*s",
+                   used ? ", " : "", (int)strcspn(word, "?") - 1, word + 1);
+}
+
+static int recipe_expand(const struct template *t, json_t *json, microvm_recipe *recipe)
+{
+    json_t *list = json_object_get(json, "add-file"), *path;
     size_t index = 0;
     int rc = 0;
     while (!rc && index < json_array_size(list)) {
@@ -86,8 +95,10 @@ static int recipe_expand(const struct template *t, json_t *recipe)
         rc = word_expand(t, word, &path);
         if (!rc && path)
             (void)json_array_set_new(list, index++, path);
-        else if (!rc)
+        else if (!rc) {
+            note_left_away(recipe, word);
             (void)json_array_remove(list, index);
+        }
     }
     return rc;
 }
@@ -111,7 +122,7 @@ static int template_load(const struct template *t, json_t *json, microvm_recipe 
     json_t *from = json_object_get(json, "recipe");
     if (!from)
         return template_fail(t, "it has no recipe", "", "");
-    int rc = recipe_expand(t, from);
+    int rc = recipe_expand(t, from, recipe);
     if (rc)
         return rc;
     char *text = json_dumps(from, JSON_COMPACT), source[FILE_BYTES];

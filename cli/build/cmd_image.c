@@ -137,6 +137,9 @@ static void say_result(const char *output, const microvm_image_result *result)
             result->digest);
     else
         say("%s: %u files with %s", output, result->entries, content);
+    if (result->left_away[0])
+        say("%s: without %s of the template, not installed here", output,
+            result->left_away);
 }
 
 static int image_run(const struct args *args)

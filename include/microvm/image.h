@@ -57,8 +57,9 @@ MICROVM_API int microvm_recipe_load_json(microvm_recipe *recipe, const char *sou
  * that it puts into the image ("{vpnd}:/usr/sbin/vpnd") are looked for in `data`, a
  * list of folders that ends with NULL and of which the first that has one counts:
  * share/microvm and libexec/microvm, where they are installed. Of "{wg?}" there need be
- * none. Keys that are set afterwards win, those that repeat gain values. INVALID: there
- * is none, it has no recipe, or a file is not there. The mistake sticks, too.
+ * none: the result of the build says which there were not. Keys that are set afterwards
+ * win, those that repeat gain values. INVALID: there is none, it has no recipe, or a
+ * file is not there. The mistake sticks, too.
  */
 MICROVM_API int microvm_recipe_load_template(microvm_recipe *recipe, const char *name,
                                              const char *const *folders,
@@ -129,13 +130,15 @@ typedef struct microvm_image_result {
     uint64_t content_bytes; /* of all files, before compression */
     uint64_t image_bytes;   /* of the output; 0 for a folder */
     char digest[80];        /* "sha256:..." of the output; "" for a folder */
+    char left_away[128];    /* "wg, nft": files "{NAME?}" of the template that are not
+                               installed, so that the image is without; cut where long */
 } microvm_image_result;
-#define MICROVM_IMAGE_RESULT_INIT              \
-    {                                          \
-        sizeof(microvm_image_result), 0, 0, 0, \
-        {                                      \
-            0                                  \
-        }                                      \
+#define MICROVM_IMAGE_RESULT_INIT                   \
+    {                                               \
+        sizeof(microvm_image_result), 0, 0, 0, {0}, \
+        {                                           \
+            0                                       \
+        }                                           \
     }
 
 /*

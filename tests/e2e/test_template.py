@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Templates: kinds of machines as data files. Which are there, what they say, what wins over them, files of the
 user's own; and that machines of them are so."""
+import gzip
 import json
 import os
 import shutil
@@ -127,12 +128,26 @@ def test_the_builder_begins_with_one(run, root, microvm_build, mine, tmp_path): 
     if b"not supported in this build" in r.stderr:
         pytest.skip("microvm-build has no image builder")
     assert r.returncode == 0, r.stderr
+    assert not r.stderr, "nothing was left away, and it was to be quiet"
     about = json.loads((tmp_path / "hello.img.json").read_text())
     assert about["entrypoint"] == ["/bin/echo", "hello"] and about["env"] == ["WHO=me"]
     assert said(run("run", "--template", template, out)) == "hello\n"
     # A template may name the image itself.
     both = mine("both.json", {"template": template, "image": str(out)})
     assert said(run("run", "--template", both)) == "hello\n"
+
+
+def test_what_may_be_missing_is_named(microvm_build, mine, tmp_path):
+    add = ["{no-such-tool?}:/bin/tool", "{nor-this?}:/bin/this", str(tmp_path / "init") + ":/init:0755"]
+    template = mine("less.json", {"recipe": {"base": "scratch", "format": "initramfs", "add-file": add}})
+    (tmp_path / "init").write_text("an init")
+    out = tmp_path / "less.cpio"
+    r = microvm_build("--template", template, "-o", out)
+    if b"not supported in this build" in r.stderr:
+        pytest.skip("microvm-build has no image builder")
+    assert r.returncode == 0 and b"less.cpio: without no-such-tool, nor-this of the template, not installed here\n" in r.stderr, r
+    cpio = gzip.decompress(out.read_bytes())
+    assert b"init" in cpio and b"bin/tool" not in cpio
 
 
 def test_the_example(run, image):  # noqa: F811
