@@ -277,8 +277,9 @@ def sanitizer(directory, *options, **env):
     return stage
 
 
-LEAST = ["kvm", "io_uring", "libarchive", "netd", "image", "virtio_blk", "virtio_net",
-         "virtio_console", "virtio_rng", "virtio_balloon", "virtio_vsock"]
+LEAST = ["cli", "examples", "kvm", "io_uring", "libarchive", "netd", "image",
+         "virtio_blk", "virtio_net", "virtio_console", "virtio_rng", "virtio_balloon",
+         "virtio_vsock"]
 
 
 def stage_least():

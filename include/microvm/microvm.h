@@ -190,7 +190,8 @@ MICROVM_API void microvm_config_set_vsock(microvm_config *config,
  *     "unixstream=PATH"  frames with 4 bytes of length before them: passt, gvproxy,
  *                        QEMU's -netdev stream
  *     "unixgram=PATH"    a frame in each datagram
- *     "fd=N"             a descriptor of one of these kinds; it is duplicated
+ *     "fd=N"             a descriptor of one of these kinds; it is duplicated, but a
+ *                        connection that it stands for is one, and non-blocking
  *     "callback"         this application: microvm_nic_send_packet, _recv_packet
  *     "user"             the host's network, without privileges, through the program
  *                        microvm-netd; see the settings publish, egress and netd

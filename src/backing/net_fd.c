@@ -3,7 +3,7 @@
  * A descriptor that the application or its launcher has opened: a stream socket carries
  * frames with their lengths, a datagram or sequential packet socket one frame in each
  * packet, a tap is a tap. It is duplicated: the caller's stays his. (The open file is
- * one, and becomes non-blocking.)
+ * one: it becomes non-blocking, and a stream out of step is ended for the caller, too.)
  */
 #include "backing/net_impl.h"
 #include "backing/net_watch.h"

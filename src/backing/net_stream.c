@@ -7,8 +7,8 @@
  * socket took in part is copied.
  *
  * A length that no frame can have means that the two sides have lost each other: there
- * is no way to find the next frame, so the connection is ended: the peer is told by
- * that, and does not wait for ever in a write that nobody reads.
+ * is no way to find the next frame, so the connection is ended, which is how the peer
+ * hears of it (between UNIX sockets of Linux its writes fail, too).
  */
 #include "backing/net_impl.h"
 #include "backing/net_watch.h"

@@ -17,6 +17,7 @@ enum {
     MV_NETS_MAX = 4,
     MV_CPUS_MAX = 64,
     MV_DISK_ID_MAX = 20, /* bytes: virtio 1.2, 5.2.6 */
+    MV_NET_NAME = 21,    /* of a network device */
     MV_DISK_NAME = 4,    /* "vda" */
     MV_LIMITS_MAX = 24,  /* one for each device, and general ones */
     MV_LIMIT_TEXT = 160
@@ -147,6 +148,8 @@ int mv_config_add_disk(struct mv_config *config, const struct microvm_disk *disk
 int mv_config_set_vsock(struct mv_config *config, const struct microvm_vsock *vsock);
 /* What the guest calls a disk: "vda" is disk 0. */
 const char *mv_config_disk_name(unsigned index, char out[MV_DISK_NAME]);
+/* What a network device is called: its id, else by its place, "net0". */
+const char *mv_config_net_name(const char *id, unsigned index, char out[MV_NET_NAME]);
 /* That no disk has another one's name for its id. */
 int mv_config_check_disks(const struct mv_config *config, microvm_error *err);
 /* Takes the last disk away again. */

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 enum {
-    NET_ID_MAX = 20,
+    NET_ID_MAX = MV_NET_NAME - 1,
     NET_MTU_LEAST = 68, /* RFC 791: what every link carries; virtio 1.2, 5.1.4.1 */
     NET_MTU_MOST = 65535,
     NET_WHERE_MAX = 4095
@@ -156,10 +156,30 @@ char *mv_config_net_text(const struct mv_net_config *net)
 
 /* -- one device -- */
 
-static int net_check(const struct mv_config *config, const char *what,
-                     const struct microvm_net *net, microvm_error *err)
+const char *mv_config_net_name(const char *id, unsigned index, char out[MV_NET_NAME])
 {
-    char shown[MV_STR_SHOWN], mac[MV_CONFIG_MAC_TEXT];
+    if (id)
+        (void)snprintf(out, MV_NET_NAME, "%s", id);
+    else
+        (void)snprintf(out, MV_NET_NAME, "net%u", index);
+    return out;
+}
+
+static int net_check_id(const char *what, const char *id, microvm_error *err)
+{
+    char shown[MV_STR_SHOWN];
+    size_t length = strlen(id);
+    if (length >= 1 && length <= NET_ID_MAX && mv_str_is_plain(id))
+        return 0;
+    return mv_fail(err, MICROVM_E_INVALID,
+                   "%s: the id '%s' is not 1 to %d printable bytes", what,
+                   mv_str_show(shown, id), NET_ID_MAX);
+}
+
+static int net_check(const char *what, const struct microvm_net *net,
+                     microvm_error *err)
+{
+    char mac[MV_CONFIG_MAC_TEXT];
     if (net->size < sizeof *net)
         return mv_fail(err, MICROVM_E_INVALID,
                        "%s: the size field is not set; use MICROVM_NET_INIT", what);
@@ -174,18 +194,23 @@ static int net_check(const struct mv_config *config, const char *what,
                        "%s: %s is the address of a group; the first byte must be even, "
                        "such as 52",
                        what, mac);
-    if (!net->id)
-        return 0;
-    (void)mv_str_show(shown, net->id);
-    size_t length = strlen(net->id);
-    if (length < 1 || length > NET_ID_MAX || !mv_str_is_plain(net->id))
-        return mv_fail(err, MICROVM_E_INVALID,
-                       "%s: the id '%s' is not 1 to %d printable bytes", what, shown,
-                       NET_ID_MAX);
-    for (unsigned i = 0; i < config->nets; i++)
-        if (config->net[i].id && !strcmp(config->net[i].id, net->id))
+    return net->id ? net_check_id(what, net->id, err) : 0;
+}
+
+/* Each device has a name of its own, also one without an id. */
+static int net_check_name(const struct mv_config *config, const char *what,
+                          const char *id, microvm_error *err)
+{
+    char name[MV_NET_NAME], other[MV_NET_NAME];
+    (void)mv_config_net_name(id, config->nets, name);
+    for (unsigned i = 0; i < config->nets; i++) {
+        if (!strcmp(name, mv_config_net_name(config->net[i].id, i, other)))
             return mv_fail(err, MICROVM_E_INVALID,
-                           "%s: the id '%s' is another device's", what, shown);
+                           id ? "%s: the id '%s' is another device's"
+                              : "%s: without an id it would be '%s', as another "
+                                "device is called; give it an id",
+                           what, name);
+    }
     return 0;
 }
 
@@ -202,7 +227,7 @@ int mv_config_row_set_net(struct mv_config *config, const struct mv_config_row *
     static const uint8_t none[6];
     const char *what = row->key.name, *place = NULL;
     struct mv_net_config entry = {.mtu = net->mtu};
-    int rc = net_check(config, what, net, err);
+    int rc = net_check(what, net, err);
     if (rc)
         return rc;
     if (!strcmp(net->backing, "none")) {
@@ -214,7 +239,9 @@ int mv_config_row_set_net(struct mv_config *config, const struct mv_config_row *
         return mv_fail(err, MICROVM_E_INVALID,
                        "%s: a machine has at most %d network devices", what,
                        MV_NETS_MAX);
-    rc = net_kind(what, net->backing, &entry.kind, &place, err);
+    rc = net_check_name(config, what, net->id, err);
+    if (!rc)
+        rc = net_kind(what, net->backing, &entry.kind, &place, err);
     if (!rc && place)
         rc = net_place(what, &entry, place, err);
     if (!rc && net->id && !(entry.id = strdup(net->id)))

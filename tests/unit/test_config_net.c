@@ -116,6 +116,17 @@ static void ids_are_used_once(void **state)
     assert_non_null(
         strstr(config.first_error.message, "net: the id 'x' is another device's"));
     mv_config_done(&config);
+    mv_config_init(&config);
+    mv_config_set(&config, "net", "callback");
+    mv_config_set(&config, "net", "callback,id=net0");
+    assert_non_null(
+        strstr(config.first_error.message, "net: the id 'net0' is another device's"));
+    mv_config_done(&config);
+    mv_config_init(&config);
+    mv_config_set(&config, "net", "callback,id=net1");
+    mv_config_set(&config, "net", "callback");
+    assert_non_null(strstr(config.first_error.message, "it would be 'net1'"));
+    mv_config_done(&config);
 }
 
 static void the_struct_says_the_same(void **state)

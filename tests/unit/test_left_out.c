@@ -104,8 +104,10 @@ static void each_device_says_so(void **state)
         assert_string_equal(err.message, want);
         looked_at++;
     }
-    if (!looked_at)
+    if (!looked_at) {
+        print_message("skipped: this build leaves no device out\n");
         skip();
+    }
 }
 
 static void no_hypervisor_is_no_machine(void **state)

@@ -63,10 +63,7 @@ int hv_nics_add(struct hv_machine *m, const struct mv_net_config *config,
     struct microvm_nic *nic = &m->nic[m->nics];
     struct mv_limit_rates rates;
     *nic = (struct microvm_nic){.vm = &m->base};
-    if (config->id)
-        (void)snprintf(nic->id, sizeof nic->id, "%s", config->id);
-    else
-        (void)snprintf(nic->id, sizeof nic->id, "net%u", m->nics);
+    (void)mv_config_net_name(config->id, m->nics, nic->id);
     if (config->has_mac)
         memcpy(nic->mac, config->mac, sizeof nic->mac);
     else
