@@ -51,7 +51,7 @@ static void packet(struct vsockrig *v, struct fuzz *in)
         h.length = fuzz32(in);
     if (how == 0xfe)
         h.dst_cid = fuzz8(in);
-    (void)vsockrig_reap(v);
+    vfuzz_make_room(&v->rig.driver.queue[TX], 2);
     (void)vsockrig_add(v, &h, data, length);
     if (op & 0x80)
         vdriver_kick(&v->rig.driver, TX);

@@ -67,9 +67,10 @@ static void vfuzz_descriptor(struct vrig *rig, struct vdriver_queue *vq,
     vdriver_put_desc(vq, index, desc);
 }
 
-/* All descriptors are free again, whatever the device still has. */
-static void vfuzz_forget(struct vdriver_queue *vq)
+void vfuzz_make_room(struct vdriver_queue *vq, unsigned n)
 {
+    if (vq->free >= n)
+        return;
     vq->free = vq->size;
     vq->free_head = 0;
     for (unsigned i = 0; i < vq->size; i++)
@@ -84,8 +85,7 @@ static void vfuzz_request(struct vrig *rig, struct vdriver_queue *vq, bool indir
     for (unsigned i = 0; i < n; i++)
         buffer[i] = (struct vdriver_buffer){VFUZZ_DATA + fuzz16(in),
                                             1 + vfuzz_length(in) % 0x1000, i >= write};
-    if (vq->free < n)
-        vfuzz_forget(vq);
+    vfuzz_make_room(vq, n);
     if (vq->size < n)
         return;
     rig->driver.heap.at = VRIG_LOW_BYTES - 0x1000;

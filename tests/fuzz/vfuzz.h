@@ -25,6 +25,9 @@ struct vrig *vfuzz_rig(struct vrig rigs[VRIG_TRANSPORTS], size_t length);
 void vfuzz_reset(struct vrig *rig);
 /* The same, and starts it; what the fuzzer may begin with. */
 void vfuzz_start(struct vrig *rig, uint64_t features);
+/* Where fewer than n descriptors are free all are, whatever the device still has: what
+ * it gave back is not to be read in a ring that has been poked into. */
+void vfuzz_make_room(struct vdriver_queue *vq, unsigned n);
 /* One thing that the driver does, taken from the input. */
 void vfuzz_step(struct vrig *rig, struct fuzz *in);
 
