@@ -5,32 +5,15 @@
  * test_machine.
  */
 #include "check.h"
-#include "image.h"
-#include "scratch.h"
-
-#include "hv/fake/fake.h"
-#include "machine/machine.h"
+#include "scripted.h"
 
 #include <string.h>
 
-/* Created; what it would run is of no interest. */
 static microvm *machine_new(void)
 {
-    static struct image kernel; /* large */
-    char path[SCRATCH_PATH];
-    struct mv_config config;
-    microvm_error err;
-    image_elf(&kernel);
-    scratch_file(path, kernel.data, IMAGE_ELF_BYTES);
-    mv_config_init(&config);
-    mv_config_set(&config, "kernel", path);
-    mv_config_set(&config, "memory", "32M");
-    microvm *vm = mv_hv_machine_new(&config, &mv_fake_ops, &err);
-    if (!vm)
-        fail_msg("%s", err.message);
-    scratch_remove(path);
-    mv_config_done(&config);
-    return vm;
+    static const struct mv_fake_step spin = {.op = MV_FAKE_SPIN};
+    static const char *const settings[] = {NULL};
+    return scripted_machine(&mv_fake_ops, &spin, 1, settings);
 }
 
 static void a_network_device(void **state)

@@ -5,18 +5,18 @@
  */
 #include "check.h"
 #include "scratch.h"
+#include "scripted.h"
 
 #include "arch/x86/layout.h"
 #include "core/power_regs.h"
-#include "hv/fake/fake.h"
 #include "machine/machine.h"
 #include "util/bytes.h"
 
 #include <string.h>
 
-enum { ENTRY = 0x100000, STEPS_MAX = 32, ELF_HEADERS = 120 };
+enum { STEPS_MAX = 32 };
 
-#define AT(n) (ENTRY + (n) * sizeof(struct mv_fake_step))
+#define AT(n) (SCRIPTED_ENTRY + (n) * sizeof(struct mv_fake_step))
 #define PORT_OUT(port, v)             \
     {                                 \
         MV_FAKE_PIO_WRITE, 1, port, v \
@@ -37,51 +37,11 @@ enum { ENTRY = 0x100000, STEPS_MAX = 32, ELF_HEADERS = 120 };
 
 static const microvm_exit exit_init = MICROVM_EXIT_INIT;
 
-/* An ELF executable of one segment, the script. */
-static void write_kernel(char path[SCRATCH_PATH], const struct mv_fake_step *script)
-{
-    uint8_t image[ELF_HEADERS + STEPS_MAX * sizeof *script] = {0x7f, 'E', 'L', 'F',
-                                                               2,    1,   1};
-    uint8_t *ph = image + 64;
-    mv_store16(image + 16, 2);  /* ET_EXEC */
-    mv_store16(image + 18, 62); /* x86-64 */
-    mv_store32(image + 20, 1);
-    mv_store64(image + 24, ENTRY);
-    mv_store64(image + 32, 64);
-    mv_store16(image + 52, 64);
-    mv_store16(image + 54, 56);
-    mv_store16(image + 56, 1);
-    mv_store32(ph, 1);     /* PT_LOAD */
-    mv_store32(ph + 4, 7); /* RWX */
-    mv_store64(ph + 8, ELF_HEADERS);
-    mv_store64(ph + 16, ENTRY);
-    mv_store64(ph + 24, ENTRY);
-    mv_store64(ph + 32, STEPS_MAX * sizeof *script);
-    mv_store64(ph + 40, STEPS_MAX * sizeof *script);
-    memcpy(image + ELF_HEADERS, script, STEPS_MAX * sizeof *script);
-    scratch_file(path, image, sizeof image);
-}
-
 static microvm *machine_new(const struct mv_fake_step *script, const char *key,
                             const char *value)
 {
-    char path[SCRATCH_PATH];
-    microvm_error err;
-    struct mv_config config;
-    write_kernel(path, script);
-    mv_config_init(&config);
-    mv_config_set(&config, "kernel", path);
-    mv_config_set(&config, "memory", "16M");
-    mv_config_set(&config, "rng", "on");
-    if (key)
-        mv_config_set(&config, key, value);
-    assert_ok(mv_config_check(&config, &err), &err);
-    microvm *vm = mv_hv_machine_new(&config, &mv_fake_ops, &err);
-    if (!vm)
-        fail_msg("%s", err.message);
-    scratch_remove(path);
-    mv_config_done(&config);
-    return vm;
+    const char *const settings[] = {"rng", "on", key, value, NULL};
+    return scripted_machine(&mv_fake_ops, script, STEPS_MAX, settings);
 }
 
 static microvm *machine_started(const struct mv_fake_step *script, const char *key,

@@ -6,17 +6,16 @@
  * are sent by irq_msi; with real ones the boot suite does the same.
  */
 #include "check.h"
-#include "scratch.h"
+#include "scripted.h"
 
 #include "arch/x86/layout.h"
 #include "chip/ioapic.h"
-#include "hv/fake/fake.h"
 #include "machine/machine.h"
 #include "util/bytes.h"
 
 #include <string.h>
 
-enum { ENTRY = 0x100000, STEPS_MAX = 300, ELF_HEADERS = 120, RING = 0x300000 };
+enum { STEPS_MAX = 300, RING = 0x300000 };
 enum { VECTOR = 0x42, BAR = MV_X86_PCI32, NOTIFY = 0x3000, TABLE = 0x4000 };
 
 struct script {
@@ -96,51 +95,16 @@ static void check_answer_and_end(struct script *s)
     add(s, MV_FAKE_SPIN, 0, 0, 0);
 }
 
-static void write_kernel(char path[SCRATCH_PATH], const struct script *s)
-{
-    uint8_t image[ELF_HEADERS + sizeof s->step] = {0x7f, 'E', 'L', 'F', 2, 1, 1};
-    uint8_t *ph = image + 64;
-    mv_store16(image + 16, 2);  /* ET_EXEC */
-    mv_store16(image + 18, 62); /* x86-64 */
-    mv_store32(image + 20, 1);
-    mv_store64(image + 24, ENTRY);
-    mv_store64(image + 32, 64);
-    mv_store16(image + 52, 64);
-    mv_store16(image + 54, 56);
-    mv_store16(image + 56, 1);
-    mv_store32(ph, 1);     /* PT_LOAD */
-    mv_store32(ph + 4, 7); /* RWX */
-    mv_store64(ph + 8, ELF_HEADERS);
-    mv_store64(ph + 16, ENTRY);
-    mv_store64(ph + 24, ENTRY);
-    mv_store64(ph + 32, sizeof s->step);
-    mv_store64(ph + 40, sizeof s->step);
-    memcpy(image + ELF_HEADERS, s->step, sizeof s->step);
-    scratch_file(path, image, sizeof image);
-}
-
 /* The script must arrive at its reset: a check that fails ends the machine otherwise.
  */
 static void run_on(const struct mv_hv_ops *hv, const struct script *s,
                    const char *transport, const char *interrupts)
 {
-    char path[SCRATCH_PATH];
+    const char *const settings[] = {"rng",        "on",       "transport", transport,
+                                    "interrupts", interrupts, NULL};
     microvm_exit how = MICROVM_EXIT_INIT;
     microvm_error err;
-    struct mv_config values;
-    write_kernel(path, s);
-    mv_config_init(&values);
-    mv_config_set(&values, "kernel", path);
-    mv_config_set(&values, "memory", "16M");
-    mv_config_set(&values, "rng", "on");
-    mv_config_set(&values, "transport", transport);
-    mv_config_set(&values, "interrupts", interrupts);
-    assert_ok(mv_config_check(&values, &err), &err);
-    microvm *vm = mv_hv_machine_new(&values, hv, &err);
-    if (!vm)
-        fail_msg("%s", err.message);
-    scratch_remove(path);
-    mv_config_done(&values);
+    microvm *vm = scripted_machine(hv, s->step, STEPS_MAX, settings);
     assert_ok(microvm_start(vm, &err), &err);
     assert_ok(microvm_wait(vm, 10000, &how, &err), &err);
     if (how.reason != MICROVM_EXIT_RESET)
