@@ -16,10 +16,9 @@ enum {
     MV_DISKS_MAX = 8,
     MV_NETS_MAX = 4,
     MV_CPUS_MAX = 64,
-    MV_DISK_ID_MAX = 20, /* bytes: virtio 1.2, 5.2.6 */
-    MV_NET_NAME = 21,    /* of a network device */
-    MV_DISK_NAME = 4,    /* "vda" */
-    MV_LIMITS_MAX = 24,  /* one for each device, and general ones */
+    MV_ID_MAX = 20,     /* bytes of a device's id: virtio 1.2, 5.2.6, of a disk's */
+    MV_DISK_NAME = 4,   /* "vda" */
+    MV_LIMITS_MAX = 24, /* one for each device, and general ones */
     MV_LIMIT_TEXT = 160
 };
 
@@ -70,8 +69,8 @@ enum mv_root { MV_ROOT_NONE, MV_ROOT_DISK, MV_ROOT_IMAGE };
 
 enum mv_limit_kind { MV_LIMIT_DISK, MV_LIMIT_NET };
 struct mv_limit_target {
-    int kind;                    /* enum mv_limit_kind */
-    char id[MV_DISK_ID_MAX + 1]; /* "": all of them */
+    int kind;               /* enum mv_limit_kind */
+    char id[MV_ID_MAX + 1]; /* "": all of them */
 };
 
 struct mv_limit_config {
@@ -149,7 +148,7 @@ int mv_config_set_vsock(struct mv_config *config, const struct microvm_vsock *vs
 /* What the guest calls a disk: "vda" is disk 0. */
 const char *mv_config_disk_name(unsigned index, char out[MV_DISK_NAME]);
 /* What a network device is called: its id, else by its place, "net0". */
-const char *mv_config_net_name(const char *id, unsigned index, char out[MV_NET_NAME]);
+const char *mv_config_net_name(const char *id, unsigned index, char out[MV_ID_MAX + 1]);
 /* That no disk has another one's name for its id. */
 int mv_config_check_disks(const struct mv_config *config, microvm_error *err);
 /* Takes the last disk away again. */

@@ -25,10 +25,10 @@ int mv_limit_target_read(struct mv_limit_target *out, const char *text,
             strncmp(text, kind_words[kind], length) != 0)
             continue;
         const char *id = text[length] ? text + length + 1 : "";
-        if ((text[length] && !*id) || strlen(id) > MV_DISK_ID_MAX)
+        if ((text[length] && !*id) || strlen(id) > MV_ID_MAX)
             return mv_fail(err, MICROVM_E_INVALID,
                            "limit: the id in '%s' is not 1 to %d bytes long",
-                           mv_str_show(shown, text), MV_DISK_ID_MAX);
+                           mv_str_show(shown, text), MV_ID_MAX);
         out->kind = kind;
         (void)snprintf(out->id, sizeof out->id, "%s", id);
         return 0;

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 
 enum {
-    NET_ID_MAX = MV_NET_NAME - 1,
     NET_MTU_LEAST = 68, /* RFC 791: what every link carries; virtio 1.2, 5.1.4.1 */
     NET_MTU_MOST = 65535,
     NET_WHERE_MAX = 4095
@@ -156,24 +155,13 @@ char *mv_config_net_text(const struct mv_net_config *net)
 
 /* -- one device -- */
 
-const char *mv_config_net_name(const char *id, unsigned index, char out[MV_NET_NAME])
+const char *mv_config_net_name(const char *id, unsigned index, char out[MV_ID_MAX + 1])
 {
     if (id)
-        (void)snprintf(out, MV_NET_NAME, "%s", id);
+        (void)snprintf(out, MV_ID_MAX + 1, "%s", id);
     else
-        (void)snprintf(out, MV_NET_NAME, "net%u", index);
+        (void)snprintf(out, MV_ID_MAX + 1, "net%u", index);
     return out;
-}
-
-static int net_check_id(const char *what, const char *id, microvm_error *err)
-{
-    char shown[MV_STR_SHOWN];
-    size_t length = strlen(id);
-    if (length >= 1 && length <= NET_ID_MAX && mv_str_is_plain(id))
-        return 0;
-    return mv_fail(err, MICROVM_E_INVALID,
-                   "%s: the id '%s' is not 1 to %d printable bytes", what,
-                   mv_str_show(shown, id), NET_ID_MAX);
 }
 
 static int net_check(const char *what, const struct microvm_net *net,
@@ -194,14 +182,14 @@ static int net_check(const char *what, const struct microvm_net *net,
                        "%s: %s is the address of a group; the first byte must be even, "
                        "such as 52",
                        what, mac);
-    return net->id ? net_check_id(what, net->id, err) : 0;
+    return net->id ? mv_config_id_check(what, net->id, err) : 0;
 }
 
 /* Each device has a name of its own, also one without an id. */
 static int net_check_name(const struct mv_config *config, const char *what,
                           const char *id, microvm_error *err)
 {
-    char name[MV_NET_NAME], other[MV_NET_NAME];
+    char name[MV_ID_MAX + 1], other[MV_ID_MAX + 1];
     (void)mv_config_net_name(id, config->nets, name);
     for (unsigned i = 0; i < config->nets; i++) {
         if (!strcmp(name, mv_config_net_name(config->net[i].id, i, other)))

@@ -57,6 +57,8 @@ int mv_config_row_set_number(struct mv_config *config, const struct mv_config_ro
                              uint64_t value, microvm_error *err);
 int mv_config_row_set_bool(struct mv_config *config, const struct mv_config_row *row,
                            bool value);
+/* A device's id, of a disk or a network device. */
+int mv_config_id_check(const char *what, const char *id, microvm_error *err);
 /* Adds the disk, or makes it the root file system, as the row says. */
 int mv_config_row_set_disk(struct mv_config *config, const struct mv_config_row *row,
                            const struct microvm_disk *disk, microvm_error *err);

@@ -143,6 +143,17 @@ static int choice_from_text(struct mv_config *config, const struct mv_config_row
 
 /* ---- disks ---------------------------------------------------------------------- */
 
+int mv_config_id_check(const char *what, const char *id, microvm_error *err)
+{
+    char shown[MV_STR_SHOWN];
+    size_t length = strlen(id);
+    if (length >= 1 && length <= MV_ID_MAX && mv_str_is_plain(id))
+        return 0;
+    return mv_fail(err, MICROVM_E_INVALID,
+                   "%s: the id '%s' is not 1 to %d printable bytes", what,
+                   mv_str_show(shown, id), MV_ID_MAX);
+}
+
 static int disk_check(const struct mv_config *config, const char *what,
                       const struct microvm_disk *disk, microvm_error *err)
 {
@@ -154,18 +165,12 @@ static int disk_check(const struct mv_config *config, const char *what,
     int rc = text_check(what, disk->path, 1, 4095, err);
     if (rc || !disk->id)
         return rc;
-    char shown[MV_STR_SHOWN];
-    (void)mv_str_show(shown, disk->id);
-    size_t length = strlen(disk->id);
-    if (length < 1 || length > MV_DISK_ID_MAX || !mv_str_is_plain(disk->id))
-        return mv_fail(err, MICROVM_E_INVALID,
-                       "%s: the id '%s' is not 1 to %d printable bytes", what, shown,
-                       MV_DISK_ID_MAX);
-    for (unsigned i = 0; i < config->disks; i++)
+    rc = mv_config_id_check(what, disk->id, err);
+    for (unsigned i = 0; i < config->disks && !rc; i++)
         if (config->disk[i].id && !strcmp(config->disk[i].id, disk->id))
-            return mv_fail(err, MICROVM_E_INVALID, "%s: the id '%s' is another disk's",
-                           what, shown);
-    return 0;
+            rc = mv_fail(err, MICROVM_E_INVALID, "%s: the id '%s' is another disk's",
+                         what, disk->id);
+    return rc;
 }
 
 static void disk_remove(struct mv_config *config, unsigned index)

@@ -85,7 +85,7 @@ struct microvm_nic {
     struct microvm *vm;
     struct mv_net *net;
     struct mv_vdev *dev;
-    char id[MV_DISK_ID_MAX + 1];
+    char id[MV_ID_MAX + 1];
     uint8_t mac[6];
 };
 

@@ -90,7 +90,7 @@ struct blk_request {
 struct blk {
     struct mv_vdev dev;
     struct mv_disk *disk;
-    char id[MV_DISK_ID_MAX]; /* padded with zeros, not terminated */
+    char id[MV_ID_MAX]; /* padded with zeros, not terminated */
     struct mv_limit limit;
     struct mv_limit_rates new_rates; /* for set_rates, under dev.config_lock */
     struct mv_call set_rates;

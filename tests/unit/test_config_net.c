@@ -106,27 +106,25 @@ static void none_takes_them_away(void **state)
     mv_config_done(&config);
 }
 
-static void ids_are_used_once(void **state)
+static void two_devices_are_refused(const char *first, const char *second,
+                                    const char *why)
 {
     struct mv_config config;
+    mv_config_init(&config);
+    mv_config_set(&config, "net", first);
+    mv_config_set(&config, "net", second);
+    assert_non_null(strstr(config.first_error.message, why));
+    mv_config_done(&config);
+}
+
+static void ids_are_used_once(void **state)
+{
     (void)state;
-    mv_config_init(&config);
-    mv_config_set(&config, "net", "tap=a,id=x");
-    mv_config_set(&config, "net", "tap=b,id=x");
-    assert_non_null(
-        strstr(config.first_error.message, "net: the id 'x' is another device's"));
-    mv_config_done(&config);
-    mv_config_init(&config);
-    mv_config_set(&config, "net", "callback");
-    mv_config_set(&config, "net", "callback,id=net0");
-    assert_non_null(
-        strstr(config.first_error.message, "net: the id 'net0' is another device's"));
-    mv_config_done(&config);
-    mv_config_init(&config);
-    mv_config_set(&config, "net", "callback,id=net1");
-    mv_config_set(&config, "net", "callback");
-    assert_non_null(strstr(config.first_error.message, "it would be 'net1'"));
-    mv_config_done(&config);
+    two_devices_are_refused("tap=a,id=x", "tap=b,id=x",
+                            "net: the id 'x' is another device's");
+    two_devices_are_refused("callback", "callback,id=net0",
+                            "net: the id 'net0' is another device's");
+    two_devices_are_refused("callback,id=net1", "callback", "it would be 'net1'");
 }
 
 static void the_struct_says_the_same(void **state)

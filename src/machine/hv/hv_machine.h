@@ -65,7 +65,7 @@ struct hv_slot {
     struct mv_vdev *dev;
     struct mv_disk *disk; /* for its counters; owned by the device. NULL: no disk */
     const struct microvm_nic *nic; /* NULL: no network device */
-    char id[MV_DISK_ID_MAX + 1];   /* of a disk or network device */
+    char id[MV_ID_MAX + 1];        /* of a disk or network device */
     char name[MV_DISK_NAME];       /* a disk's, in the guest */
     struct mv_loop *loop; /* the device's own; NULL: it lives on the machine's */
     bool attached;
