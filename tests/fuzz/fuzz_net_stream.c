@@ -52,31 +52,31 @@ static uint32_t model_length(const struct model *m)
            (uint32_t)m->at[2] << 8 | m->at[3];
 }
 
-/* Is the next length, behind frames that are too short to be any, one of none? */
-static bool has_ended(const struct model *at)
+/* Past the frames that are too short to be any, as far as they are there whole. */
+static void skip_runts(struct model *m)
 {
-    struct model m = *at;
-    while (m.left >= 4 && model_length(&m) < MV_NET_FRAME_MIN) {
-        size_t n = MV_MIN(m.left, 4 + (size_t)model_length(&m));
-        m.at += n;
-        m.left -= n;
+    while (m->left >= 4 && model_length(m) < MV_NET_FRAME_MIN &&
+           m->left - 4 >= model_length(m)) {
+        size_t n = 4 + (size_t)model_length(m);
+        m->at += n;
+        m->left -= n;
     }
-    return m.left >= 4 && model_length(&m) > MV_NET_FRAME_MAX;
+}
+
+/* Is the next length one that no frame can have? */
+static bool has_ended(struct model *m)
+{
+    skip_runts(m);
+    return m->left >= 4 && model_length(m) > MV_NET_FRAME_MAX;
 }
 
 static void check_frame(struct model *m, const uint8_t *frame, size_t length)
 {
-    for (;;) {
-        uint32_t n = model_length(m);
-        MV_ASSERT(n <= MV_NET_FRAME_MAX && m->left - 4 >= n);
-        const uint8_t *bytes = m->at + 4;
-        m->at += 4 + n;
-        m->left -= 4 + n;
-        if (n < MV_NET_FRAME_MIN)
-            continue; /* skipped, and rightly */
-        MV_ASSERT(n == length && memcmp(bytes, frame, n) == 0);
-        return;
-    }
+    skip_runts(m);
+    uint32_t n = model_length(m);
+    MV_ASSERT(n == length && m->left - 4 >= n && memcmp(m->at + 4, frame, n) == 0);
+    m->at += 4 + n;
+    m->left -= 4 + n;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
