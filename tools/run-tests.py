@@ -21,6 +21,10 @@ import xml.etree.ElementTree as ElementTree
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), ".."))
 JOBS = os.environ.get("JOBS") or str(os.cpu_count())
 QUICK = ["unit", "device", "hv", "mini", "replay"]
+# Every part that an option can leave out.
+LEAST = ["-D%s=disabled" % part for part in (
+    "cli", "examples", "kvm", "io_uring", "libarchive", "netd", "image", "virtio_blk",
+    "virtio_net", "virtio_console", "virtio_rng", "virtio_balloon", "virtio_vsock")]
 MESON_SUITE = {"replay": "fuzz"}  # `fuzz` is our name for the timed run
 TAIL_LINES = 60
 PROGRESS = r"^ *\d+/\d+ .*\d+s\b"  # meson's line for a test that ended
@@ -166,7 +170,7 @@ def patched_libslirp():
     return patched
 
 
-def build(directory, *options, **env):
+def build(directory, *options):
     """Configures and compiles; True when both went well. Once per run."""
     if directory in built:
         return built[directory]
@@ -177,7 +181,7 @@ def build(directory, *options, **env):
     if os.path.exists(os.path.join(path, "build.ninja")):
         setup.append("--reconfigure")
     os.makedirs(path, exist_ok=True)
-    status, text = run(setup + list(options), directory + "/setup.log", **env)
+    status, text = run(setup + list(options), directory + "/setup.log")
     if status == 0:
         status, text = run(["ninja", "-j", JOBS, "-C", directory],
                            directory + "/build.log")
@@ -266,30 +270,16 @@ def native(name):
     return stage
 
 
-def sanitizer(directory, *options, **env):
+def variant(directory, names, *options):
+    """Some suites in a build with other options."""
     def stage():
-        if not build(directory, "-Dstatic_cli=false", *options, **env):
+        if not build(directory, "-Dstatic_cli=false", *options):
             return Count(failed=1)
         total = Count()
-        for name in QUICK:
+        for name in names:
             total.add(suite(directory, name, directory.split("-")[-1] + " " + name))
         return total
     return stage
-
-
-LEAST = ["cli", "examples", "kvm", "io_uring", "libarchive", "netd", "image",
-         "virtio_blk", "virtio_net", "virtio_console", "virtio_rng", "virtio_balloon",
-         "virtio_vsock"]
-
-
-def stage_least():
-    """The smallest build: every part is left out that can be."""
-    if not build("build-least", *["-D%s=disabled" % part for part in LEAST]):
-        return Count(failed=1)
-    total = Count()
-    for name in ["unit", "device"]:
-        total.add(suite("build-least", name, "least " + name))
-    return total
 
 
 def stage_fuzz():
@@ -340,9 +330,9 @@ STAGES = {
     "hv": native("hv"),
     "mini": native("mini"),
     "replay": native("replay"),
-    "asan": sanitizer("build-asan", "-Db_sanitize=address,undefined"),
-    "tsan": sanitizer("build-tsan", "-Db_sanitize=thread"),
-    "least": stage_least,
+    "asan": variant("build-asan", QUICK, "-Db_sanitize=address,undefined"),
+    "tsan": variant("build-tsan", QUICK, "-Db_sanitize=thread"),
+    "least": variant("build-least", ["unit", "device"], *LEAST),
     "fuzz": stage_fuzz,
     "cross": stage_cross,
     "kvmbox": stage_kvmbox,
